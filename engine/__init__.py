@@ -1,0 +1,25 @@
+"""Python package management of a content server as a library: config, installations, match, plan, build, cache.
+
+`Engine` is the way in; everything else exported here is a plain value that it takes or returns. Nothing in here
+imports a user interface.
+"""
+
+from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
+from engine.files import StorageError
+from engine.targets import LOCAL
+from engine.text import clean, clean_log_line, mask_credentials, one_line
+
+__all__ = [
+    "LOCAL",
+    "EnvdeckError",
+    "InputError",
+    "Problem",
+    "Refused",
+    "Severity",
+    "StorageError",
+    "Where",
+    "clean",
+    "clean_log_line",
+    "mask_credentials",
+    "one_line",
+]
