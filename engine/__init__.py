@@ -6,17 +6,24 @@ imports a user interface.
 
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.files import StorageError
+from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
 from engine.targets import LOCAL
 from engine.text import clean, clean_log_line, mask_credentials, one_line
 
 __all__ = [
     "LOCAL",
+    "Candidate",
     "EnvdeckError",
     "InputError",
+    "Judgement",
+    "Match",
     "Problem",
     "Refused",
+    "Request",
+    "Rule",
     "Severity",
     "StorageError",
+    "Verdict",
     "Where",
     "clean",
     "clean_log_line",
