@@ -4,6 +4,7 @@
 imports a user interface.
 """
 
+from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.files import StorageError
 from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
@@ -13,7 +14,10 @@ from engine.text import clean, clean_log_line, mask_credentials, one_line
 __all__ = [
     "LOCAL",
     "Candidate",
+    "ConfigState",
+    "EffectiveValue",
     "EnvdeckError",
+    "Executable",
     "InputError",
     "Judgement",
     "Match",
@@ -21,6 +25,7 @@ __all__ = [
     "Refused",
     "Request",
     "Rule",
+    "Settings",
     "Severity",
     "StorageError",
     "Verdict",
