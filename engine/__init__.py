@@ -7,6 +7,7 @@ imports a user interface.
 from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.files import StorageError
+from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
 from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
 from engine.targets import LOCAL
 from engine.text import clean, clean_log_line, mask_credentials, one_line
@@ -14,11 +15,15 @@ from engine.text import clean, clean_log_line, mask_credentials, one_line
 __all__ = [
     "LOCAL",
     "Candidate",
+    "Check",
+    "CheckStatus",
     "ConfigState",
     "EffectiveValue",
     "EnvdeckError",
     "Executable",
     "InputError",
+    "Installation",
+    "InterpreterFacts",
     "Judgement",
     "Match",
     "Problem",
@@ -28,6 +33,7 @@ __all__ = [
     "Settings",
     "Severity",
     "StorageError",
+    "Usability",
     "Verdict",
     "Where",
     "clean",

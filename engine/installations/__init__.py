@@ -1,0 +1,1 @@
+"""Installations: probing an interpreter, judging it usable, the inventory of all of them."""
