@@ -4,6 +4,7 @@
 imports a user interface.
 """
 
+from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
 from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.files import StorageError
@@ -14,6 +15,7 @@ from engine.text import clean, clean_log_line, mask_credentials, one_line
 
 __all__ = [
     "LOCAL",
+    "Bundle",
     "Candidate",
     "Check",
     "CheckStatus",
@@ -25,10 +27,13 @@ __all__ = [
     "Installation",
     "InterpreterFacts",
     "Judgement",
+    "LineKind",
+    "Manifest",
     "Match",
     "Problem",
     "Refused",
     "Request",
+    "RequirementLine",
     "Rule",
     "Settings",
     "Severity",

@@ -1,0 +1,1 @@
+"""Bundles: the manifest, safe reading of archives, requirements files, and reading a bundle as a whole."""
