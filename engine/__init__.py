@@ -10,11 +10,13 @@ from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, 
 from engine.files import StorageError
 from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
 from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
+from engine.packages.plan import Action, PackagePlan, PlannedLine
 from engine.targets import LOCAL
 from engine.text import clean, clean_log_line, mask_credentials, one_line
 
 __all__ = [
     "LOCAL",
+    "Action",
     "Bundle",
     "Candidate",
     "Check",
@@ -30,6 +32,8 @@ __all__ = [
     "LineKind",
     "Manifest",
     "Match",
+    "PackagePlan",
+    "PlannedLine",
     "Problem",
     "Refused",
     "Request",

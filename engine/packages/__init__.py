@@ -1,0 +1,1 @@
+"""The package plan and the key of an environment. Pure: plain values in, plain values out."""

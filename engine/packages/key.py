@@ -1,0 +1,100 @@
+"""The key of an environment: a digest of everything that decides what is in it.
+
+The documents promise reuse for "the same list of dependencies" and the same Python (package-management-posit.txt,
+"Environment Caching"). What else must enter is connect.md §6.3 and builds.md, section D: an interpreter that was
+replaced, another index, or another content of a local project gives another environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from engine.installations.model import InterpreterFacts
+from engine.packages.plan import Action, PackagePlan
+from engine.text import mask_credentials
+
+__all__ = ["environment_key", "interpreter_identity", "key_ingredients", "key_lines", "normalize_line"]
+
+_FORMAT = 1
+"""Raised when the meaning of an ingredient changes, so that no old entry is taken for a new one."""
+
+_FIRST_OPTION = re.compile(r"\s+(?=--?[A-Za-z])")
+
+
+def interpreter_identity(facts: InterpreterFacts) -> dict[str, object]:
+    """What makes two interpreters interchangeable for the content of an environment.
+
+    The full version is part of it: after a patch upgrade in place an old environment must not be taken for a new one.
+    """
+    return {
+        "implementation": facts.implementation,
+        "version": str(facts.version),
+        "soabi": facts.soabi,
+        "platform": facts.platform,
+        "libc": facts.libc,
+        "pointer_bits": facts.pointer_bits,
+        "base_prefix": facts.base_prefix,
+    }
+
+
+def normalize_line(text: str) -> str:
+    """A requirement line in the one spelling that all equal lines share; anything else unchanged.
+
+    The name is canonical (PEP 503), extras, specifiers and ``--hash`` options are sorted. Credentials are masked:
+    they decide who may fetch a package, not which one it is.
+    """
+    requirement_text, *rest = _FIRST_OPTION.split(text, maxsplit=1)
+    options = " ".join(sorted(_FIRST_OPTION.split(rest[0]))) if rest else ""
+    try:
+        requirement = Requirement(requirement_text)
+    except InvalidRequirement:
+        return mask_credentials(text)
+    requirement.name = canonicalize_name(requirement.name)
+    return mask_credentials(f"{requirement} {options}".rstrip())
+
+
+def key_lines(plan: PackagePlan) -> tuple[str, ...]:
+    """The requirement lines that the key covers: normalised, sorted, each once. Safe to show."""
+    return tuple(sorted({normalize_line(line.effective) for line in plan.of(Action.INSTALL)}))
+
+
+def key_ingredients(
+    plan: PackagePlan,
+    *,
+    installer: str,
+    target: str,
+    interpreter: Mapping[str, object],
+    index: Mapping[str, str],
+    source_digest: str = "",
+) -> dict[str, object]:
+    """Everything the key is a digest of, as plain JSON values that can be compared and shown.
+
+    `interpreter` is the result of `interpreter_identity`, `index` is pip's configuration of where packages come from,
+    `source_digest` the content of the bundle where a line refers to a relative path. The order of options matters to
+    pip and is kept; the order of requirements does not.
+    """
+    return {
+        "format": _FORMAT,
+        "installer": installer,
+        "target": target,
+        "interpreter": dict(interpreter),
+        "index": {name: mask_credentials(value) for name, value in sorted(index.items())},
+        "requirements": list(key_lines(plan)),
+        "constraints": sorted({normalize_line(line.effective) for line in plan.of(Action.CONSTRAINT)}),
+        "options": [mask_credentials(line.effective) for line in plan.of(Action.OPTION)],
+        "source": source_digest,
+    }
+
+
+def environment_key(ingredients: Mapping[str, object]) -> str:
+    """22 characters of URL-safe base64: the first 16 bytes of the SHA-256 of `ingredients` as canonical JSON."""
+    text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    digest = hashlib.sha256(text.encode("ascii")).digest()[:16]
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
