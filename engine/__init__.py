@@ -6,6 +6,7 @@ imports a user interface.
 
 from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
 from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
+from engine.environments.model import Environment, EnvironmentState, LockedPackage
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.files import StorageError
 from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
@@ -24,12 +25,15 @@ __all__ = [
     "ConfigState",
     "EffectiveValue",
     "EnvdeckError",
+    "Environment",
+    "EnvironmentState",
     "Executable",
     "InputError",
     "Installation",
     "InterpreterFacts",
     "Judgement",
     "LineKind",
+    "LockedPackage",
     "Manifest",
     "Match",
     "PackagePlan",

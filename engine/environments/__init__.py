@@ -1,0 +1,1 @@
+"""Environments: the cache on disk, its records and their states."""

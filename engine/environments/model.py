@@ -1,0 +1,61 @@
+"""One entry of the cache, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = ["Environment", "EnvironmentState", "LockedPackage"]
+
+
+class EnvironmentState(StrEnum):
+    """What an environment is good for now."""
+
+    READY = "ready"
+    STALE = "stale"
+    """Its installation is no longer configured, or no longer the one it was built on."""
+    DAMAGED = "damaged"
+    """Its record does not parse or what it names is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """One distribution that is in an environment."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A published environment: the content of its ``current.json`` and the judgement on it."""
+
+    key: str
+    attempt: str
+    path: Path
+    """The virtual environment: ``…/<key>/<attempt>``."""
+    installer: str
+    python_version: str
+    python_path: str
+    """The installation's interpreter that it was built on."""
+    target: str
+    state: EnvironmentState
+    reason: str
+    """Why the state is not `READY`; empty when it is."""
+    lines: tuple[str, ...]
+    """The effective requirement lines that the key covers."""
+    packages: tuple[LockedPackage, ...]
+    size: int
+    """Bytes on disk when it was sealed (apparent size, links counted once)."""
+    files: int
+    built_at: float
+    """Seconds since the epoch."""
+    built_by: str
+    seconds: float
+    """How long the build took."""
+    bundle: str
+    """Name of the bundle it was first built for."""
+    ingredients: Mapping[str, object] = field(default_factory=dict)
+    """What the key is a digest of."""

@@ -1,0 +1,35 @@
+"""Whether an environment still belongs to the installation it was built on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from engine.environments.model import Environment, EnvironmentState
+from engine.targets import LOCAL
+
+__all__ = ["judge"]
+
+
+def judge(
+    environments: Iterable[Environment], interpreters: Mapping[str, Mapping[str, object]]
+) -> tuple[Environment, ...]:
+    """`environments`, each stale one marked and told why.
+
+    `interpreters` maps the path of every usable local installation to its identity (see
+    `engine.packages.key.interpreter_identity`).
+    """
+    return tuple(_judge(environment, interpreters) for environment in environments)
+
+
+def _judge(environment: Environment, interpreters: Mapping[str, Mapping[str, object]]) -> Environment:
+    if environment.state is not EnvironmentState.READY or environment.target != LOCAL:
+        return environment
+    built_on = environment.ingredients.get("interpreter")
+    if built_on in interpreters.values():
+        return environment
+    if environment.python_path in interpreters:
+        reason = f"{environment.python_path} is not the interpreter any more that it was built on"
+    else:
+        reason = f"its installation {environment.python_path} is not configured or not usable any more"
+    return replace(environment, state=EnvironmentState.STALE, reason=reason)

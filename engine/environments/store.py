@@ -1,0 +1,182 @@
+"""The cache on disk (DESIGN.md §5): the directory is the database, and what is not published does not exist.
+
+python-environments/<installer>/<X.Y.Z>[@<target>]/<key>/
+    <attempt>/       the virtual environment, built where it stays
+    current.json     names the attempt that counts; written last, atomically
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from engine.environments.model import Environment, EnvironmentState, LockedPackage
+from engine.files import read_json, write_json
+from engine.targets import LOCAL
+from engine.text import clean
+
+__all__ = ["EnvironmentStore", "measure"]
+
+_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class EnvironmentStore:
+    """The environments below one data directory. Reading needs no lock and creates nothing."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.root = data_dir / "python-environments"
+        self._seen: dict[Path, tuple[tuple[int, int, int], Environment]] = {}
+
+    def key_dir(self, installer: str, python_version: str, target: str, key: str) -> Path:
+        """Where the attempts of one key live."""
+        python = python_version if target == LOCAL else f"{python_version}@{_UNSAFE_IN_NAME.sub('-', target)}"
+        return self.root / installer / python / key
+
+    def lock_path(self, key: str) -> Path:
+        """The lock that a build of `key` holds."""
+        return self.data_dir / "locks" / f"{key}.lock"
+
+    def find(self, key_dir: Path) -> Environment | None:
+        """The published environment in `key_dir`, None when there is none that can be used."""
+        environment = self._load(key_dir)
+        return environment if environment and environment.state is EnvironmentState.READY else None
+
+    def environments(self) -> tuple[Environment, ...]:
+        """Every published environment, newest first. Records are read again only when they changed."""
+        found = [environment for key_dir in self._key_dirs() if (environment := self._load(key_dir))]
+        self._seen = {path: entry for path, entry in self._seen.items() if path.parent.is_dir()}
+        return tuple(sorted(found, key=lambda e: e.built_at, reverse=True))
+
+    def publish(self, key_dir: Path, record: dict[str, object]) -> None:
+        """Make the attempt that `record` names the one that counts. Raises `StorageError`."""
+        write_json(key_dir / "current.json", record)
+
+    def discard(self, path: Path) -> None:
+        """Take the directory `path` out of the cache at once, then delete it. Nothing happens when it is gone.
+
+        Renamed first: a reader sees it whole or not at all, and a deletion that is cut short leaves only trash.
+        """
+        trash = self.data_dir / "trash"
+        trash.mkdir(parents=True, exist_ok=True)
+        doomed = trash / f"{path.name}.{secrets.token_hex(4)}"
+        try:
+            path.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def discard_attempt(self, attempt_dir: Path) -> None:
+        """Discard an attempt that was not published, and the directory of its key when nothing else is in it."""
+        self.discard(attempt_dir)
+        with suppress(OSError):  # not empty: the key has other attempts
+            attempt_dir.parent.rmdir()
+
+    def _key_dirs(self) -> Iterator[Path]:
+        for installer in _directories(self.root):
+            for python in _directories(installer):
+                yield from _directories(python)
+
+    def _load(self, key_dir: Path) -> Environment | None:
+        path = key_dir / "current.json"
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        signature = (status.st_ino, status.st_mtime_ns, status.st_size)
+        known = self._seen.get(path)
+        if known is None or known[0] != signature:
+            known = (signature, _parse(key_dir, read_json(path)))
+            self._seen[path] = known
+        return _check(known[1])
+
+
+def _directories(path: Path) -> list[Path]:
+    """The directories in `path` by name; none when it is not there or may not be read."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def _check(environment: Environment) -> Environment:
+    """`environment`, damaged when what its record names is not there."""
+    if environment.state is EnvironmentState.READY and not (environment.path / "pyvenv.cfg").is_file():
+        return replace(environment, state=EnvironmentState.DAMAGED, reason="its directory is gone or incomplete")
+    return environment
+
+
+def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
+    """The environment that a record describes; a damaged one when the record does not make sense."""
+    record = record or {}
+
+    def text(name: str) -> str:
+        value = record.get(name)
+        return clean(value) if isinstance(value, str) else ""
+
+    def number(name: str) -> float:
+        value = record.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+    def strings(name: str) -> tuple[str, ...]:
+        value = record.get(name)
+        return tuple(clean(v) for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+    packages = record.get("packages")
+    ingredients = record.get("ingredients")
+    attempt = text("attempt")
+    sound = bool(attempt) and attempt == Path(attempt).name and isinstance(ingredients, dict)
+    version_dir = key_dir.parent.name.partition("@")
+    return Environment(
+        key=key_dir.name,
+        attempt=attempt,
+        path=key_dir / (attempt if sound else "unknown"),
+        installer=key_dir.parent.parent.name,
+        python_version=text("python_version") or version_dir[0],
+        python_path=text("python_path"),
+        target=text("target") or LOCAL,
+        state=EnvironmentState.READY if sound else EnvironmentState.DAMAGED,
+        reason="" if sound else "its record current.json does not parse",
+        lines=strings("lines"),
+        packages=tuple(
+            LockedPackage(clean(str(p["name"])), clean(str(p["version"])))
+            for p in (packages if isinstance(packages, list) else [])
+            if isinstance(p, dict) and "name" in p and "version" in p
+        ),
+        size=int(number("size")),
+        files=int(number("files")),
+        built_at=number("built_at"),
+        built_by=text("built_by"),
+        seconds=number("seconds"),
+        bundle=text("bundle"),
+        ingredients=ingredients if isinstance(ingredients, dict) else {},
+    )
+
+
+def measure(path: Path) -> tuple[int, int]:
+    """Bytes and number of the files below `path`; a file with several names is counted once."""
+    size = files = 0
+    seen: set[tuple[int, int]] = set()
+    pending = [path]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                if status.st_nlink > 1:
+                    identity = (status.st_dev, status.st_ino)
+                    if identity in seen:
+                        continue
+                    seen.add(identity)
+                size += status.st_size
+                files += 1
+    return size, files
