@@ -4,6 +4,8 @@
 imports a user interface.
 """
 
+from engine.builds.log import LogLine, LogRing
+from engine.builds.model import Build, BuildState, Fault, Phase
 from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
 from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
@@ -18,6 +20,8 @@ from engine.text import clean, clean_log_line, mask_credentials, one_line
 __all__ = [
     "LOCAL",
     "Action",
+    "Build",
+    "BuildState",
     "Bundle",
     "Candidate",
     "Check",
@@ -28,15 +32,19 @@ __all__ = [
     "Environment",
     "EnvironmentState",
     "Executable",
+    "Fault",
     "InputError",
     "Installation",
     "InterpreterFacts",
     "Judgement",
     "LineKind",
     "LockedPackage",
+    "LogLine",
+    "LogRing",
     "Manifest",
     "Match",
     "PackagePlan",
+    "Phase",
     "PlannedLine",
     "Problem",
     "Refused",

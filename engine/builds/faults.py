@@ -1,0 +1,139 @@
+"""Why a build failed, in one line: the phase, the package at fault, and what to do. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from engine.builds.model import Fault, Phase
+from engine.text import one_line
+
+__all__ = ["explain"]
+
+_NAME = r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)"
+
+# The first pattern that any line matches decides; the more telling ones come first. Written against pip 22 to 26.
+_PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
+    (
+        Phase.INSTALL,
+        re.compile(r"(?:\[Errno 28\] )?No space left on device"),
+        "no space left on the device",
+        "Free space in the data directory, then build again",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"THESE PACKAGES DO NOT MATCH THE HASHES"),
+        "a downloaded file does not have the hash that the requirements file demands",
+        "Check the --hash options, and that the index is the one they were made from",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"Name or service not known|Temporary failure in name resolution|Network is unreachable"),
+        "the package index cannot be reached",
+        "Check the network, the proxy, and index-url in pip.conf",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError"),
+        "the package index has a certificate that is not trusted",
+        "Set cert in pip.conf to the certificate authority's bundle",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(rf"Package '{_NAME}' requires a different Python: (?P<detail>.+)"),
+        "needs another Python: {detail}",
+        "Choose a version of it that supports this Python, or another Python for the bundle",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(
+            rf"Could not find a version that satisfies the requirement {_NAME}"
+            r"(?P<wanted>.*?) \((?:from .*)?from versions: (?P<versions>[^)]*)\)"
+        ),
+        "",
+        "Check the name and version, that this Python is supported, and that the index has it",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(rf"No matching distribution found for {_NAME}"),
+        "no matching distribution",
+        "Check the name and version, and that the index has it",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"Cannot install (?P<detail>.*?) because these package versions have conflicting dependencies"),
+        "{detail} have conflicting dependencies",
+        "Loosen one of the pins that the log names",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"In --require-hashes mode, all requirements must have"),
+        "with a --hash on one line, every line and every dependency needs a version pinned with == and a --hash",
+        "Pin and hash them all, or remove the hashes",
+    ),
+    (Phase.RESOLVE, re.compile(r"ResolutionImpossible"), "the requirements contradict each other", "See the log"),
+    (
+        Phase.RESOLVE,
+        re.compile(r"Invalid requirement: (?P<detail>.+)"),
+        "pip does not understand {detail}",
+        "Correct the line in the requirements file",
+    ),
+    (
+        Phase.INSTALL,
+        re.compile(
+            rf"(?:Failed building wheel for|Could not build wheels for|Failed to build(?! installable)"
+            rf"|Failed to build installable wheels for some pyproject\.toml based projects \() ?{_NAME}"
+        ),
+        "its wheel cannot be built from source",
+        "See the compiler's message in the log; a version with a wheel for this Python avoids the build",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"(?:Preparing metadata|Getting requirements to build wheel|subprocess-exited-with-error)"),
+        "a package's own build script failed",
+        "See the message above it in the log",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"(?:Connection|Read) ?timed out|ReadTimeoutError|ConnectionError|Max retries exceeded"),
+        "the package index does not answer",
+        "Check the network, the proxy, and index-url in pip.conf",
+    ),
+    (Phase.INSTALL, re.compile(r"Permission denied"), "permission denied", "Check who owns the data directory"),
+)
+
+_COLLECTING = re.compile(rf"^Collecting {_NAME}")
+_TELLING = re.compile(r"^(?:ERROR|error|Error)\b:? ?(?P<text>.+)")
+
+
+def explain(lines: Sequence[str], phase: Phase, message: str) -> Fault:
+    """The fault of a build that failed in `phase` with `message`, judged by the (cleaned) lines of its log."""
+    errors = [line for line in lines if "ERROR" in line or "error" in line.lower() or "Errno" in line]
+    for pattern_phase, pattern, text, advice in _PATTERNS:
+        for line in errors:
+            if match := pattern.search(line):
+                groups = {name: value.strip() for name, value in match.groupdict(default="").items()}
+                if "versions" in groups:
+                    text = _no_version(groups["wanted"], groups["versions"])
+                package = groups.get("package", "") or _last_collected(lines, pattern_phase)
+                return Fault(pattern_phase, package, one_line(text.format(**groups), 300), advice)
+    telling = [m["text"] for line in lines if (m := _TELLING.match(line.strip())) and m["text"] != message]
+    return Fault(phase, "", one_line(telling[0] if telling else message, 300), "See the log")
+
+
+def _no_version(wanted: str, versions: str) -> str:
+    """What pip's list of the versions it found says. pip lists them in ascending order."""
+    found = [version.strip() for version in versions.split(",") if version.strip() not in ("", "none")]
+    if not found:
+        return "the index has nothing of that name for this Python"
+    return f"no version {wanted or 'at all'} for this Python; the newest there is {found[-1]}"
+
+
+def _last_collected(lines: Sequence[str], phase: Phase) -> str:
+    """The package pip turned to last, which is the one at fault when the resolver stops without naming it."""
+    if phase is not Phase.RESOLVE:
+        return ""
+    for line in reversed(lines):
+        if match := _COLLECTING.match(line):
+            return match["package"]
+    return ""

@@ -1,0 +1,203 @@
+"""The job directory: everything there is to know about one build, on disk, for everyone on the machine.
+
+jobs/<attempt>/
+    spec.json       what to build; written before the supervisor starts, never changed
+    alive           locked by the supervisor as long as it lives
+    log             one line of output per line, each behind its UTC time
+    events.jsonl    what happened, one JSON object per line, written by the supervisor alone
+    cancel          appears when somebody asks for the end; says who
+    outcome.json    the builder's own verdict
+    result.json     the verdict; written last, atomically
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.builds.model import Build, BuildState, Fault, Phase
+from engine.environments.locks import held_elsewhere
+from engine.files import read_json, write_json
+from engine.text import clean, one_line
+
+__all__ = ["JobReader", "append_event", "fold", "new_attempt_id", "write_result"]
+
+
+def new_attempt_id() -> str:
+    """A name that no other attempt has, and that sorts by time: ``20261121-023000-7f3a2c``."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+def append_event(path: Path, event: dict[str, object]) -> None:
+    """Add one event with the time it happened at, in a single write."""
+    event.setdefault("at", time.time())
+    with path.open("ab", buffering=0) as file:
+        file.write(json.dumps(event, sort_keys=True).encode() + b"\n")
+
+
+def write_result(
+    job_dir: Path, state: BuildState, *, fault: Fault | None = None, reused: bool = False, message: str = ""
+) -> None:
+    """Publish the verdict. Raises `StorageError`."""
+    write_json(
+        job_dir / "result.json",
+        {
+            "state": state.value,
+            "finished_at": time.time(),
+            "reused": reused,
+            "message": message,
+            "fault": fault
+            and {
+                "phase": fault.phase.value,
+                "package": fault.package,
+                "message": fault.message,
+                "advice": fault.advice,
+            },
+        },
+    )
+
+
+def fold(build: Build, events: Iterable[dict[str, object]]) -> Build:
+    """`build` after `events`. Unknown events and wrong types change nothing."""
+    for event in events:
+        build = _after(build, event)
+    return build
+
+
+def _after(build: Build, event: dict[str, object]) -> Build:
+    at, kind = event.get("at"), event.get("type")
+    message = event.get("message")
+    if isinstance(message, str):
+        build = replace(build, message=one_line(message))
+    if kind == "started" and isinstance(at, int | float):
+        return replace(build, state=BuildState.RUNNING, started_at=float(at))
+    if kind == "phase" and (phase := Phase.read(event.get("phase"))):
+        return replace(build, phase=phase)
+    if kind == "progress":
+        done, total = event.get("done"), event.get("total")
+        if isinstance(done, int) and isinstance(total, int):
+            return replace(build, packages_done=done, packages_total=total)
+    return build
+
+
+@dataclass(slots=True)
+class _Tail:
+    """How far a growing file of events has been read, and what it said up to there."""
+
+    build: Build
+    offset: int = 0
+
+
+class JobReader:
+    """Reads job directories, each only as far as it changed since the last look."""
+
+    def __init__(self, jobs_dir: Path) -> None:
+        self.jobs_dir = jobs_dir
+        self._tails: dict[str, _Tail] = {}
+        self._ended: dict[str, Build] = {}
+
+    def builds(self) -> tuple[Build, ...]:
+        """Every build, newest first."""
+        try:
+            names = sorted((path.name for path in self.jobs_dir.iterdir()), reverse=True)
+        except OSError:
+            names = []
+        for known in (self._tails, self._ended):
+            for gone in known.keys() - set(names):
+                del known[gone]
+        return tuple(build for name in names if (build := self.read(name)))
+
+    def read(self, name: str) -> Build | None:
+        """The build in the job directory of that name, None when there is none or its spec does not parse."""
+        if name in self._ended:
+            return self._ended[name]
+        job_dir = self.jobs_dir / name
+        tail = self._tails.get(name)
+        if tail is None:
+            build = _from_spec(job_dir, read_json(job_dir / "spec.json"))
+            if build is None:
+                return None
+            tail = self._tails[name] = _Tail(build)
+        # Before the result is looked for: a supervisor writes it while it still holds this lock.
+        alive = held_elsewhere(job_dir / "alive")
+        tail.build = fold(tail.build, self._new_events(job_dir / "events.jsonl", tail))
+        result = read_json(job_dir / "result.json")
+        if result is not None:
+            self._ended[name] = _with_result(tail.build, result)
+            del self._tails[name]
+            return self._ended[name]
+        if not alive:
+            return replace(tail.build, state=BuildState.LOST, message="its supervisor went away without a verdict")
+        return tail.build
+
+    @staticmethod
+    def _new_events(path: Path, tail: _Tail) -> list[dict[str, object]]:
+        try:
+            with path.open("rb") as file:
+                file.seek(tail.offset)
+                data = file.read()
+        except OSError:
+            return []
+        complete = data[: data.rfind(b"\n") + 1]
+        tail.offset += len(complete)
+        events = []
+        for line in complete.splitlines():
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+
+def _from_spec(job_dir: Path, spec: dict[str, object] | None) -> Build | None:
+    if spec is None:
+        return None
+
+    def text(name: str) -> str:
+        return clean(str(spec.get(name, "")))
+
+    submitted = spec.get("submitted_at")
+    return Build(
+        id=job_dir.name,
+        key=text("key"),
+        state=BuildState.QUEUED,
+        phase=Phase.QUEUE,
+        bundle=text("bundle"),
+        python_version=text("python_version"),
+        python_path=text("python_path"),
+        by=text("by"),
+        submitted_at=float(submitted) if isinstance(submitted, int | float) else 0.0,
+        started_at=None,
+        finished_at=None,
+        packages_done=0,
+        packages_total=0,
+        message="",
+        fault=None,
+        directory=job_dir,
+    )
+
+
+def _with_result(build: Build, result: dict[str, object]) -> Build:
+    finished, fault = result.get("finished_at"), result.get("fault")
+    parsed = None
+    if isinstance(fault, dict):
+        parsed = Fault(
+            Phase.read(fault.get("phase")) or build.phase,
+            one_line(str(fault.get("package", ""))),
+            one_line(str(fault.get("message", "")), 500),
+            one_line(str(fault.get("advice", "")), 500),
+        )
+    return replace(
+        build,
+        state=BuildState.read(result.get("state")) or BuildState.LOST,
+        finished_at=float(finished) if isinstance(finished, int | float) else None,
+        message=one_line(str(result.get("message") or build.message), 500),
+        fault=parsed,
+        reused=result.get("reused") is True,
+    )

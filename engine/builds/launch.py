@@ -1,0 +1,159 @@
+"""Starting a build: the job directory is written, then a supervisor is let loose on it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.environments.locks import open_lock_file
+from engine.errors import Problem, Where
+from engine.files import StorageError, write_atomic, write_json
+
+__all__ = ["Job", "build_environment", "launch"]
+
+_INHERITED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TZ",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a build needs to know, decided before it starts."""
+
+    attempt: str
+    key: str
+    installer: str
+    target: str
+    python_version: str
+    python_path: str
+    pip_version: tuple[int, ...]
+    data_dir: Path
+    key_dir: Path
+    requirements: str
+    """The requirements file for pip; empty when nothing is to be installed."""
+    constraints: str
+    lines: tuple[str, ...]
+    ingredients: Mapping[str, object]
+    bundle: str
+    by: str
+    submitted_at: float
+    timeout: float
+    """Seconds after which the build is stopped."""
+    env: Mapping[str, str]
+    replace: bool = False
+    """True to build even though the key has an environment: a rebuild."""
+
+
+def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of a build: a short list from `environ`, and what keeps pip from asking questions.
+
+    An allow-list, because a package's build script sees all of it: no credentials of the admin, no ``PYTHON*``, no
+    ``PIP_*`` (pip's files apply, as on the server; package-management-posit.txt, "Configuring pip").
+    """
+    kept = {name: environ[name] for name in _INHERITED if name in environ}
+    kept.setdefault("LANG", "C.UTF-8")
+    kept.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+    return kept | {"GIT_TERMINAL_PROMPT": "0", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Path:
+    """Write the job directory and start its supervisor, detached from this process and its terminal.
+
+    `prepare_source`, when given, is called with the directory to fill with the bundle's files. Returns the job
+    directory. Raises `StorageError` when the data directory fails, and leaves nothing behind then.
+    """
+    jobs = job.data_dir / "jobs"
+    job_dir = jobs / job.attempt
+    try:
+        for directory in (jobs, job.data_dir / "locks"):
+            directory.mkdir(parents=True, exist_ok=True)
+        job_dir.mkdir()
+        alive = open_lock_file(job_dir / "alive")
+    except OSError as error:
+        raise StorageError(
+            Problem(
+                "storage-write",
+                f"cannot make the job directory: {error.strerror or error}",
+                where=Where(str(job_dir)),
+                hint="Check Server.DataDir, and the space and permissions there",
+            )
+        ) from error
+    try:
+        # Taken here and inherited, so that there is no moment at which the job looks abandoned.
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        if prepare_source is not None:
+            prepare_source(job_dir / "source")
+        write_atomic(job_dir / "requirements.txt", job.requirements.encode(), 0o600)
+        if job.constraints:
+            write_atomic(job_dir / "constraints.txt", job.constraints.encode(), 0o600)
+        write_json(job_dir / "spec.json", _spec(job))
+        _start(job_dir, alive)
+    except BaseException:
+        shutil.rmtree(job_dir, ignore_errors=True)
+        raise
+    finally:
+        os.close(alive)
+    return job_dir
+
+
+def _spec(job: Job) -> dict[str, object]:
+    return {
+        "attempt_dir": str(job.key_dir / job.attempt),
+        "bundle": job.bundle,
+        "by": job.by,
+        "constrains": bool(job.constraints),
+        "data_dir": str(job.data_dir),
+        "env": dict(job.env),
+        "ingredients": dict(job.ingredients),
+        "installer": job.installer,
+        "installs": bool(job.lines),
+        "key": job.key,
+        "lines": list(job.lines),
+        # A record separator and a secret: no package can print an event of the builder.
+        "mark": "\x1e" + secrets.token_hex(16) + " ",
+        "pip_version": list(job.pip_version),
+        "python_path": job.python_path,
+        "python_version": job.python_version,
+        "replace": job.replace,
+        "submitted_at": job.submitted_at,
+        "target": job.target,
+        "timeout": job.timeout,
+    }
+
+
+def _start(job_dir: Path, alive: int) -> None:
+    package_root = str(Path(__file__).parents[2])
+    with (job_dir / "supervisor.err").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "engine.builds.supervisor", str(job_dir)],
+            cwd="/",
+            # It must import the same engine as this process, also from a checkout that is not installed.
+            env={**os.environ, "PYTHONPATH": package_root, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            start_new_session=True,
+            pass_fds=(alive,),
+        )
+    # Collects the exit status if this process is still there then; init does if it is not.
+    threading.Thread(target=process.wait, daemon=True, name=f"supervisor-{job_dir.name}").start()

@@ -1,0 +1,108 @@
+"""A build's log: on disk as ``<UTC time> <text>`` lines, in memory as a bounded ring that a front can poll."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.text import clean_log_line, decode
+
+__all__ = ["LogLine", "LogReader", "LogRing", "format_line", "parse_line"]
+
+_READ_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of output. `at` is seconds since the epoch, `text` is safe to show."""
+
+    at: float
+    text: str
+
+
+def format_line(line: LogLine) -> str:
+    """`line` as it stands in the file, without the line end."""
+    milliseconds = int(line.at * 1000)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
+    return f"{stamp}.{milliseconds % 1000:03d}Z {line.text}"
+
+
+def parse_line(text: str) -> LogLine:
+    """The inverse of `format_line`; a line without a time gets 0."""
+    stamp, _, rest = text.partition(" ")
+    try:
+        at = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return LogLine(0.0, clean_log_line(text))
+    return LogLine(at, clean_log_line(rest))
+
+
+class LogReader:
+    """Reads the log file at `path` as it grows. Opened anew each time, which is what shows new text over NFS."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def poll(self) -> list[LogLine]:
+        """The complete lines that were added since the last call, at most about a megabyte of them."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(_READ_SIZE)
+        except OSError:
+            return []
+        complete = data[: data.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return [parse_line(decode(line)) for line in complete.splitlines()]
+
+
+class LogRing:
+    """The last `keep` lines of a log, written by one engine thread and polled by any number of readers.
+
+    A reader that stalls costs the writer nothing: it finds fewer old lines when it comes back.
+    """
+
+    def __init__(self, keep: int = 50_000) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=keep)
+        self._total = 0
+        self._finished = False
+        self._changed = threading.Condition()
+
+    def extend(self, lines: Sequence[LogLine]) -> None:
+        with self._changed:
+            self._lines.extend(lines)
+            self._total += len(lines)
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Say that no more lines will come."""
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    @property
+    def total(self) -> int:
+        """How many lines were ever written."""
+        return self._total
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    def since(self, seen: int) -> tuple[list[LogLine], int]:
+        """The lines after the first `seen` ones that are still held, and the new value for `seen`."""
+        with self._changed:
+            missing = max(0, min(self._total - seen, len(self._lines)))
+            newest = self._lines if missing == len(self._lines) else list(self._lines)[-missing:] if missing else []
+            return list(newest), self._total
+
+    def wait(self, seen: int, timeout: float) -> None:
+        """Return once there is a line after the first `seen`, the log is finished, or `timeout` seconds passed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._total > seen or self._finished, timeout)

@@ -1,0 +1,1 @@
+"""Executors: where a build's process runs, behind one small protocol."""

@@ -1,0 +1,106 @@
+"""What pip says, and what envdeck makes of it: progress while it runs, one telling line when it fails."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import Phase
+from engine.builds.faults import explain
+from engine.builds.pip_output import PipProgress, read_line
+
+# Lines as pip 22 to 26 print them.
+FAULTS = [
+    (
+        "ERROR: Could not find a version that satisfies the requirement six==99 (from versions: 0.9.0, 1.17.0)",
+        "resolve: six: no version ==99 for this Python; the newest there is 1.17.0",
+    ),
+    (
+        "ERROR: Could not find a version that satisfies the requirement nosuch (from versions: none)",
+        "resolve: nosuch: the index has nothing of that name for this Python",
+    ),
+    (
+        "ERROR: Package 'ipython' requires a different Python: 3.8.18 not in '>=3.11'",
+        "resolve: ipython: needs another Python: 3.8.18 not in '>=3.11'",
+    ),
+    ("ERROR: Failed building wheel for lxml", "install: lxml: its wheel cannot be built from source"),
+    (
+        "ERROR: Failed to build installable wheels for some pyproject.toml based projects (numpy)",
+        "install: numpy: its wheel cannot be built from source",
+    ),
+    (
+        "ERROR: Cannot install a==1 and b==2 because these package versions have conflicting dependencies.",
+        "resolve: a==1 and b==2 have conflicting dependencies",
+    ),
+    (
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+        "install: no space left on the device",
+    ),
+    (
+        "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(x: [Errno -2] Name or "
+        "service not known')': /simple/six/",
+        "resolve: the package index cannot be reached",
+    ),
+    (
+        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
+        "resolve: a downloaded file does not have the hash that the requirements file demands",
+    ),
+    ("ERROR: something never seen before", "resolve: something never seen before"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), FAULTS)
+def test_a_failure_is_told_in_one_line_with_phase_and_package(line: str, told: str) -> None:
+    assert str(explain(["Looking in indexes", line], Phase.RESOLVE, "pip install failed")) == told
+
+
+def test_a_build_script_that_fails_is_blamed_on_the_package_pip_turned_to_last() -> None:
+    lines = ["Collecting six", "Collecting numpy==1.15.4", "error: subprocess-exited-with-error"]
+    assert explain(lines, Phase.RESOLVE, "x").package == "numpy"
+
+
+def test_without_any_telling_line_the_message_of_the_builder_stands() -> None:
+    assert str(explain(["Collecting six"], Phase.VENV, "python -m venv ended with exit code 1")) == (
+        "venv: python -m venv ended with exit code 1"
+    )
+
+
+@given(st.lists(st.text(max_size=80), max_size=20))
+def test_no_output_whatever_breaks_the_explanation(lines: list[str]) -> None:
+    assert "\x1b" not in str(explain(lines, Phase.INSTALL, "failed"))
+
+
+def fold(*lines: str) -> PipProgress:
+    return reduce(read_line, lines, PipProgress())
+
+
+def test_progress_follows_pip_from_collecting_to_installed() -> None:
+    progress = fold("Collecting flask==3.0", "Processing /wheels/six-1.17.0-py2.py3-none-any.whl")
+    assert (progress.phase, progress.collected, progress.message) == (
+        Phase.RESOLVE,
+        2,
+        "Processing six-1.17.0-py2.py3-none-any.whl",
+    )
+    progress = read_line(progress, "Installing collected packages: six, flask")
+    assert (progress.phase, progress.installing) == (Phase.INSTALL, ("six", "flask"))
+    assert read_line(progress, "Successfully installed flask-3.0 six-1.17.0").installed == 2
+
+
+def test_raw_progress_is_shown_as_a_share_and_kept_out_of_the_log() -> None:
+    progress = fold("  Downloading numpy-2.1.0.whl (16.0 MB)", "Progress 4000000 of 16000000")
+    assert progress.noise
+    assert progress.message == "Downloading numpy-2.1.0.whl (16.0 MB) · 25 %"
+    assert not read_line(progress, "Collecting six").noise
+
+
+def test_a_line_that_says_nothing_changes_nothing() -> None:
+    progress = PipProgress()
+    assert read_line(progress, "Looking in indexes: x") is progress
+
+
+@given(st.lists(st.text(max_size=60), max_size=30))
+def test_no_output_whatever_breaks_the_progress(lines: list[str]) -> None:
+    fold(*lines)
