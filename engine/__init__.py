@@ -8,12 +8,15 @@ from engine.builds.log import LogLine, LogRing
 from engine.builds.model import Build, BuildState, Fault, Phase
 from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
 from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
+from engine.engine import Engine
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.files import StorageError
 from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
 from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
 from engine.packages.plan import Action, PackagePlan, PlannedLine
+from engine.plans import BuildPlan, CancelPlan, Nearest, Outcome
+from engine.snapshot import BundleEntry, Snapshot
 from engine.targets import LOCAL
 from engine.text import clean, clean_log_line, mask_credentials, one_line
 
@@ -21,13 +24,17 @@ __all__ = [
     "LOCAL",
     "Action",
     "Build",
+    "BuildPlan",
     "BuildState",
     "Bundle",
+    "BundleEntry",
+    "CancelPlan",
     "Candidate",
     "Check",
     "CheckStatus",
     "ConfigState",
     "EffectiveValue",
+    "Engine",
     "EnvdeckError",
     "Environment",
     "EnvironmentState",
@@ -43,6 +50,8 @@ __all__ = [
     "LogRing",
     "Manifest",
     "Match",
+    "Nearest",
+    "Outcome",
     "PackagePlan",
     "Phase",
     "PlannedLine",
@@ -53,6 +62,7 @@ __all__ = [
     "Rule",
     "Settings",
     "Severity",
+    "Snapshot",
     "StorageError",
     "Usability",
     "Verdict",

@@ -1,0 +1,101 @@
+"""What would happen, as data: anything costly is a plan first, shown before it is executed (DESIGN.md §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.builds.model import Build
+from engine.bundles.model import Bundle
+from engine.environments.model import Environment, EnvironmentState
+from engine.errors import Problem
+from engine.installations.model import Installation
+from engine.matching import Match
+from engine.packages.plan import PackagePlan
+
+__all__ = ["BuildPlan", "CancelPlan", "Nearest", "Outcome", "find_nearest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """On a miss: the environment of the same installation that differs least, and what differs."""
+
+    environment: Environment
+    only_here: tuple[str, ...]
+    """Effective lines of this plan that the environment was not built with."""
+    only_there: tuple[str, ...]
+    """Lines that the environment was built with and this plan does not have."""
+    other_ingredients: tuple[str, ...] = ()
+    """Names of the other ingredients of the key that differ, such as ``index`` or ``options``."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """What building a bundle would do now. `problem` says why it cannot be done, if so."""
+
+    bundle: Bundle
+    match: Match
+    installation: Installation | None
+    packages: PackagePlan
+    key: str
+    """Empty when no installation was chosen."""
+    ingredients: Mapping[str, object] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    """The requirement lines the key covers."""
+    environment: Environment | None = None
+    """The environment that would be reused: a hit."""
+    running: Build | None = None
+    """A build of the same key that is under way."""
+    nearest: Nearest | None = None
+    problem: Problem | None = None
+
+    @property
+    def hit(self) -> bool:
+        return self.environment is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPlan:
+    """What cancelling a build would do now. `problem` says why it cannot be done, if so."""
+
+    build: Build
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What executing a plan led to: the environment that is there already, or the build that was started or joined."""
+
+    environment: Environment | None = None
+    build: Build | None = None
+
+
+def find_nearest(
+    lines: Iterable[str], ingredients: Mapping[str, object], environments: Iterable[Environment]
+) -> Nearest | None:
+    """The usable environment on the same interpreter whose lines differ least; None when there is none.
+
+    An environment that shares nothing with the plan explains nothing, so it is not named.
+    """
+    wanted = set(lines)
+    best: tuple[int, Environment] | None = None
+    for environment in environments:
+        same_python = environment.ingredients.get("interpreter") == ingredients.get("interpreter")
+        if not same_python or environment.state is not EnvironmentState.READY:
+            continue
+        there = set(environment.lines)
+        if wanted and not wanted & there:
+            continue
+        distance = len(wanted ^ there)
+        if best is None or distance < best[0]:
+            best = (distance, environment)
+    if best is None:
+        return None
+    there = set(best[1].lines)
+    others = (name for name in sorted(ingredients) if name != "requirements")
+    return Nearest(
+        best[1],
+        tuple(sorted(wanted - there)),
+        tuple(sorted(there - wanted)),
+        tuple(name for name in others if best[1].ingredients.get(name) != ingredients[name]),
+    )

@@ -1,0 +1,48 @@
+"""The immutable picture of everything that both fronts draw from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.builds.model import Build
+from engine.config.model import ConfigState
+from engine.environments.model import Environment
+from engine.errors import Problem
+from engine.installations.model import Installation
+from engine.plans import BuildPlan
+
+__all__ = ["BundleEntry", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleEntry:
+    """One bundle on offer: its plan, or the problem that kept it from being read."""
+
+    path: Path
+    name: str
+    is_sample: bool
+    plan: BuildPlan | None
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An immutable picture of everything. Equal generations mean equal pictures."""
+
+    generation: int
+    taken_at: float
+    """Seconds since the epoch."""
+    host: str
+    user: str
+    config: ConfigState
+    installations: tuple[Installation, ...]
+    environments: tuple[Environment, ...]
+    builds: tuple[Build, ...]
+    """Newest first."""
+    bundles: tuple[BundleEntry, ...]
+    data_dir: Path
+    read_only: str = ""
+    """Why nothing can be changed; empty when it can."""
+    probing: bool = False
+    """True while interpreters are being run."""
