@@ -1,0 +1,128 @@
+"""The entry of the command line: dispatch, and the one place that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+from app.cli.parser import parse_command, split_globals
+from app.cli.terminal import Terminal, prepare_streams
+from engine import Engine, EnvdeckError, InputError, Problem, Refused, Where
+
+__all__ = ["main"]
+
+_REFUSED = 1
+_BAD_INPUT = 2
+_DEFECT = 70
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str], make_engine: Callable[..., Engine] = Engine) -> int:
+    """Run the command in `argv` (without the program's name) and return its exit code. Raises nothing.
+
+    `make_engine` is called as `Engine` is.
+    """
+    prepare_streams()
+    # Usage errors, too, are answered in the form that was asked for.
+    terminal = Terminal(json="--json" in argv, color="--no-color" not in argv)
+    try:
+        code = _guarded(argv, make_engine, terminal)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return _BROKEN_PIPE
+    except OSError as error:
+        # The document or table is incomplete, so standard error is the only place left to say so.
+        terminal.say(f"error[system]: {error.strerror or error}", error=True)
+        _forget_output()
+        return _BAD_INPUT
+    return code
+
+
+def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Terminal) -> int:
+    try:
+        return _run(argv, make_engine, terminal)
+    except InputError as error:
+        terminal.complain(error.problem)
+        return _BAD_INPUT
+    except EnvdeckError as error:
+        terminal.complain(error.problem)
+        return _REFUSED
+    except KeyboardInterrupt:
+        terminal.complain(Problem("interrupted", "interrupted with Ctrl-C"))
+        return _INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = Where(str(error.filename)) if error.filename else None
+        terminal.complain(Problem("system", error.strerror or str(error), where=where))
+        return _BAD_INPUT
+    except SystemExit as end:  # after --help
+        return end.code if isinstance(end.code, int) else _BAD_INPUT
+    except Exception as error:  # a defect: the admin is still owed a message, an exit code and valid JSON
+        if os.environ.get("ENVDECK_TRACEBACK"):
+            traceback.print_exc()
+        terminal.complain(
+            Problem(
+                "internal",
+                f"this is a defect of envdeck: {type(error).__name__}: {error}",
+                hint="Please report it with the output of the same command under ENVDECK_TRACEBACK=1",
+            )
+        )
+        return _DEFECT
+
+
+def _run(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Terminal) -> int:
+    options, rest = split_globals(argv)
+    terminal.json = options.json
+    terminal.color = not options.no_color
+    if options.version:
+        _show_version(terminal)
+        return 0
+    options = parse_command(rest, options)
+    engine = make_engine(options.config_files, read_only=options.read_only)
+    try:
+        if options.command != "config":
+            _require_good_config(engine)
+        code: int = options.run(engine, options, terminal)
+        return code
+    finally:
+        engine.close()
+
+
+def _show_version(terminal: Terminal) -> None:
+    try:
+        version = metadata.version("envdeck")
+    except metadata.PackageNotFoundError:
+        version = "(not installed)"
+    if terminal.json:
+        terminal.document({"version": version})
+    else:
+        terminal.say(f"envdeck {version}")
+
+
+def _require_good_config(engine: Engine) -> None:
+    """Answers about a data directory or interpreters that the admin did not mean are worse than none."""
+    errors = engine.snapshot().config.errors
+    if errors:
+        raise Refused(
+            Problem(
+                "config-errors",
+                f"the configuration has errors, the first being: {errors[0].message}",
+                expected=errors[0].expected,
+                found=errors[0].found,
+                where=errors[0].where,
+                hint="`envdeck config check` tells all of them",
+            )
+        )
+
+
+def _forget_output() -> None:
+    """Give standard output a place to go, so that nothing is said of the closed pipe at exit either."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

@@ -1,0 +1,364 @@
+"""Exit codes, where words go, error blocks and help of the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cli_fakes as fakes
+import pytest
+from cli_fakes import FakeEngine
+
+from app.cli.main import main
+from engine import BuildState, Fault, Outcome, Phase, Problem, Refused, Severity, StorageError, Where
+
+COMMANDS = [
+    "installations",
+    "match",
+    "plan",
+    "bundles",
+    "environments",
+    "builds",
+    "build",
+    "log",
+    "cancel",
+    "config check",
+    "config show",
+    "config init",
+]
+CONFIG_ERROR = Problem(
+    "key-unknown", "no such key", "a key of [Python]", "Foo", Where("/etc/e.gcfg", 3, 1), "Remove it"
+)
+
+
+class Cli:
+    """Runs commands on a fake engine; keeps what they printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = ""
+        self.err = ""
+
+    def __call__(self, *argv: str, engine: FakeEngine | None = None) -> int:
+        code = main(argv, (engine or FakeEngine()).make)
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def json(self, *argv: str, engine: FakeEngine | None = None, code: int = 0) -> Any:
+        """The one document that the command prints with ``--json``."""
+        assert self(*argv, "--json", engine=engine) == code
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("COLUMNS", "80")
+    return Cli(capsys)
+
+
+FAILED = fakes.build(
+    BuildState.FAILED, fault=Fault(Phase.RESOLVE, "nosuchpkg", "no matching distribution", "Check the name")
+)
+
+
+@pytest.mark.parametrize(
+    ("argv", "engine", "code"),
+    [
+        (["installations"], FakeEngine(), 0),
+        (["match", "app"], FakeEngine(), 0),
+        (["match", "--python", "3.9.1"], FakeEngine(decision=fakes.match(chosen=False)), 1),
+        (["match"], FakeEngine(), 2),
+        (["match", "app", "--python", "3.9.1"], FakeEngine(), 2),
+        (["match", "--python", "three"], FakeEngine(), 2),
+        (["match", "--requires", "3.9"], FakeEngine(), 2),
+        (["match", "--python", "3.9.1", "--rule", "newest"], FakeEngine(), 2),
+        (["match", "missing"], FakeEngine(), 2),
+        (["plan", "app"], FakeEngine(), 0),
+        (["plan", "app"], FakeEngine(planned=fakes.plan(problem=Problem("x", "no"), chosen=False)), 1),
+        (["build", "app"], FakeEngine(outcome=Outcome(environment=fakes.environment())), 0),
+        (["build", "app"], fakes.building(fakes.build()), 0),
+        (["build", "app", "--no-wait"], fakes.building(FAILED), 0),
+        (["build", "app"], fakes.building(FAILED), 1),
+        (["build", "app"], fakes.building(fakes.build(BuildState.CANCELLED)), 1),
+        (["build", "app"], fakes.building(fakes.build(BuildState.LOST)), 1),
+        (["build", "app"], FakeEngine(planned=fakes.plan(problem=Problem("x", "no"), chosen=False)), 1),
+        (["build", "app"], FakeEngine(execute_error=Refused(Problem("read-only", "no"))), 1),
+        (["build", "app"], FakeEngine(execute_error=StorageError(Problem("storage-write", "full"))), 1),
+        (["build", "missing"], FakeEngine(), 2),
+        (["build"], FakeEngine(), 2),
+        (["bundles"], FakeEngine(), 0),
+        (["environments"], FakeEngine(), 0),
+        (["builds"], FakeEngine(), 0),
+        (["log", "last"], FakeEngine(), 0),
+        (["log", "-f", "last"], FakeEngine(ended=FAILED), 0),
+        (["log", "nonsense"], FakeEngine(), 2),
+        (["cancel", "last"], FakeEngine(ended=fakes.build(BuildState.CANCELLED)), 0),
+        (["cancel", "last"], FakeEngine(), 1),
+        (["cancel", "last"], FakeEngine(cancel_problem=Problem("build-ended", "it has ended")), 1),
+        (["cancel", "nonsense"], FakeEngine(), 2),
+        (["config", "check"], FakeEngine(), 0),
+        (["config", "check"], FakeEngine(configuration=fakes.config(CONFIG_ERROR)), 1),
+        (["config", "show"], FakeEngine(), 0),
+        (["config"], FakeEngine(), 2),
+        (["frobnicate"], FakeEngine(), 2),
+        ([], FakeEngine(), 2),
+    ],
+)
+def test_the_exit_code_is_the_same_with_and_without_json(
+    cli: Cli, argv: Sequence[str], engine: FakeEngine, code: int
+) -> None:
+    assert cli(*argv, engine=engine) == code
+    if code == 2:
+        assert cli.out == ""
+        assert cli.err.startswith("error[")
+    document = cli.json(*argv, engine=engine, code=code)
+    if code == 2:
+        assert set(document["error"]) >= {"code", "message", "expected", "found", "where", "hint"}
+
+
+def test_an_error_is_a_short_block(cli: Cli) -> None:
+    assert cli("builds", engine=FakeEngine(configuration=fakes.config(CONFIG_ERROR))) == 1
+    assert cli.err.splitlines() == [
+        "error[config-errors]: the configuration has errors, the first being: no such key",
+        "  at /etc/e.gcfg:3:1",
+        "  expected a key of [Python]",
+        "  found Foo",
+        "  → `envdeck config check` tells all of them",
+    ]
+
+
+def test_a_defect_is_told_without_a_traceback(cli: Cli) -> None:
+    engine = FakeEngine(execute_error=RuntimeError("oops"))
+    assert cli("build", "app", engine=engine) == 70
+    assert "Traceback" not in cli.err
+    assert "RuntimeError: oops" in cli.err
+    assert cli.json("build", "app", engine=engine, code=70)["error"]["code"] == "internal"
+
+
+@pytest.mark.parametrize("argv", [["installations"], ["build", "missing"], ["build", "app"]])
+def test_the_engine_is_closed_whatever_happens(cli: Cli, argv: Sequence[str]) -> None:
+    engine = FakeEngine(execute_error=RuntimeError("oops"))
+    cli(*argv, engine=engine)
+    assert engine.closed
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--config", "a", "--config", "b", "--read-only", "--json", "config", "check"],
+        ["--config", "a", "config", "check", "--config=b", "--read-only", "--json"],
+        ["config", "--config", "a", "--read-only", "check", "--json", "--config", "b"],
+    ],
+)
+def test_global_options_stand_anywhere(cli: Cli, argv: Sequence[str]) -> None:
+    engine = FakeEngine()
+    assert cli(*argv, engine=engine) == 0
+    assert engine.asked[0] == ("make", [Path("a"), Path("b")], True)
+    assert json.loads(cli.out)["ok"] is True
+
+
+def test_what_follows_a_double_dash_is_no_option(cli: Cli) -> None:
+    engine = FakeEngine()
+    assert cli("plan", "--", "--json", engine=engine) == 0
+    assert ("open", "--json") in engine.asked
+    assert "bundle" in cli.out
+
+
+def test_a_bundle_is_matched_by_what_it_asks_for(cli: Cli) -> None:
+    engine = FakeEngine()
+    cli("match", "app", engine=engine)
+    cli("match", "--requires", ">=3.9", "--rule", "exact", engine=engine)
+    assert [a for a in engine.asked if isinstance(a, tuple) and a[0] == "match"] == [
+        ("match", "3.11.9", ">=3.9", None),
+        ("match", None, ">=3.9", "exact"),
+    ]
+
+
+def test_force_probe_reaches_the_engine(cli: Cli) -> None:
+    engine = FakeEngine()
+    cli("installations", "--force-probe", engine=engine)
+    assert ("installations", True) in engine.asked
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example_and_its_exit_codes(cli: Cli, command: str) -> None:
+    assert cli(*command.split(), "--help") == 0
+    assert f"envdeck {command}" in cli.out.partition("example:")[2]
+    assert "exit codes:\n  0" in cli.out
+    assert "JSON:\n" in cli.out
+    assert max(map(len, cli.out.splitlines())) <= 80
+
+
+def test_the_help_names_every_command(cli: Cli) -> None:
+    assert cli("--help") == 0
+    for command in COMMANDS:
+        assert f"\n    {command.split()[0]}" in cli.out
+    assert "exit codes:" in cli.out
+
+
+def test_the_version(cli: Cli) -> None:
+    assert cli("--version") == 0
+    assert cli.out.startswith("envdeck ")
+    assert set(cli.json("builds", "--version")) == {"version"}
+
+
+def test_a_build_tells_what_is_matched_what_is_dropped_the_log_and_where_the_environment_is(cli: Cli) -> None:
+    assert cli("build", "app", engine=fakes.building(fakes.build())) == 0
+    assert cli.out.splitlines() == [
+        "matched  Python 3.11.9 at /opt/python/3.11.9/bin/python3: exact match",
+        "dropped  pywin32==300: only for Windows",
+        "Collecting flask",
+        "done",
+        f"ready  /data/{fakes.KEY}/{fakes.ID}  (built in 3.4 s)",
+    ]
+    assert cli.err == ""
+
+
+def test_a_hit_is_told_as_reused(cli: Cli) -> None:
+    engine = FakeEngine(outcome=Outcome(environment=fakes.environment()))
+    assert cli("build", "app", engine=engine) == 0
+    assert cli.out.splitlines()[-1] == f"ready  /data/{fakes.KEY}/{fakes.ID}  (reused)"
+
+
+def test_a_failed_build_tells_the_fault_the_advice_and_the_log(cli: Cli) -> None:
+    assert cli("build", "app", engine=fakes.building(FAILED)) == 1
+    assert cli.err.splitlines() == [
+        "failed in resolve: nosuchpkg: no matching distribution",
+        "  → Check the name",
+        f"  log  /data/jobs/{fakes.ID}/log",
+    ]
+
+
+def test_with_json_the_talk_of_a_build_goes_to_standard_error(cli: Cli) -> None:
+    document = cli.json("build", "app", engine=fakes.building(fakes.build()))
+    assert document["status"] == "done"
+    assert "Collecting flask" in cli.err
+    assert "matched  Python 3.11.9" in cli.err
+
+
+def test_a_refused_build_is_a_document_with_its_error(cli: Cli) -> None:
+    engine = FakeEngine(execute_error=Refused(Problem("read-only", "started with --read-only")))
+    document = cli.json("build", "app", engine=engine, code=1)
+    assert (document["status"], document["error"]["code"]) == ("refused", "read-only")
+
+
+def test_a_detached_build_tells_how_to_go_on(cli: Cli) -> None:
+    engine = fakes.building(fakes.build())
+    assert cli("build", "app", "--detach", engine=engine) == 0
+    assert f"envdeck log -f {fakes.ID}" in cli.out
+    assert cli.json("build", "app", "--detach", engine=engine)["status"] == "running"
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("argv", [["build", "app"], ["log", "-f", "last"]])
+def test_ctrl_c_says_that_the_build_goes_on(cli: Cli, argv: Sequence[str]) -> None:
+    engine = fakes.building(fakes.build())
+    engine.on_follow = _interrupt
+    assert cli(*argv, engine=engine) == 130
+    (line,) = cli.err.splitlines()
+    assert "the build goes on" in line
+    assert f"envdeck log -f {fakes.ID}" in line
+    assert f"envdeck cancel {fakes.ID}" in line
+
+
+def test_ctrl_c_with_json_still_gives_one_document(cli: Cli) -> None:
+    engine = fakes.building(fakes.build())
+    engine.on_follow = _interrupt
+    assert cli.json("build", "app", engine=engine, code=130)["status"] == "running"
+
+
+def test_ctrl_c_elsewhere_is_one_error(cli: Cli) -> None:
+    engine = FakeEngine()
+    engine.refresh = lambda **_: _interrupt()  # type: ignore[method-assign,assignment,return-value]
+    assert cli("builds", engine=engine) == 130
+    assert cli.err == "error[interrupted]: interrupted with Ctrl-C\n"
+
+
+def test_timestamps_are_in_front_of_the_log(cli: Cli) -> None:
+    cli("log", "last", "--timestamps")
+    assert cli.out.splitlines()[0] == "2026-01-31T12:00:00.250Z Collecting flask"
+    cli("log", "-f", "last", "--timestamps")
+    assert cli.out.splitlines()[1] == "2026-01-31T12:00:01.250Z done"
+
+
+def test_config_check_tells_each_problem_and_counts(cli: Cli) -> None:
+    warning = Problem("key-repeated", "given twice", where=Where("/etc/e.gcfg", 9, 2), severity=Severity.WARNING)
+    assert cli("config", "check", engine=FakeEngine(configuration=fakes.config(CONFIG_ERROR, warning))) == 1
+    assert "error[key-unknown]: no such key\n  at /etc/e.gcfg:3:1\n" in cli.out
+    assert "warning[key-repeated]: given twice\n  at /etc/e.gcfg:9:2\n" in cli.out
+    assert cli.out.splitlines()[-1] == "1 error, 1 warning"
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_config_says_when_the_embedded_default_is_in_force(cli: Cli, command: str) -> None:
+    assert cli("config", command, engine=FakeEngine(configuration=fakes.config(default=True))) == 0
+    assert "the embedded default is in force" in cli.out
+
+
+def test_config_show_can_leave_the_defaults_out(cli: Cli) -> None:
+    cli("config", "show")
+    assert "Python.Enabled" in cli.out
+    cli("config", "show", "--changed")
+    assert "Python.Enabled" not in cli.out
+    assert "Server.DataDir" in cli.out
+    assert [v["name"] for v in cli.json("config", "show", "--changed")["values"]] == ["Server.DataDir"]
+
+
+def test_config_works_while_the_configuration_has_errors(cli: Cli) -> None:
+    engine = FakeEngine(configuration=fakes.config(CONFIG_ERROR))
+    assert cli("config", "init", "-", engine=engine) == 0
+    assert cli("config", "show", engine=engine) == 1
+    assert "Server.DataDir" in cli.out
+    assert "error[key-unknown]" in cli.err
+
+
+def test_config_init_refuses_to_overwrite(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "envdeck.gcfg"
+    assert cli("config", "init", str(path)) == 0
+    assert path.read_text() == "; the default\n[Python]\n"
+    path.write_text("mine")
+    assert cli("config", "init", str(path)) == 1
+    assert cli.err.startswith("error[file-exists]")
+    assert path.read_text() == "mine"
+    assert cli.json("config", "init", str(path), "--force")["path"] == str(path)
+    assert path.read_text() != "mine"
+
+
+def test_config_init_writes_where_the_configuration_is_looked_for(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert cli("config", "init") == 0
+    assert (tmp_path / "envdeck" / "envdeck.gcfg").is_file()
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli("config", "init") == 0
+    assert (tmp_path / ".config" / "envdeck" / "envdeck.gcfg").is_file()
+    monkeypatch.delenv("HOME")
+    assert cli("config", "init") == 2
+    assert cli.err.startswith("error[no-home]")
+
+
+def test_config_init_prints(cli: Cli) -> None:
+    assert cli("config", "init", "-") == 0
+    assert cli.out == "; the default\n[Python]\n"
+    assert cli.json("config", "init", "-") == {"path": None, "text": "; the default\n[Python]\n"}
+
+
+def test_config_init_writes_nothing_when_read_only(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "envdeck.gcfg"
+    assert cli("--read-only", "config", "init", str(path)) == 1
+    assert not path.exists()
+    assert cli("--read-only", "config", "init", "-") == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").is_dir(), reason="needs a directory nobody can write to")
+def test_config_init_tells_when_it_cannot_write(cli: Cli) -> None:
+    assert cli("config", "init", "/proc/envdeck/envdeck.gcfg") == 1
+    assert cli.err.startswith("error[config-write]")

@@ -1,0 +1,196 @@
+"""What people see: fits the terminal, keeps foreign text harmless, loses none of it."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import cli_fakes as fakes
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.version import Version
+from rich.cells import cell_len
+from rich.console import RenderableType
+
+from app.cli import render
+from app.cli.following import stamped
+from app.cli.render import SafeConsole
+from engine import (
+    Action,
+    BuildState,
+    BundleEntry,
+    Candidate,
+    Check,
+    CheckStatus,
+    EffectiveValue,
+    EnvironmentState,
+    Fault,
+    Judgement,
+    LogLine,
+    Nearest,
+    PackagePlan,
+    Phase,
+    PlannedLine,
+    Problem,
+    Severity,
+    Usability,
+    Verdict,
+    Where,
+)
+
+HOSTILE = st.text(
+    st.one_of(
+        st.sampled_from("\x1b\x9b\x07\x08\r\n\t\x7f\u202e\u2066\u200b\u2028\ufeff[]\\;m31/bold"),
+        st.characters(),
+    ),
+    max_size=60,
+)
+
+
+def shown(renderable: RenderableType, width: int = 80) -> str:
+    console = SafeConsole(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    console.print(renderable)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def everything(text: str) -> list[RenderableType]:
+    """Every view, with `text` wherever foreign text can stand."""
+    problem = Problem(text, text, text, text, Where(text, 1, 2), text)
+    installation = replace(
+        fakes.installation(),
+        declared=text,
+        origin=text,
+        usability=Usability.UNUSABLE,
+        checks=(Check(text, CheckStatus.FAILED, text, text),),
+    )
+    candidate = Candidate(Version("3.9"), text, text)
+    judgement = Judgement(candidate, Verdict.CHOSEN, text)
+    match = replace(fakes.match(), judgements=(judgement,), chosen=candidate)
+    environment = replace(
+        fakes.environment(EnvironmentState.DAMAGED, text), key=text, python_version=text, built_by=text, bundle=text
+    )
+    running = replace(fakes.build(BuildState.RUNNING), id=text, bundle=text, by=text, message=text, python_version=text)
+    failed = replace(fakes.build(BuildState.FAILED, fault=Fault(Phase.INSTALL, text, text, text)), id=text)
+    plan = replace(
+        fakes.plan(),
+        bundle=replace(fakes.bundle(), path=Path("/" + text.replace("\0", "")), title=text),
+        match=match,
+        packages=PackagePlan((PlannedLine(None, text, Action.INSTALL, text, Where(text, 1), text),)),
+        key=text,
+        nearest=Nearest(environment, (text,), (text,), (text,)),
+        running=running,
+    )
+    value = EffectiveValue(text, (text, text), (text, text), False, text, text)
+    state = fakes.config(problem)
+    return [
+        render.installations([installation]),
+        render.match(match),
+        render.plan(plan),
+        render.bundles(
+            [
+                BundleEntry(Path("/x"), text, False, plan, None),
+                BundleEntry(Path("/x"), text, False, None, problem),
+            ]
+        ),
+        render.environments([environment]),
+        render.builds([running, failed], fakes.AT),
+        render.progress(running, fakes.AT),
+        render.problem(problem),
+        render.config_check(state),
+        render.config_show(state, [value]),
+        stamped(LogLine(fakes.AT, text), True),
+    ]
+
+
+@settings(deadline=None)
+@given(HOSTILE)
+def test_no_foreign_text_reaches_the_terminal_as_a_control_character(text: str) -> None:
+    for renderable in everything(text):
+        output = shown(renderable)
+        for character in output.replace("\n", ""):
+            assert unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp"), repr(output)
+            assert character not in "\u061c\u200b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff", repr(output)
+
+
+@settings(deadline=None)
+@given(HOSTILE, st.integers(30, 120))
+def test_every_view_fits_the_terminal(text: str, width: int) -> None:
+    for renderable in everything(text)[:-5]:
+        for line in shown(renderable, width).splitlines():
+            assert cell_len(line) <= width
+
+
+@pytest.mark.parametrize("text", ["flask[async]==3.0", "[bold]x[/bold]", "[/]", ":smile:", "a[red"])
+def test_foreign_text_is_no_markup(text: str) -> None:
+    for renderable in everything(text):
+        assert text in shown(renderable, 200)
+
+
+def test_a_long_reason_is_wrapped_and_not_cut() -> None:
+    words = " ".join(f"word{n}" for n in range(40))
+    output = shown(render.installations([fakes.installation(broken=words)]))
+    assert " ".join(output.split()).find(words) >= 0
+    assert "…" not in output
+
+
+def test_a_long_path_is_folded_and_not_cut() -> None:
+    path = "/opt/" + "x" * 150
+    output = shown(render.installations([replace(fakes.installation(), declared=path)]))
+    assert "".join(output.split()).find(path) >= 0
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (render.installations([fakes.installation()]), "✓ usable"),
+        (render.installations([fakes.installation(broken="gone")]), "✗ unusable"),
+        (render.match(fakes.match()), "✓ chosen"),
+        (render.match(fakes.match(chosen=False)), "– rejected"),
+        (render.environments([fakes.environment(EnvironmentState.STALE, "x")]), "⊘ stale"),
+        (render.builds([fakes.build(BuildState.LOST)], fakes.AT), "? lost"),
+        (render.plan(fakes.plan()), "⊘ prohibited"),
+        (render.plan(fakes.plan(hit=True)), "✓ hit"),
+        (render.plan(fakes.plan()), "miss"),
+    ],
+)
+def test_a_state_is_a_symbol_and_a_word(view: RenderableType, words: str) -> None:
+    assert words in shown(view)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        render.installations([]),
+        render.bundles([]),
+        render.environments([]),
+        render.builds([], fakes.AT),
+        render.config_show(fakes.config(), []),
+    ],
+)
+def test_an_empty_answer_says_so(view: RenderableType) -> None:
+    assert len(shown(view).strip()) > 10
+
+
+def test_the_nearest_environment_is_shown_with_what_differs() -> None:
+    nearest = Nearest(fakes.environment(), ("flask==3.1",), ("flask==3.0",), ("index",))
+    output = shown(render.plan(replace(fakes.plan(), nearest=nearest)))
+    assert "+ flask==3.1" in output
+    assert "- flask==3.0" in output
+    assert "index" in output
+
+
+def test_a_password_in_a_requirement_is_not_shown() -> None:
+    line = fakes.line("flask @ https://u:****@host.example/flask.whl")
+    assert Requirement(line.effective).url == "https://u:secret@host.example/flask.whl"
+    assert "secret" not in shown(render.plan(replace(fakes.plan(), packages=PackagePlan((line,)))), 200)
+
+
+def test_a_warning_is_not_told_as_an_error() -> None:
+    warning = Problem("key-repeated", "given twice", severity=Severity.WARNING)
+    assert shown(render.problem(warning)) == "warning[key-repeated]: given twice\n"
+    assert "0 errors, 1 warning" in shown(render.config_check(fakes.config(warning)))
