@@ -1,0 +1,37 @@
+"""`envdeck`: a command goes to the command line, none opens the terminal UI."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run envdeck with `argv` (default: the process's arguments) and return the exit code.
+
+    The command line is started without importing Textual, and the UI only after the environment is set, since Textual
+    reads it while it is imported.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    from app.tui.options import parse_options, refusal, terminal_defaults
+
+    options = parse_options(arguments)
+    if options is None:
+        from app.cli.main import main as command_line
+
+        return command_line(arguments)
+    why = refusal(os.environ, is_terminal=sys.stdin.isatty() and sys.stderr.isatty())
+    if why:
+        print(f"envdeck: {why}", file=sys.stderr)  # noqa: T201 - the UI has not started, this is all there is to see
+        return 2
+    os.environ.update(terminal_defaults(options, os.environ))
+    from app.tui.run import run
+
+    return run(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

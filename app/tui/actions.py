@@ -1,0 +1,215 @@
+"""The one registry of everything a key, the footer, the help, the palette or a ``:`` command can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.tui.context import InputContext
+
+__all__ = ["ACTIONS", "VIEWS", "Action", "Scope", "View"]
+
+
+class Scope(StrEnum):
+    """Where an action means something; the value is its title in the help."""
+
+    INSTALLATIONS = "Installations"
+    MATCH = "Match"
+    BUILDS = "Builds"
+    CONFIG = "Config"
+    LOG = "Build log"
+    TEXT = "Text"
+    LIST = "List"
+    MOVE = "Move"
+    GLOBAL = "Everywhere"
+
+
+class View(StrEnum):
+    """The five views, in the order of their number keys; the value is the mode's name."""
+
+    INSTALLATIONS = "installations"
+    ENVIRONMENTS = "environments"
+    MATCH = "match"
+    BUILDS = "builds"
+    CONFIG = "config"
+
+
+VIEWS = tuple(View)
+
+
+def _always(_context: InputContext) -> str:
+    return ""
+
+
+def _needs_row(context: InputContext) -> str:
+    return "" if context.selected else "nothing is selected"
+
+
+def _needs_rows(context: InputContext) -> str:
+    return "" if context.rows or context.filtered else "the list is empty"
+
+
+def _can_build(context: InputContext) -> str:
+    return _needs_row(context) or context.cannot_build
+
+
+def _can_cancel(context: InputContext) -> str:
+    return _needs_row(context) or context.cannot_cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done."""
+
+    id: str
+    """Names the method that does it: ``do_`` and the id with underscores."""
+    keys: tuple[str, ...]
+    label: str
+    """One or two words for the footer."""
+    tooltip: str
+    """One sentence for help and palette."""
+    scope: Scope
+    rank: int = 0
+    """Place in the footer, the lowest first; 0 keeps it out."""
+    commands: tuple[str, ...] = ()
+    """Names after ``:``, the full one first."""
+    argument: str = ""
+    """What the command takes, such as ``PATH``."""
+    needs_write: bool = False
+    why_disabled: Callable[[InputContext], str] = _always
+    view: View | None = None
+    """The view to go to, for the actions that do that."""
+
+
+def _view(number: int, view: View, *aliases: str) -> Action:
+    name = view.value
+    tooltip = f"Go to {name.title()}"
+    return Action(f"view-{name}", (str(number),), name, tooltip, Scope.GLOBAL, commands=(name, *aliases), view=view)
+
+
+ACTIONS: tuple[Action, ...] = (
+    # Installations
+    Action("probe", ("t",), "test again", "Run every interpreter again", Scope.INSTALLATIONS, 1, ("probe",)),
+    # Match
+    Action(
+        "build",
+        ("b",),
+        "build",
+        "Build the environment of this bundle (asks first)",
+        Scope.MATCH,
+        1,
+        needs_write=True,
+        why_disabled=_can_build,
+    ),
+    Action("pane", ("tab",), "text", "Move between the list and the text beside it", Scope.MATCH, 4),
+    Action("pane-config", ("tab",), "notes", "Move between the notes and the values", Scope.CONFIG, 3),
+    # Builds
+    Action("log", ("l", "enter"), "log", "Show the log, live", Scope.BUILDS, 1, ("log",), why_disabled=_needs_row),
+    Action(
+        "cancel",
+        ("c",),
+        "cancel",
+        "Cancel the build (asks first)",
+        Scope.BUILDS,
+        2,
+        ("cancel",),
+        needs_write=True,
+        why_disabled=_can_cancel,
+    ),
+    # Build log
+    Action("follow", ("f",), "follow", "Follow the end of the log, or stop following", Scope.LOG, 1, ("follow",)),
+    Action("search", ("/",), "search", "Search the log", Scope.LOG, 2),
+    Action("search-next", ("n",), "next", "Next match", Scope.LOG, 3),
+    Action("search-previous", ("N",), "previous", "Previous match", Scope.LOG),
+    Action("times", ("t",), "times", "Show or hide the time of each line", Scope.LOG, 5),
+    Action("left", ("left", "h"), "left", "Scroll to the left", Scope.LOG),
+    Action("right", ("right", "l"), "right", "Scroll to the right", Scope.LOG),
+    Action(
+        "cancel-log",
+        ("c",),
+        "cancel",
+        "Cancel the build (asks first)",
+        Scope.LOG,
+        4,
+        ("cancel",),
+        needs_write=True,
+        why_disabled=lambda context: context.cannot_cancel,
+    ),
+    # Text pages and the log
+    Action("copy-text", ("y",), "copy", "Copy the text, a path or JSON", Scope.TEXT, 2, ("copy",)),
+    # Lists
+    Action(
+        "describe",
+        ("d", "enter"),
+        "describe",
+        "Everything about the selected row",
+        Scope.LIST,
+        3,
+        ("describe",),
+        why_disabled=_needs_row,
+    ),
+    Action(
+        "filter",
+        ("/",),
+        "filter",
+        "Filter: word, !word, /regex/, column:word",
+        Scope.LIST,
+        5,
+        ("filter",),
+        "TEXT",
+        why_disabled=_needs_rows,
+    ),
+    Action("sort", ("o",), "sort", "Sort by a column, chosen by its letter", Scope.LIST, 7, ("sort",), "COLUMN"),
+    Action("reverse", ("O",), "reverse", "Reverse the order", Scope.LIST, commands=("reverse",)),
+    Action(
+        "copy",
+        ("y",),
+        "copy",
+        "Copy the path, the key or JSON of the row",
+        Scope.LIST,
+        8,
+        ("copy",),
+        why_disabled=_needs_row,
+    ),
+    Action("raw", ("v",), "raw", "The selected row as JSON", Scope.LIST, 9, ("raw",), why_disabled=_needs_row),
+    # Moving
+    Action("down", ("j", "down"), "down", "One line down", Scope.MOVE),
+    Action("up", ("k", "up"), "up", "One line up", Scope.MOVE),
+    Action("half-down", ("ctrl+d",), "half down", "Half a page down", Scope.MOVE),
+    Action("half-up", ("ctrl+u",), "half up", "Half a page up", Scope.MOVE),
+    Action("page-down", ("pagedown", "space", "ctrl+f"), "page down", "A page down", Scope.MOVE),
+    Action("page-up", ("pageup", "ctrl+b"), "page up", "A page up", Scope.MOVE),
+    Action("first", ("g", "home"), "top", "To the top", Scope.MOVE),
+    Action("last", ("G", "end"), "end", "To the end", Scope.MOVE),
+    # Everywhere
+    _view(1, View.INSTALLATIONS, "i"),
+    _view(2, View.ENVIRONMENTS, "e", "envs"),
+    _view(3, View.MATCH, "m"),
+    _view(4, View.BUILDS, "b"),
+    _view(5, View.CONFIG, "cfg", "c"),
+    Action("open", ("a",), "open", "Open a bundle by its path", Scope.GLOBAL, 11, commands=("open",), argument="PATH"),
+    Action(
+        "build-bundle",
+        (),
+        "build",
+        "Build the environment of a bundle by its name",
+        Scope.GLOBAL,
+        commands=("build",),
+        argument="BUNDLE",
+        needs_write=True,
+    ),
+    Action("refresh", ("ctrl+r",), "refresh", "Look at everything again", Scope.GLOBAL, commands=("refresh",)),
+    Action("command", (":",), "command", "Type a command; Tab completes", Scope.GLOBAL, 10),
+    Action("palette", ("ctrl+p", "f1"), "palette", "Find an action by name", Scope.GLOBAL),
+    Action("events", ("!",), "events", "What happened in this session", Scope.GLOBAL, 12, ("events",)),
+    Action("help", ("?",), "help", "The keys that work here", Scope.GLOBAL, commands=("help",)),
+    Action("theme", (), "theme", "Change the colours", Scope.GLOBAL, commands=("theme",), argument="NAME"),
+    Action("suspend", ("ctrl+z",), "suspend", "Suspend; fg brings envdeck back", Scope.GLOBAL),
+    Action("back", ("escape",), "back", "Leave a page, or clear the filter", Scope.GLOBAL, commands=("back",)),
+    Action("leave", ("q",), "quit", "Go back, from a view quit; builds go on", Scope.GLOBAL),
+    Action("quit", ("Q",), "quit", "Quit; builds go on", Scope.GLOBAL, commands=("quit", "q")),
+    Action("interrupt", ("ctrl+c",), "cancel", "Leave the prompt line", Scope.GLOBAL),
+)

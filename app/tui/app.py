@@ -1,0 +1,296 @@
+"""The app: holds the engine, takes its snapshots, and does what the keys say through the one registry."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from rich.text import Text
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
+from textual.screen import Screen
+
+from app.tui import clipboard
+from app.tui.actions import ACTIONS, Action, Scope, View
+from app.tui.context import complete, find_command, resolve, why_not
+from app.tui.describe.help import help_lines
+from app.tui.events import Event, Level, changes, event_lines
+from app.tui.line_filters import AsciiOnly, NoColor, StripControl
+from app.tui.messages import EngineChanged
+from app.tui.offload import offload
+from app.tui.screens.builds import BuildsPage
+from app.tui.screens.config import ConfigPage
+from app.tui.screens.environments import EnvironmentsPage
+from app.tui.screens.installations import InstallationsPage
+from app.tui.screens.log_page import LogPage
+from app.tui.screens.match import MatchPage
+from app.tui.screens.opening import build_by_name, open_bundle
+from app.tui.screens.page import Page
+from app.tui.screens.palette import PalettePage
+from app.tui.screens.table_page import TablePage
+from app.tui.screens.text_page import TextPage
+from app.tui.text import count
+from app.tui.widgets.prompt import Editing
+from engine import BuildState, Engine, EnvdeckError
+
+__all__ = ["EnvdeckApp"]
+
+T = TypeVar("T")
+_SNAPSHOT_PERIOD = 0.25
+_EVENTS_KEPT = 500
+
+
+class EnvdeckApp(App[None], inherit_bindings=False):
+    """envdeck's terminal UI."""
+
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(key, f"press({key!r})", show=False) for key in sorted({key for one in ACTIONS for key in one.keys})
+    ]
+    MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]  # wider in Textual
+        View.INSTALLATIONS.value: InstallationsPage,
+        View.ENVIRONMENTS.value: EnvironmentsPage,
+        View.MATCH.value: MatchPage,
+        View.BUILDS.value: BuildsPage,
+        View.CONFIG.value: ConfigPage,
+    }
+    DEFAULT_MODE = View.INSTALLATIONS.value
+
+    def __init__(
+        self,
+        engine: Engine,
+        version: str,
+        *,
+        ascii_only: bool = False,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.engine = engine
+        self.version = version
+        self.clock = clock
+        self.monotonic = monotonic
+        self.snapshot = engine.snapshot()
+        self.status = Text("")
+        self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self.filters: list[str] = []
+        self.searches: list[str] = []
+        self.commands: list[str] = []
+        self._environ = environ
+        self._line_filters: list[LineFilter] = [StripControl()]
+        if ascii_only:
+            self._line_filters.append(AsciiOnly())
+        if environ.get("NO_COLOR"):
+            self._line_filters.append(NoColor())
+        self._taken = 0.0
+        self._waiting = False
+        self._unsubscribe: Callable[[], object] = bool
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), *self._line_filters]
+
+    # Life
+
+    def on_mount(self) -> None:
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
+        # The screen is empty after `fg` until something asks for a repaint (textual.md §3.8).
+        self.app_resume_signal.subscribe(self, lambda _signal: self.refresh(layout=True))
+        self._unsubscribe = self.engine.subscribe(self._engine_changed)
+        self.engine.start()
+        self.take_snapshot()
+
+    def on_unmount(self) -> None:
+        self._unsubscribe()
+
+    @property
+    def page(self) -> Page:
+        """The page on top."""
+        page = self.screen
+        assert isinstance(page, Page)
+        return page
+
+    # The engine's picture
+
+    def _engine_changed(self) -> None:
+        # In an engine thread: posting a message is all that is safe here.
+        self.post_message(EngineChanged())
+
+    def on_engine_changed(self) -> None:
+        if self._waiting:
+            return
+        self._waiting = True
+        self.set_timer(max(0.01, _SNAPSHOT_PERIOD - (self.monotonic() - self._taken)), self.take_snapshot)
+
+    def take_snapshot(self) -> None:
+        """Show the latest snapshot, unless a question is open: nothing may change under it."""
+        page = self.page
+        if page.prompt.asking:
+            return
+        self._waiting = False
+        self._taken = self.monotonic()
+        new = self.engine.snapshot()
+        if new is self.snapshot:
+            return
+        old, self.snapshot = self.snapshot, new
+        for event in changes(old, new):
+            self._tell(event)
+        if page.is_mounted:
+            page.show()
+
+    def catch_up(self) -> None:
+        """Take the snapshot that waited for an answer."""
+        if self._waiting:
+            self.take_snapshot()
+
+    # Talking
+
+    def say(self, text: str, level: Level = Level.INFO) -> None:
+        """Put a message on the status line and into the history."""
+        self._tell(Event(self.clock(), level, text))
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.status = event.line()
+        self.page.prompt.say(self.status)
+
+    def perform(self, work: Callable[[], T], then: Callable[[T], object]) -> None:
+        """Run `work` away from the UI loop, then `then` with its result; what goes wrong is said."""
+
+        async def run() -> None:
+            try:
+                result = await offload(work)
+            except EnvdeckError as error:
+                self.say(str(error.problem), Level.ERROR)
+            except Exception as error:
+                self.say(f"internal error: {type(error).__name__}: {error}", Level.ERROR)
+            else:
+                then(result)
+
+        self.run_worker(run(), exit_on_error=False)
+
+    # Actions
+
+    def action_press(self, key: str) -> None:
+        action = resolve(self.page.context(), key)
+        if action is not None:
+            self.perform_action(action)
+
+    def perform_action(self, action: Action, argument: str = "") -> None:
+        """Do it if it can be done here and now, else say why not."""
+        page = self.page
+        if action.scope is Scope.MOVE:
+            page.mover.move(action.id)
+            return
+        self.status = Text("")
+        page.prompt.say(self.status)
+        why = why_not(action, page.context())
+        if why:
+            self.say(f"{action.label}: {why}", Level.WARNING)
+            return
+        if action.view is not None:
+            self.go(action.view)
+            return
+        name = "do_" + action.id.replace("-", "_")
+        handler: Callable[[str], None] = getattr(page, name, None) or getattr(self, name)
+        handler(argument)
+
+    def go(self, view: View) -> None:
+        """Show a view; when it is the one shown already, leave the pages above it."""
+        if self.current_mode == view.value:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+        self.switch_mode(view.value)
+
+    def open_log(self, build_id: str) -> None:
+        """Show the live log of a build, above the Builds view."""
+        self.go(View.BUILDS)
+        self.call_after_refresh(self.push_screen, LogPage(build_id))
+
+    def do_command(self, _argument: str) -> None:
+        context = self.page.context()
+        names = [*(entry.name for entry in self.snapshot.bundles), *self.available_themes]
+
+        def candidates(text: str) -> Sequence[str]:
+            return complete(context, text, names) if text else ()
+
+        self.page.edit(Editing(":", done=self._run_command, complete=candidates, history=self.commands))
+
+    def _run_command(self, text: str) -> None:
+        word, _space, argument = text.strip().partition(" ")
+        if not word:
+            return
+        self.commands.append(text)
+        action = find_command(self.page.context(), word)
+        if action is None:
+            self.say(f"no command {word} here; ? lists them", Level.WARNING)
+        else:
+            self.perform_action(action, argument.strip())
+
+    def do_help(self, _argument: str) -> None:
+        lines = help_lines(self.page.context())
+        self.push_screen(TextPage(self.page.view, "Help", lambda _snapshot: lines))
+
+    def do_events(self, _argument: str) -> None:
+        self.push_screen(TextPage(self.page.view, "Events", lambda _now: event_lines(self.events, self.clock())))
+
+    def do_palette(self, _argument: str) -> None:
+        self.push_screen(PalettePage(self.page.view, self.page.context()))
+
+    def do_refresh(self, _argument: str) -> None:
+        self.engine.request_refresh()
+        self.say("looking at everything again")
+
+    def do_theme(self, argument: str) -> None:
+        if argument in self.available_themes:
+            self.theme = argument
+        else:
+            self.say(f"themes: {', '.join(sorted(self.available_themes))}", Level.WARNING)
+
+    def do_open(self, argument: str) -> None:
+        if argument:
+            open_bundle(self, argument)
+        else:
+            self.page.edit(Editing("open bundle: ", done=partial(open_bundle, self)))
+
+    def do_build_bundle(self, argument: str) -> None:
+        build_by_name(self, argument)
+
+    def copy(self, name: str, text: str) -> None:
+        """Copy `text` and say where it went."""
+
+        def send(held: str) -> None:
+            self.call_later(self.copy_to_clipboard, held)
+
+        self.perform(lambda: clipboard.copy(text, self._environ, send), lambda where: self.say(f"{name}: {where}"))
+
+    def do_back(self, _argument: str) -> None:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif isinstance(self.page, TablePage):
+            self.page.clear_filter()
+
+    def do_leave(self, argument: str) -> None:
+        (self.do_back if len(self.screen_stack) > 1 else self.do_quit)(argument)
+
+    def do_quit(self, _argument: str) -> None:
+        running = sum(build.state is BuildState.RUNNING for build in self.snapshot.builds)
+        remark = f"{count(running, 'build')} still running; `envdeck builds` shows them" if running else None
+        self.exit(message=remark)
+
+    def do_suspend(self, _argument: str) -> None:
+        self.action_suspend_process()
+
+    def do_interrupt(self, _argument: str) -> None:
+        self.say("q quits")

@@ -1,0 +1,154 @@
+"""The explanation of a match, from the answer down to its reasons. The heart of the product."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.text import Text
+
+from app.tui.document import Document, Line
+from app.tui.symbols import ACTION, VERDICT, plan_mark
+from app.tui.text import ago, count, safe, size
+from engine import LOCAL, Action, BuildPlan, BundleEntry, Judgement, Rule, Verdict
+
+__all__ = ["answer", "build_question", "explain", "package_summary"]
+
+_RULES = {
+    Rule.MAJOR_MINOR: "same major.minor",
+    Rule.EXACT: "exactly the same version",
+    Rule.REQUIRES: "the bundle's own version constraint",
+}
+
+
+def answer(entry: BundleEntry) -> Text:
+    """The match in a few words: the version and what follows, or why there is none."""
+    if entry.problem is not None:
+        return safe(entry.problem.message, "red")
+    plan = entry.plan
+    if plan is None:
+        return Text("")
+    if plan.problem is not None:
+        return safe(plan.problem.message, "red")
+    return safe(plan.match.reason)
+
+
+def package_summary(plan: BuildPlan) -> str:
+    """``4 install, 1 prohibited``."""
+    counts = Counter(line.action for line in plan.packages.lines)
+    return ", ".join(f"{counts[action]} {action.value}" for action in Action if counts[action]) or "no lines"
+
+
+def build_question(plan: BuildPlan) -> str:
+    """Exactly what building would do, in one line."""
+    lines = sum(line.action is Action.INSTALL for line in plan.packages.lines)
+    dropped = sum(line.action is Action.PROHIBITED for line in plan.packages.lines)
+    version = plan.match.chosen.version if plan.match.chosen else None
+    left_out = f", {dropped} left out" if dropped else ""
+    return f"Build {plan.bundle.name} on {version}: {count(lines, 'line')} to pip{left_out}, new environment."
+
+
+def explain(entry: BundleEntry, now: float) -> list[Line]:
+    """The whole way from the bundle to its environment, the answer first."""
+    document = Document()
+    plan = entry.plan
+    _headline(document, entry, now)
+    problems = [entry.problem] if entry.problem is not None else []
+    if plan is not None:
+        problems += [one for one in (plan.problem, plan.match.problem) if one is not None and one not in problems]
+    for problem in problems:
+        document.problem(problem)
+    if plan is None:
+        document.heading("Bundle")
+        document.field("Path", str(entry.path))
+        return document.lines
+    _match(document, plan)
+    _packages(document, plan)
+    _environment(document, plan, now)
+    document.heading("Bundle")
+    if plan.bundle.title:
+        document.field("Shows", plan.bundle.title)
+    document.field("Path", str(entry.path))
+    manifest = plan.bundle.manifest
+    document.field("Type", manifest.app_mode or "unknown")
+    document.field("Packages", manifest.package_file or "none listed")
+    return document.lines
+
+
+def _headline(document: Document, entry: BundleEntry, now: float) -> None:
+    plan = entry.plan
+    text = plan_mark(plan).text()
+    chosen = plan.match.chosen if plan else None
+    if plan is None:
+        text.append("  the bundle cannot be read", "default not bold")
+    elif chosen is None:
+        text.append("  no installation fits", "default not bold")
+    else:
+        text.append_text(safe(f"  Python {chosen.version}", "default bold"))
+        if plan.problem is not None:
+            what = "but it cannot be built"
+        elif plan.environment is not None:
+            what = f"reuses an environment built {ago(now - plan.environment.built_at)}"
+        elif plan.running is not None:
+            what = f"is being built by {plan.running.by}"
+        else:
+            what = "no environment yet; b builds it"
+        text.append_text(safe(f"  {what}", "default not bold"))
+    document.add(text, hang=2)
+
+
+def _match(document: Document, plan: BuildPlan) -> None:
+    match = plan.match
+    document.heading("Match")
+    document.field("Asks for", f"Python {match.request}")
+    document.field("Rule", f"{match.rule.value}: {_RULES[match.rule]}")
+    if match.chosen is not None:
+        document.field("Chosen", Text.assemble(safe(match.chosen.version, "bold"), "  ", safe(match.chosen.path)))
+        document.field("Because", match.reason)
+    document.heading("Candidates", f"{count(len(match.judgements), 'installation')}, the chosen one first")
+    ordered = sorted(match.judgements, key=lambda judgement: judgement.verdict is not Verdict.CHOSEN)
+    document.table([_candidate(judgement) for judgement in ordered])
+    if not ordered:
+        document.add("  ", safe("none is configured: Python.Executable names them", "dim"), hang=4)
+
+
+def _candidate(judgement: Judgement) -> tuple[Text, Text, Text]:
+    mark, candidate = VERDICT[judgement.verdict], judgement.candidate
+    chosen = judgement.verdict is Verdict.CHOSEN
+    reason = safe(judgement.reason, "" if judgement.verdict in (Verdict.CHOSEN, Verdict.PASSED_OVER) else "dim")
+    target = "" if candidate.target == LOCAL else f" on {candidate.target}"
+    if candidate.path not in judgement.reason:
+        reason.append_text(safe(f"  {candidate.path}{target}", "dim"))
+    return mark.text(), safe(candidate.version or "?", "bold" if chosen else ""), reason
+
+
+def _packages(document: Document, plan: BuildPlan) -> None:
+    document.heading("Package plan", package_summary(plan))
+    rows: list[tuple[Text, Text, Text]] = []
+    for line in plan.packages.lines:
+        rows.append((ACTION[line.action].text(), safe(line.requirement), safe(line.reason, "dim")))
+    document.table(rows)
+    if plan.packages.needs_source:
+        document.add(
+            "  ", safe("a line refers to files of the bundle, so its source is needed to build", "dim"), hang=4
+        )
+
+
+def _environment(document: Document, plan: BuildPlan, now: float) -> None:
+    document.heading("Environment")
+    document.field("Key", plan.key or "none without an installation")
+    env = plan.environment
+    if env is not None:
+        document.field("Reused", str(env.path))
+        built = f"{ago(now - env.built_at)}" + (f" by {env.built_by}" if env.built_by else "")
+        document.field("Built", f"{built}, {count(len(env.packages), 'package')}, {size(env.size)}")
+    elif plan.running is not None:
+        document.field("Building", f"{plan.running.id}, {plan.running.phase.value}, started by {plan.running.by}")
+    elif plan.nearest is not None:
+        near = plan.nearest
+        document.field("Nearest", f"{near.environment.key[:8]} ({near.environment.bundle}) differs least")
+        rows = [(safe(f"+ {line}", "green"), safe("only asked for here", "dim")) for line in near.only_here]
+        rows += [(safe(f"- {line}", "red"), safe("only in that environment", "dim")) for line in near.only_there]
+        rows += [(safe(f"! {name}", "yellow"), safe("differs too", "dim")) for name in near.other_ingredients]
+        document.table(rows, indent=4)
+    elif plan.key:
+        document.field("Nearest", "no other environment of this installation")

@@ -1,0 +1,75 @@
+"""An installation: the judgement, every check with its remedy, and what the interpreter said of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.tui.document import Document, Line
+from app.tui.symbols import CHECK, USABILITY
+from app.tui.text import count, safe
+from engine import LOCAL, CheckStatus, Environment, Installation, InterpreterFacts
+
+__all__ = ["describe_installation"]
+
+
+def describe_installation(one: Installation, environments: Sequence[Environment]) -> list[Line]:
+    """Everything about `one`; `environments` are all there are, to tell which were built on it."""
+    document = Document()
+    title = f"Python {one.version}" if one.version else "Python of unknown version"
+    document.add(USABILITY[one.usability].text(), "  ", safe(title, "bold"), hang=2)
+    document.blank()
+    document.field("Path", one.executable or one.declared)
+    if one.declared != one.executable:
+        document.field("Declared as", one.declared)
+    document.field("Declared in", one.origin)
+    if one.target != LOCAL:
+        document.field("Target", one.target)
+    used = [env for env in environments if env.python_path == one.executable and env.target == one.target]
+    document.field("Environments", count(len(used), "environment") + " built on it")
+    if one.seconds:
+        document.field("Probe", f"{one.seconds:.2f} s")
+
+    failed = sum(check.status is CheckStatus.FAILED for check in one.checks)
+    document.heading("Checks", f"{len(one.checks)} made, {failed} failed" if one.checks else "none made yet")
+    # What failed comes first: it is what the admin came for.
+    order = (CheckStatus.FAILED, CheckStatus.WARNING, CheckStatus.OK)
+    for check in sorted(one.checks, key=lambda check: order.index(check.status)):
+        mark = CHECK[check.status]
+        style = "" if check.status is CheckStatus.OK else mark.style
+        document.add(
+            "  ", mark.text(""), " ", safe(check.code.ljust(22), "dim"), " ", safe(check.finding, style), hang=27
+        )
+        if check.remedy:
+            document.add(" " * 27, safe("remedy: ", "dim"), check.remedy, hang=27)
+    if one.facts is not None:
+        _facts(document, one.facts)
+    return document.lines
+
+
+def _facts(document: Document, facts: InterpreterFacts) -> None:
+    document.heading("What it says of itself")
+    document.field("Version", str(facts.version))
+    document.field("Implementation", facts.implementation)
+    document.field("Executable", facts.executable)
+    document.field("Prefix", facts.prefix)
+    if facts.is_venv:
+        document.field("Base prefix", facts.base_prefix)
+    document.field("Packages in", facts.purelib)
+    document.field("pip", facts.pip or "none")
+    document.field("ABI", facts.soabi or "unknown")
+    document.field("Platform", f"{facts.platform}, {facts.pointer_bits} bit")
+    document.field("C library", facts.libc or "unknown")
+    flags = [
+        word
+        for word, is_so in (
+            ("externally managed", facts.externally_managed),
+            ("debug build", facts.debug),
+            ("free-threaded", facts.free_threaded),
+        )
+        if is_so
+    ]
+    if flags:
+        document.field("Special", ", ".join(flags))
+    if facts.missing:
+        document.heading("Modules that cannot be imported")
+        document.table([(name, reason) for name, reason in sorted(facts.missing.items())])

@@ -1,0 +1,49 @@
+"""From options to a running UI. Importing this module imports Textual: set the environment first."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from textual.theme import BUILTIN_THEMES
+
+from app.tui.app import EnvdeckApp
+from app.tui.options import Options
+from app.tui.terminal import guard_terminal, survive_bad_bytes
+from engine import Engine, InputError
+
+__all__ = ["run", "run_app"]
+
+
+def run(options: Options) -> int:
+    """Open the UI and return the exit code; a wrong option or config file is told in one line."""
+    if options.theme and options.theme not in BUILTIN_THEMES:
+        names = ", ".join(sorted(BUILTIN_THEMES))
+        print(f"envdeck: no theme {options.theme!r}; there are {names}", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        engine = Engine(options.config, read_only=options.read_only)
+    except InputError as error:
+        print(f"envdeck: {error.problem}", file=sys.stderr)  # noqa: T201
+        return 2
+    encoding = getattr(sys.__stderr__, "encoding", "") or ""
+    ascii_only = options.ascii or encoding.lower().replace("-", "") != "utf8"
+    return run_app(EnvdeckApp(engine, _version(), ascii_only=ascii_only), mouse=options.mouse)
+
+
+def run_app(app: EnvdeckApp, *, mouse: bool = False) -> int:
+    """Run `app` with the terminal's manners in place; the engine is closed however it ends."""
+    survive_bad_bytes()
+    guard_terminal(app.engine.close)
+    try:
+        app.run(mouse=mouse)
+    finally:
+        app.engine.close()
+    return app.return_code or 0
+
+
+def _version() -> str:
+    try:
+        return version("envdeck")
+    except PackageNotFoundError:
+        return "dev"

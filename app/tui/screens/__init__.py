@@ -1,0 +1,1 @@
+"""The five views and the pages above them."""

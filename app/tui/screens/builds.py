@@ -1,0 +1,108 @@
+"""View 4: what is being built now, and what came of earlier builds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from app.cli import json_output
+from app.tui.actions import Scope, View
+from app.tui.context import InputContext
+from app.tui.describe.build import describe_build, progress, remark
+from app.tui.document import Line, note
+from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
+from app.tui.screens.table_page import TablePage
+from app.tui.symbols import BUILD
+from app.tui.text import age, duration, safe
+from app.tui.widgets.columns import Column
+from engine import Build, BuildState
+
+__all__ = ["BuildsPage"]
+
+
+class BuildsPage(TablePage[Build]):
+    view = View.BUILDS
+    scopes = (Scope.BUILDS,)
+    columns = (
+        Column[Build]("state", lambda build, _now: BUILD[build.state].text(), 11, "s", lambda build: build.state.value),
+        Column[Build]("bundle", lambda build, _now: safe(build.bundle), 14, "b", lambda build: build.bundle, grow=1),
+        Column[Build](
+            "phase",
+            lambda build, _now: safe("" if build.state.final else build.phase.value),
+            7,
+            "f",
+            lambda build: build.phase.value,
+        ),
+        Column[Build](
+            "pkgs", lambda build, _now: safe(progress(build)), 6, "n", lambda build: build.packages_total, right=True
+        ),
+        Column[Build](
+            "time",
+            lambda build, now: safe(duration(build.seconds(now))),
+            6,
+            "t",
+            lambda build: build.submitted_at,
+            right=True,
+        ),
+        Column[Build](
+            "started",
+            lambda build, now: safe(age(now - build.submitted_at)),
+            7,
+            "a",
+            lambda build: -build.submitted_at,
+            priority=3,
+            right=True,
+        ),
+        Column[Build](
+            "python",
+            lambda build, _now: safe(build.python_version),
+            7,
+            "p",
+            lambda build: build.python_version,
+            priority=2,
+        ),
+        Column[Build]("by", lambda build, _now: safe(build.by, "dim"), 8, "y", lambda build: build.by, priority=4),
+        Column[Build]("message", lambda build, _now: remark(build), 20, "m", lambda build: build.message, grow=3),
+    )
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._tick)
+
+    def _tick(self) -> None:
+        if self.is_current:
+            self.table.refresh_rows(lambda build: build.state is BuildState.RUNNING)
+
+    def identity(self, row: Build) -> str:
+        return row.id
+
+    def rows(self) -> list[Build]:
+        return sorted(self.snapshot.builds, key=lambda build: build.state.final)
+
+    def empty(self) -> list[Line]:
+        lines = ["Nothing has been built yet.", "3 shows the bundles; b builds the environment of one."]
+        if self.snapshot.read_only:
+            lines.append(f"Not in this session, which is read-only: {self.snapshot.read_only}.")
+        return note(*lines)
+
+    def heading(self, row: Build) -> str:
+        return f"Build {row.id}"
+
+    def describe(self, row: Build) -> list[Line]:
+        return describe_build(row, self.snapshot.taken_at)
+
+    def document(self, row: Build) -> Mapping[str, object]:
+        return json_output.build(row, self.deck.clock())
+
+    def copies(self, row: Build) -> dict[str, tuple[str, str]]:
+        return {"i": ("id", row.id), "k": ("key", row.key), "p": ("log path", str(row.log))}
+
+    def context(self) -> InputContext:
+        return replace(super().context(), cannot_cancel=why_no_cancel(self.table.current))
+
+    def do_log(self, _argument: str) -> None:
+        if self.table.current is not None:
+            self.deck.open_log(self.table.current.id)
+
+    def do_cancel(self, _argument: str) -> None:
+        if self.table.current is not None:
+            ask_to_cancel(self, self.table.current.id)

@@ -1,0 +1,107 @@
+"""View 5: the settings in force, where each comes from, and what is wrong with the text on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+
+from app.cli import json_output
+from app.tui.actions import Scope, View
+from app.tui.describe.setting import config_notes, describe_setting
+from app.tui.document import Line, note
+from app.tui.screens.table_page import TablePage
+from app.tui.text import safe
+from app.tui.widgets.chrome import rule
+from app.tui.widgets.columns import Column
+from app.tui.widgets.detail import Detail
+from app.tui.widgets.lines import LineWidget
+from app.tui.widgets.one_line import OneLine
+from engine import EffectiveValue
+
+__all__ = ["ConfigPage"]
+
+
+def _value(value: EffectiveValue) -> Text:
+    more = f"  +{len(value.values) - 1} more" if len(value.values) > 1 else ""
+    return safe((value.values[0] if value.values else "-") + more, "dim" if value.is_default else "bold")
+
+
+def _origin(value: EffectiveValue) -> Text:
+    # The whole path is in the notes above and in the description.
+    first = PurePath(value.origins[0]).name if value.origins else ""
+    return safe(first, "dim" if value.is_default else "cyan")
+
+
+class ConfigPage(TablePage[EffectiveValue]):
+    view = View.CONFIG
+    scopes = (Scope.CONFIG,)
+    columns = (
+        Column[EffectiveValue](
+            "setting",
+            lambda value, _now: safe(value.name, "" if value.is_default else "bold"),
+            26,
+            "s",
+            lambda value: value.name,
+            grow=3,
+        ),
+        Column[EffectiveValue]("value", lambda value, _now: _value(value), 22, "v", lambda value: value.values, grow=2),
+        Column[EffectiveValue](
+            "from", lambda value, _now: _origin(value), 18, "f", lambda value: value.origins, grow=1
+        ),
+        Column[EffectiveValue](
+            "meaning",
+            lambda value, _now: safe(value.meaning, "dim"),
+            36,
+            "m",
+            lambda value: value.meaning,
+            priority=2,
+            grow=3,
+        ),
+    )
+
+    def body(self) -> ComposeResult:
+        self.notes = Detail(share=0.33, id="notes")
+        yield self.notes
+        yield OneLine(id="title")
+        yield self.make_table()
+
+    @property
+    def mover(self) -> LineWidget:  # type: ignore[override]  # either part moves
+        return self.notes if self.notes.has_focus else self.table
+
+    def identity(self, row: EffectiveValue) -> str:
+        return row.name
+
+    def rows(self) -> list[EffectiveValue]:
+        return sorted(self.snapshot.config.values, key=lambda value: value.is_default)
+
+    def empty(self) -> list[Line]:
+        return note("No settings are known.", "ctrl+r reads the configuration again.")
+
+    def heading(self, row: EffectiveValue) -> str:
+        return f"Setting {row.name}"
+
+    def describe(self, row: EffectiveValue) -> list[Line]:
+        return describe_setting(row, self.snapshot.config)
+
+    def document(self, row: EffectiveValue) -> Mapping[str, object]:
+        shown = json_output.config_show(self.snapshot.config, [row])["values"]
+        return cast("list[dict[str, object]]", shown)[0]
+
+    def copies(self, row: EffectiveValue) -> dict[str, tuple[str, str]]:
+        return {"n": ("name", row.name), "v": ("value", "\n".join(row.values))}
+
+    def show(self) -> None:
+        self.notes.show(config_notes(self.snapshot.config, self.snapshot.taken_at))
+        changed = sum(not value.is_default for value in self.snapshot.config.values)
+        title = safe("Settings", "bold")
+        title.append(f"  {changed} set, {len(self.snapshot.config.values) - changed} default", "not bold")
+        self.query_one("#title", OneLine).show(rule(title, self.app.size.width))
+        super().show()
+
+    def do_pane_config(self, _argument: str) -> None:
+        (self.table if self.notes.has_focus else self.notes).focus()

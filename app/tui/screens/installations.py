@@ -1,0 +1,91 @@
+"""View 1: which interpreters there are, and whether each can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from rich.text import Text
+
+from app.cli import json_output
+from app.tui.actions import Scope, View
+from app.tui.describe.installation import describe_installation
+from app.tui.document import Line, note
+from app.tui.screens.table_page import TablePage
+from app.tui.symbols import USABILITY
+from app.tui.text import safe
+from app.tui.widgets.columns import Column
+from engine import CheckStatus, Installation
+
+__all__ = ["InstallationsPage"]
+
+
+def _reason(one: Installation, _now: float) -> Text:
+    decisive = one.decisive
+    if decisive is None:
+        return Text("")
+    return safe(decisive.finding, "red" if decisive.status is CheckStatus.FAILED else "yellow")
+
+
+class InstallationsPage(TablePage[Installation]):
+    view = View.INSTALLATIONS
+    scopes = (Scope.INSTALLATIONS,)
+    columns = (
+        Column[Installation](
+            "version",
+            lambda one, _now: safe(one.version or "?"),
+            8,
+            "v",
+            lambda one: (one.version is not None, one.version and one.version.release),
+        ),
+        Column[Installation](
+            "state", lambda one, _now: USABILITY[one.usability].text(), 10, "s", lambda one: one.usability.value
+        ),
+        Column[Installation](
+            "path", lambda one, _now: safe(one.executable or one.declared), 30, "p", lambda one: one.executable, grow=4
+        ),
+        Column[Installation]("reason", _reason, 20, "r", lambda one: one.reason, grow=3),
+        Column[Installation](
+            "declared in",
+            lambda one, _now: safe(PurePath(one.origin).name, "dim"),
+            14,
+            "d",
+            lambda one: one.origin,
+            priority=2,
+            grow=1,
+        ),
+    )
+
+    def identity(self, row: Installation) -> str:
+        return f"{row.target}:{row.executable or row.declared}"
+
+    def rows(self) -> tuple[Installation, ...]:
+        return self.snapshot.installations
+
+    def empty(self) -> list[Line]:
+        if self.snapshot.probing:
+            return note("Looking at the interpreters...", "Each is run once; this takes a moment.")
+        if not self.snapshot.config.settings.python_enabled:
+            return note("Python is turned off.", "Python.Enabled = true turns it on; 5 shows the configuration.")
+        return note(
+            "No Python installation is configured.",
+            "Name one interpreter per line in the configuration, section [Python]:",
+            "    Executable = /opt/python/3.12.4/bin/python3",
+            "Saving the file is enough; 5 shows what is in force.",
+        )
+
+    def heading(self, row: Installation) -> str:
+        return f"Installation {row.executable or row.declared}"
+
+    def describe(self, row: Installation) -> list[Line]:
+        return describe_installation(row, self.snapshot.environments)
+
+    def document(self, row: Installation) -> Mapping[str, object]:
+        return json_output.installation(row)
+
+    def copies(self, row: Installation) -> dict[str, tuple[str, str]]:
+        return {"p": ("path", row.executable or row.declared)}
+
+    def do_probe(self, _argument: str) -> None:
+        self.deck.engine.request_refresh(force_probe=True)
+        self.deck.say("running every interpreter again")

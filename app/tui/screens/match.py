@@ -1,0 +1,175 @@
+"""View 3: what each bundle gets and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.timer import Timer
+
+from app.cli import json_output
+from app.tui.actions import Scope, View
+from app.tui.context import InputContext
+from app.tui.describe.bundle import answer, build_question, explain
+from app.tui.document import Line, note
+from app.tui.events import Level
+from app.tui.screens.table_page import TablePage
+from app.tui.symbols import plan_mark
+from app.tui.text import age, safe
+from app.tui.widgets.chrome import rule
+from app.tui.widgets.columns import Column
+from app.tui.widgets.detail import Detail
+from app.tui.widgets.lines import LineWidget
+from app.tui.widgets.one_line import OneLine
+from app.tui.widgets.prompt import Question
+from engine import Build, BuildPlan, BundleEntry, Outcome
+
+__all__ = ["MatchPage"]
+
+_SETTLE = 0.08
+"""Seconds the cursor rests before its bundle is explained, so that a held key does not send an explanation per row."""
+
+
+def _asks(entry: BundleEntry) -> str:
+    return str(entry.plan.match.request) if entry.plan else ""
+
+
+def _chosen(entry: BundleEntry) -> str:
+    chosen = entry.plan.match.chosen if entry.plan else None
+    return str(chosen.version) if chosen else "-"
+
+
+class MatchPage(TablePage[BundleEntry]):
+    view = View.MATCH
+    scopes = (Scope.MATCH,)
+    columns = (
+        Column[BundleEntry]("bundle", lambda entry, _now: safe(entry.name), 12, "b", lambda entry: entry.name, grow=1),
+        Column[BundleEntry]("asks for", lambda entry, _now: safe(_asks(entry)), 8, "a", _asks, priority=2, grow=1),
+        Column[BundleEntry]("gets", lambda entry, _now: safe(_chosen(entry)), 8, "g", _chosen),
+        Column[BundleEntry](
+            "environment",
+            lambda entry, _now: plan_mark(entry.plan).text(),
+            11,
+            "e",
+            lambda entry: plan_mark(entry.plan).word,
+        ),
+        Column[BundleEntry](
+            "because", lambda entry, _now: answer(entry), 24, "w", lambda entry: answer(entry).plain, priority=1, grow=3
+        ),
+    )
+    wanted: str = ""
+    """The bundle to put the cursor on as soon as it is listed."""
+    _explained = ""
+    _timer: Timer | None = None
+
+    def body(self) -> ComposeResult:
+        self.detail = Detail(id="explanation")
+        with Container(id="match"):
+            yield self.make_table()
+            with Container(id="why"):
+                yield OneLine(id="title")
+                yield self.detail
+
+    @property
+    def mover(self) -> LineWidget:  # type: ignore[override]  # either pane moves
+        return self.detail if self.detail.has_focus else self.table
+
+    def identity(self, row: BundleEntry) -> str:
+        return str(row.path)
+
+    def rows(self) -> tuple[BundleEntry, ...]:
+        return self.snapshot.bundles
+
+    def empty(self) -> list[Line]:
+        return note("No bundle is open.", "a opens one by its path: a directory or .tar.gz with a manifest.json.")
+
+    def heading(self, row: BundleEntry) -> str:
+        return f"Match of {row.name}"
+
+    def describe(self, row: BundleEntry) -> list[Line]:
+        return explain(row, self.snapshot.taken_at)
+
+    def document(self, row: BundleEntry) -> Mapping[str, object]:
+        return json_output.bundle(row) if row.plan is None else json_output.plan(row.plan)
+
+    def copies(self, row: BundleEntry) -> dict[str, tuple[str, str]]:
+        key = {"k": ("key", row.plan.key)} if row.plan is not None and row.plan.key else {}
+        return {"p": ("path", str(row.path)), **key}
+
+    def context(self) -> InputContext:
+        return replace(super().context(), cannot_build=self._why_no_build())
+
+    def _why_no_build(self) -> str:
+        row = self.table.current
+        if row is None or row.plan is None:
+            return "the bundle cannot be read"
+        problem = row.plan.problem or row.plan.match.problem
+        return problem.message if problem is not None else ""
+
+    # The explanation follows the cursor
+
+    def show(self) -> None:
+        super().show()
+        if self.wanted and self.table.select(self.wanted):
+            self.wanted = ""
+        self._explain()
+
+    def on_resource_table_changed(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_SETTLE, self._explain)
+
+    def _explain(self) -> None:
+        row = self.table.current
+        identity = self.identity(row) if row is not None else ""
+        title = safe(row.name, "bold") if row is not None else Text("")
+        if row is not None and row.plan is not None and row.plan.bundle.title:
+            title.append_text(safe(f"  {row.plan.bundle.title}", "not bold"))
+        elif row is not None:
+            title.append_text(safe(f"  {row.path}", "not bold"))
+        chrome = self.query_one("#title", OneLine)
+        chrome.show(rule(title, chrome.size.width))
+        lines = explain(row, self.snapshot.taken_at) if row is not None else []
+        self.detail.show(lines, keep_place=identity == self._explained)
+        self._explained = identity
+
+    # Actions
+
+    def do_pane(self, _argument: str) -> None:
+        (self.table if self.detail.has_focus else self.detail).focus()
+
+    def do_build(self, _argument: str) -> None:
+        row = self.table.current
+        if row is not None and row.plan is not None:
+            bundle = row.plan.bundle
+            self.deck.perform(lambda: self.deck.engine.plan_build(bundle), self._ask)
+
+    def _ask(self, plan: BuildPlan) -> None:
+        deck = self.deck
+        problem = plan.problem or plan.match.problem
+        if problem is not None:
+            deck.say(str(problem), Level.ERROR)
+        elif plan.environment is not None:
+            built = age(deck.clock() - plan.environment.built_at)
+            deck.say(f"HIT: {plan.bundle.name} reuses {plan.key[:8]}, built {built} ago. Nothing to build.", Level.GOOD)
+        elif plan.running is not None:
+            self._joined(plan.running)
+        elif self.is_current and not self.prompt.busy:
+            self.prompt.ask(Question(build_question(plan), {"y": ("build", lambda: self._start(plan))}))
+
+    def _start(self, plan: BuildPlan) -> None:
+        self.deck.perform(lambda: self.deck.engine.execute(plan), self._started)
+
+    def _started(self, outcome: Outcome) -> None:
+        if outcome.build is not None:
+            self.deck.say(f"building {outcome.build.bundle}; leaving the log or envdeck does not stop it")
+            self.deck.open_log(outcome.build.id)
+        elif outcome.environment is not None:
+            self.deck.say(f"HIT: {outcome.environment.key[:8]} was built meanwhile. Nothing to build.", Level.GOOD)
+
+    def _joined(self, build: Build) -> None:
+        self.deck.say(f"already being built by {build.by}: this is its log")
+        self.deck.open_log(build.id)

@@ -1,0 +1,146 @@
+"""What every page has in common: the lines around the body, the keys, the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.events import Key, Paste, Resize
+from textual.screen import Screen
+
+from app.tui.actions import Scope, View
+from app.tui.context import InputContext, footer
+from app.tui.text import safe
+from app.tui.widgets.chrome import footer_line, status_line, views_line
+from app.tui.widgets.lines import LineWidget
+from app.tui.widgets.one_line import OneLine
+from app.tui.widgets.prompt import Editing, Prompt, Question
+from engine import Snapshot
+
+if TYPE_CHECKING:
+    from app.tui.app import EnvdeckApp
+
+__all__ = ["Copies", "Page"]
+
+Copies = Mapping[str, tuple[str, str]]
+"""What `y` offers: key to (name, text)."""
+
+
+class Page(Screen[None], inherit_bindings=False):
+    """A full screen: two lines of header, the body, the prompt, the footer."""
+
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [  # type: ignore[misc]  # so in Textual's own documentation
+        (0, "-too-narrow"),
+        (60, "-narrow"),
+        (110, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [  # type: ignore[misc]  # as above
+        (0, "-too-low"),
+        (16, "-short"),
+        (20, "-tall"),
+    ]
+    view: View
+    scopes: ClassVar[tuple[Scope, ...]] = ()
+    """The scopes of this page, innermost first, without those that every page has."""
+    top = True
+    """False for a page that `q` leaves for the one below."""
+
+    @property
+    def deck(self) -> EnvdeckApp:
+        return cast("EnvdeckApp", self.app)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The engine's picture that the app shows now."""
+        return self.deck.snapshot
+
+    def compose(self) -> ComposeResult:
+        self.prompt = Prompt(self.deck.monotonic)
+        yield OneLine(id="status")
+        yield OneLine(id="views")
+        with Vertical(id="body"):
+            yield from self.body()
+        yield self.prompt
+        yield OneLine(id="footer")
+        yield OneLine(id="cramped")
+
+    # For subclasses
+
+    def body(self) -> ComposeResult:
+        """The widgets of the page."""
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Bring the page up to date with the snapshot."""
+        raise NotImplementedError
+
+    @property
+    def mover(self) -> LineWidget:
+        """The widget that the moving keys move."""
+        raise NotImplementedError
+
+    def tally(self) -> str:
+        """What the header says at the right of the views."""
+        return ""
+
+    def context(self) -> InputContext:
+        """Where the admin is."""
+        scopes = (*self.scopes, Scope.MOVE, Scope.GLOBAL)
+        return InputContext(scopes, self.top, self.snapshot.read_only)
+
+    # Life
+
+    def on_mount(self) -> None:
+        self.mover.focus()
+
+    def on_screen_resume(self) -> None:
+        self.show()
+        self.prompt.say(self.deck.status)
+        self.refresh_chrome()
+
+    def on_resize(self, event: Resize) -> None:
+        size = event.size
+        self.query_one("#cramped", OneLine).show(
+            safe(f"envdeck needs 60x16, this terminal is {size.width}x{size.height}")
+        )
+        self.call_after_refresh(self.refresh_chrome)
+
+    def refresh_chrome(self) -> None:
+        """Redraw header and footer where they differ."""
+        width = self.app.size.width
+        self.query_one("#status", OneLine).show(status_line(self.snapshot, self.deck.version, width))
+        self.query_one("#views", OneLine).show(views_line(self.view, self.tally(), width))
+        self.query_one("#footer", OneLine).show(footer_line(footer(self.context(), width), width))
+
+    def on_key(self, event: Key) -> None:
+        """While the prompt is open every key is its own; otherwise keys go on to the bindings."""
+        if not self.prompt.busy:
+            return
+        event.stop()
+        event.prevent_default()
+        self.prompt.take_key(event)
+        if not self.prompt.busy:
+            self.deck.catch_up()
+
+    def on_paste(self, event: Paste) -> None:
+        if self.prompt.busy:
+            event.stop()
+            self.prompt.take_paste(event)
+
+    # What pages share
+
+    def offer_copies(self, copies: Copies) -> None:
+        """Ask which of `copies` is wanted; a single one needs no question."""
+        if len(copies) == 1:
+            self.deck.copy(*next(iter(copies.values())))
+            return
+        answers = {
+            key: (name, lambda name=name, text=text: self.deck.copy(name, text)) for key, (name, text) in copies.items()
+        }
+        self.prompt.ask(Question("Copy", answers, dangerous=False))
+
+    def edit(self, editing: Editing) -> None:
+        self.prompt.edit(editing)

@@ -1,0 +1,108 @@
+"""The visual language: every state is a word, a symbol and a colour, so that each alone would do.
+
+Only glyphs of neutral width (textual.md §3.9) and the sixteen ANSI colours. `ASCII` gives the stand-ins of `--ascii`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from engine import Action, BuildPlan, BuildState, CheckStatus, EnvironmentState, Severity, Usability, Verdict
+
+__all__ = [
+    "ACTION",
+    "ASCII",
+    "BUILD",
+    "CHECK",
+    "ENVIRONMENT",
+    "SEVERITY",
+    "USABILITY",
+    "VERDICT",
+    "Mark",
+    "plan_mark",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How one state looks."""
+
+    symbol: str
+    word: str
+    style: str
+
+    def text(self, word: str | None = None) -> Text:
+        """``✓ usable`` in its colour; `word` replaces the state's own word."""
+        return Text(f"{self.symbol} {self.word if word is None else word}".rstrip(), style=self.style, end="")
+
+
+USABILITY = {
+    Usability.USABLE: Mark("✓", "usable", "green"),
+    Usability.UNUSABLE: Mark("✗", "unusable", "bold red"),
+    Usability.PROBING: Mark("?", "probing", "dim"),
+}
+CHECK = {
+    CheckStatus.OK: Mark("✓", "ok", "green"),
+    CheckStatus.WARNING: Mark("!", "warning", "yellow"),
+    CheckStatus.FAILED: Mark("✗", "failed", "bold red"),
+}
+ENVIRONMENT = {
+    EnvironmentState.READY: Mark("✓", "ready", "green"),
+    EnvironmentState.STALE: Mark("⊘", "stale", "yellow"),
+    EnvironmentState.DAMAGED: Mark("✗", "damaged", "bold red"),
+}
+BUILD = {
+    BuildState.QUEUED: Mark("◌", "queued", "dim"),
+    BuildState.RUNNING: Mark("↻", "running", "bold yellow"),
+    BuildState.DONE: Mark("✓", "done", "green"),
+    BuildState.FAILED: Mark("✗", "failed", "bold red"),
+    BuildState.CANCELLED: Mark("⊘", "cancelled", "dim"),
+    BuildState.LOST: Mark("?", "lost", "magenta"),
+}
+VERDICT = {
+    Verdict.CHOSEN: Mark("▸", "chosen", "bold green"),
+    Verdict.PASSED_OVER: Mark("◌", "passed over", ""),
+    Verdict.REJECTED: Mark("-", "rejected", "dim"),
+    Verdict.UNUSABLE: Mark("✗", "unusable", "red"),
+}
+ACTION = {
+    Action.INSTALL: Mark("+", "install", "green"),
+    Action.PROHIBITED: Mark("⊘", "prohibited", "yellow"),
+    Action.OPTION: Mark("-", "option", "dim"),
+    Action.CONSTRAINT: Mark("-", "constraint", "dim"),
+}
+SEVERITY = {
+    Severity.ERROR: Mark("✗", "error", "bold red"),
+    Severity.WARNING: Mark("!", "warning", "yellow"),
+}
+
+_HIT = Mark("✓", "HIT", "bold green")
+_MISS = Mark("◌", "MISS", "bold yellow")
+_RUNNING = Mark("↻", "BUILDING", "bold yellow")
+_NO = Mark("✗", "NO", "bold red")
+
+ASCII = {
+    "✓": "+",
+    "✗": "x",
+    "▸": ">",
+    "↻": ">",
+    "⊘": "~",
+    "◌": ".",
+    "…": ".",
+    "▴": "^",
+    "▾": "v",
+    "▐": "|",
+    "╎": "|",
+    "╌": "-",
+}
+
+
+def plan_mark(plan: BuildPlan | None) -> Mark:
+    """What a bundle's plan comes to: HIT, MISS, BUILDING, or NO when it cannot be served."""
+    if plan is None or plan.problem is not None or plan.match.chosen is None:
+        return _NO
+    if plan.hit:
+        return _HIT
+    return _RUNNING if plan.running is not None else _MISS

@@ -1,0 +1,90 @@
+"""How values become text on the screen: foreign strings made safe, sizes, ages and times in few characters."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.text import Text
+
+from engine import clean
+
+__all__ = ["age", "ago", "clock", "count", "cut", "duration", "safe", "size"]
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def safe(text: object, style: str = "") -> Text:
+    """`text` as a rich Text: never read as markup, every control character shown as an escape."""
+    return Text(clean(str(text)), style=style, no_wrap=True, end="")
+
+
+def cut(text: Text, width: int, *, right: bool = False) -> Text:
+    """A copy of `text` that is exactly `width` cells wide: padded (on the left if `right`) or ended with ``…``."""
+    if width <= 0:
+        return Text("", end="")
+    text = text.copy()
+    missing = width - text.cell_len
+    if missing < 0:
+        text.truncate(width, overflow="ellipsis")
+        missing = width - text.cell_len
+    if right:
+        text.pad_left(missing)
+    else:
+        text.pad_right(missing)
+    return text
+
+
+def count(number: int, noun: str) -> str:
+    """``1 line``, ``2 lines``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(number: int) -> str:
+    """Bytes in decimal units and few characters: ``980B``, ``1.2M``, ``412M``."""
+    value = float(number)
+    for unit in "BkMGT":
+        if value < 999.5 or unit == "T":
+            break
+        value /= 1000
+    return f"{value:.1f}{unit}" if value < 9.95 and unit != "B" else f"{value:.0f}{unit}"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest fitting unit: ``now``, ``42s``, ``5m``, ``3h``, ``12d``; ``?`` for no number."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 1:
+        return "now"
+    for limit, unit, letter in ((_MINUTE, 1, "s"), (_HOUR, _MINUTE, "m"), (2 * _DAY, _HOUR, "h")):
+        if seconds < limit:
+            return f"{int(seconds // unit)}{letter}"
+    return f"{int(seconds // _DAY)}d"
+
+
+def ago(seconds: float) -> str:
+    """`age` as a phrase: ``just now``, ``5m ago``."""
+    return "just now" if 0 <= seconds < 1 else f"{age(seconds)} ago"
+
+
+def duration(seconds: float) -> str:
+    """Elapsed time as ``0:41`` or ``1:02:03``; ``?`` for no number."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def clock(at: float, now: float | None = None) -> str:
+    """Local time of day of `at` (seconds since the epoch); with the date when that is not the day of `now`.
+
+    ``?`` when a record holds a number that is no time.
+    """
+    try:
+        moment = time.localtime(at)
+    except (ValueError, OverflowError, OSError):
+        return "?"
+    if now is not None and time.localtime(now)[:3] != moment[:3]:
+        return time.strftime("%Y-%m-%d %H:%M", moment)
+    return time.strftime("%H:%M", moment)

@@ -1,0 +1,66 @@
+"""What a list shows: column definitions, and the pure rule that fits them into a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rich.text import Text
+
+__all__ = ["GAP", "Column", "fit"]
+
+R = TypeVar("R")
+GAP = 2
+
+
+@dataclass(frozen=True)  # slots do not go with a generic class that is given its type where it is made
+class Column(Generic[R]):
+    """One column of a list of `R`."""
+
+    title: str
+    cell: Callable[[R, float], Text]
+    """The text for a row at a time (seconds since the epoch)."""
+    width: int
+    """Cells it needs at least."""
+    letter: str
+    """What chooses it after the sort key."""
+    sort: Callable[[R], Any]
+    """The value that orders rows; all of one column compare with each other."""
+    priority: int = 0
+    """The column with the highest number goes first when there is not enough room; 0 always stays."""
+    grow: int = 0
+    """Its share of the room that is left over; 0 keeps it at `width`."""
+    right: bool = False
+
+
+def fit(columns: Sequence[Column[R]], width: int, wishes: Mapping[str, int]) -> list[tuple[Column[R], int]]:
+    """The columns to show in `width` cells and how wide each is, in their order, `GAP` cells apart.
+
+    The least important columns are left out until the others fit. What is left over goes to the columns that grow, by
+    their shares, up to what each has a use for (`wishes`, by title).
+    """
+    shown = list(columns)
+
+    def spare() -> int:
+        return width - sum(column.width for column in shown) - GAP * (len(shown) - 1)
+
+    while spare() < 0 and any(column.priority for column in shown):
+        shown.remove(max(shown, key=lambda column: column.priority))
+    widths = {column.title: column.width for column in shown}
+    left = spare()
+    while left > 0:
+        hungry = [column for column in shown if column.grow and widths[column.title] < wishes.get(column.title, 0)]
+        if not hungry:
+            break
+        shares = sum(column.grow for column in hungry)
+        for column in hungry:
+            extra = max(1, left * column.grow // shares)
+            extra = min(
+                extra,
+                wishes[column.title] - widths[column.title],
+                width - GAP * (len(shown) - 1) - sum(widths.values()),
+            )
+            widths[column.title] += extra
+        left = width - GAP * (len(shown) - 1) - sum(widths.values())
+    return [(column, widths[column.title]) for column in shown]

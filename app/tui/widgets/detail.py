@@ -1,0 +1,97 @@
+"""Read-only text that scrolls: descriptions, the explanation of a match, help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+from textual.events import Resize
+from textual.strip import Strip
+
+from app.tui.document import Line
+from app.tui.widgets.lines import LineWidget
+
+__all__ = ["Detail"]
+
+
+class Detail(LineWidget):
+    """A document wrapped to its width, with hanging indents.
+
+    With `share` it is only as high as its text, and at most that part of the screen.
+    """
+
+    def __init__(self, *, share: float = 0.0, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._share = share
+        self.document: Sequence[Line] = ()
+        self._wrapped: list[Text] = []
+        self._width = 0
+        """The width that `_wrapped` was made for; 0 when it is out of date."""
+
+    @property
+    def count(self) -> int:
+        return len(self._lines)
+
+    @property
+    def _lines(self) -> list[Text]:
+        # A blank column on the left, and one for the thumb whether it is needed or not: appearing, it reflows nothing.
+        width = max(10, self.size.width - 3)
+        if width != self._width:
+            self._width = width
+            self._wrapped = [part for line in self.document for part in _wrap(line, width, self.app.console)]
+        return self._wrapped
+
+    def show(self, document: Sequence[Line], *, keep_place: bool = True) -> None:
+        """Show `document`, from its start unless `keep_place`; only lines that differ are sent."""
+        before, top, overflowed = self._lines, self.top, self.overflows
+        self.document, self._width = document, 0
+        after = self._lines
+        self._fit()
+        self.top = max(0, min(self.top, self.count - self.page)) if keep_place else 0
+        if self.top != top or self.overflows or overflowed:
+            if self.top != top or not _same(before, after):
+                self.refresh()
+            return
+        for index in range(max(len(before), len(after))):
+            if not _same(before[index : index + 1], after[index : index + 1]):
+                self.refresh_line(index)
+
+    def _fit(self) -> None:
+        if self._share:
+            height = max(1, min(self.count, int(self.app.size.height * self._share)))
+            if self.size.height != height:
+                self.styles.height = height
+
+    def draw(self, index: int, width: int) -> Strip:  # noqa: ARG002 - wrapped already
+        return self.strip(Text.assemble(" ", self._lines[index], end=""))
+
+    def on_resize(self, _event: Resize) -> None:
+        self._fit()
+
+
+def _same(before: Sequence[Text], after: Sequence[Text]) -> bool:
+    return len(before) == len(after) and all(
+        old == new and old.spans == new.spans for old, new in zip(before, after, strict=True)
+    )
+
+
+def _wrap(line: Line, width: int, console: Console) -> list[Text]:
+    text = line.text.copy()
+    if text.cell_len <= width:
+        return [text]
+    hang = min(line.hang, width // 2)
+    head = text.wrap(console, width, no_wrap=False)[0]
+    if len(head.plain.rstrip()) <= hang:
+        # A word too long for the line, such as a path behind its label: break it rather than leave the line empty.
+        head = text[:width]
+    # Wrapping takes the blanks at a break away; the rest starts at the first character behind them.
+    start = len(head.plain)
+    while text.plain[start : start + 1] == " ":
+        start += 1
+    parts = [head]
+    for part in text[start:].wrap(console, width - hang, no_wrap=False):
+        indented = Text(" " * hang, end="")
+        indented.append_text(part)
+        parts.append(indented)
+    return parts

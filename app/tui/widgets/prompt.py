@@ -1,0 +1,254 @@
+"""The one line that speaks and asks: status messages, the filter, the command line and questions share it.
+
+It is always laid out, so that opening it moves nothing and costs a few hundred bytes (textual.md §3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual.events import Key, Paste
+
+from app.tui.text import cut, safe
+from app.tui.widgets.one_line import OneLine
+
+__all__ = ["Editing", "Prompt", "Question"]
+
+_GUARD = 0.3
+"""Seconds a question ignores keys, so that a key that is still held cannot answer it."""
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Editing:
+    """A line of text being typed."""
+
+    prefix: str
+    done: Callable[[str], None]
+    changed: Callable[[str], object] = _ignore
+    cancelled: Callable[[], None] = lambda: None
+    complete: Callable[[str], Sequence[str]] = lambda _text: ()
+    history: Sequence[str] = ()
+    moved: Callable[[str], None] | None = None
+    """Takes the up and down keys, in place of `history`."""
+    text: str = ""
+    cursor: int = 0
+    recalled: int = 0
+    """How many entries back in `history` the text was taken from."""
+
+
+@dataclass(slots=True)
+class Question:
+    """Something that is done only after an answer. Enter is never a yes."""
+
+    text: str
+    answers: Mapping[str, tuple[str, Callable[[], None]]]
+    """Key to (what it does, in one word; what to call)."""
+    dangerous: bool = True
+    """False for a mere choice, which need not wait until keys are released."""
+    no: str = "no"
+    opens_at: float = 0.0
+
+
+class Prompt(OneLine):
+    """Status line, line editor and question in one."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._message = Text("")
+        self._mode: Editing | Question | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether keys belong to the prompt now."""
+        return self._mode is not None
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question is open: nothing may move under it."""
+        return isinstance(self._mode, Question)
+
+    def say(self, message: Text) -> None:
+        """Show `message` while nothing is being typed or asked."""
+        if message == self._message and message.style == self._message.style:
+            return
+        self._message = message
+        if self._mode is None:
+            self._draw()
+
+    def edit(self, editing: Editing) -> None:
+        """Take a line of text."""
+        editing.cursor = len(editing.text)
+        self._mode = editing
+        self._draw()
+
+    def ask(self, question: Question) -> None:
+        """Ask; answers count once the guard time has passed without a key."""
+        question.opens_at = self._monotonic() + (_GUARD if question.dangerous else 0.0)
+        self._mode = question
+        self._draw()
+
+    def cancel(self) -> None:
+        """Leave whatever is open, as Esc does."""
+        mode, self._mode = self._mode, None
+        self._draw()
+        if isinstance(mode, Editing):
+            mode.cancelled()
+
+    def take_key(self, event: Key) -> None:
+        """Give a key to what is open. Call only while `busy`."""
+        if event.key == "ctrl+c":
+            self.cancel()
+        elif isinstance(self._mode, Question):
+            self._answer(self._mode, event)
+        elif isinstance(self._mode, Editing):
+            self._type(self._mode, event)
+
+    def take_paste(self, event: Paste) -> None:
+        """Put pasted text into the line being typed: its first line, and never into a question."""
+        if isinstance(self._mode, Editing):
+            first = event.text.splitlines()[0] if event.text else ""
+            self._insert(self._mode, "".join(filter(str.isprintable, first)))
+
+    def _answer(self, question: Question, event: Key) -> None:
+        now = self._monotonic()
+        if event.key == "escape":
+            self.cancel()
+        elif now < question.opens_at:
+            question.opens_at = now + _GUARD
+        elif event.key in question.answers:
+            self._mode = None
+            self._draw()
+            question.answers[event.key][1]()
+        elif event.key in ("n", "q", "enter"):
+            self.cancel()
+
+    def _type(self, editing: Editing, event: Key) -> None:
+        text, at = editing.text, editing.cursor
+        match event.key:
+            case "escape":
+                self.cancel()
+                return
+            case "enter":
+                self._mode = None
+                self._draw()
+                editing.done(text)
+                return
+            case "backspace" if not text:
+                self.cancel()
+                return
+            case "backspace":
+                self._set(editing, text[: max(0, at - 1)] + text[at:], max(0, at - 1))
+            case "delete" | "ctrl+d":
+                self._set(editing, text[:at] + text[at + 1 :], at)
+            case "ctrl+u":
+                self._set(editing, text[at:], 0)
+            case "ctrl+k":
+                self._set(editing, text[:at], at)
+            case "ctrl+w":
+                start = text[:at].rstrip().rfind(" ") + 1
+                self._set(editing, text[:start] + text[at:], start)
+            case "left" | "ctrl+b":
+                self._set(editing, text, max(0, at - 1))
+            case "right" | "ctrl+f" if at < len(text):
+                self._set(editing, text, at + 1)
+            case "home" | "ctrl+a":
+                self._set(editing, text, 0)
+            case "end" | "ctrl+e":
+                self._set(editing, text, len(text))
+            case "up" | "down" if editing.moved is not None:
+                editing.moved(event.key)
+            case "up":
+                self._recall(editing, editing.recalled + 1)
+            case "down":
+                self._recall(editing, editing.recalled - 1)
+            case "tab" | "right":
+                self._complete(editing)
+            case _ if event.character is not None and event.is_printable:
+                self._insert(editing, event.character)
+
+    def _insert(self, editing: Editing, text: str) -> None:
+        at = editing.cursor
+        self._set(editing, editing.text[:at] + text + editing.text[at:], at + len(text))
+
+    def _recall(self, editing: Editing, back: int) -> None:
+        if 0 <= back <= len(editing.history):
+            editing.recalled = back
+            text = editing.history[-back] if back else ""
+            self._set(editing, text, len(text))
+
+    def _complete(self, editing: Editing) -> None:
+        found = editing.complete(editing.text)
+        if found:
+            text = _common_start(found)
+            if len(found) == 1:
+                text += " "
+            if len(text) > len(editing.text):
+                self._set(editing, text, len(text))
+
+    def _set(self, editing: Editing, text: str, cursor: int) -> None:
+        changed = text != editing.text
+        editing.text, editing.cursor = text, cursor
+        if changed:
+            editing.changed(text)
+        self._draw()
+
+    # Drawing
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        width = max(1, self.size.width)
+        if isinstance(self._mode, Question):
+            text = _draw_question(self._mode, width)
+        elif isinstance(self._mode, Editing):
+            text = _draw_editing(self._mode, width)
+        else:
+            text = Text(" ", end="")
+            text.append_text(self._message)
+        self.show(text)
+
+
+def _draw_question(question: Question, width: int) -> Text:
+    pairs = [(key, word) for key, (word, _call) in question.answers.items()]
+    if question.dangerous:
+        answers = "   ".join(f"{key} = {word}" for key, word in [*pairs, ("n", question.no)])
+    else:
+        answers = "  ".join(f"{key} {word}" for key, word in pairs)
+    room = max(0, width - len(answers) - 4) if question.dangerous else len(question.text)
+    line = Text(" ", end="", style="reverse red" if question.dangerous else "reverse")
+    asked = safe(question.text)
+    line.append_text(cut(asked, room) if asked.cell_len > room else asked)
+    line.append(f"  {answers}")
+    return cut(line, width)
+
+
+def _draw_editing(editing: Editing, width: int) -> Text:
+    line = Text(f" {editing.prefix}", style="bold", end="")
+    # Keep the cursor in sight: show the end of what is before it.
+    room = max(1, width - len(line.plain) - 2)
+    start = max(0, editing.cursor - room)
+    before, after = editing.text[start : editing.cursor], editing.text[editing.cursor :]
+    line.append_text(safe(before, "not bold"))
+    line.append_text(safe(after[:1] or " ", "reverse not bold"))
+    line.append_text(safe(after[1:], "not bold"))
+    found = [text for text in editing.complete(editing.text) if text != editing.text]
+    if found and editing.cursor == len(editing.text):
+        names = "  ".join(text.rpartition(" ")[2] for text in found)
+        line.append_text(safe(f"  {names}", "dim not bold"))
+    return cut(line, width)
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    shortest, longest = min(texts), max(texts)
+    for index, character in enumerate(shortest):
+        if character != longest[index]:
+            return shortest[:index]
+    return shortest

@@ -1,0 +1,134 @@
+"""Runs a program in a pseudo-terminal: sends it keys, counts the bytes it writes, shows what the screen became."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+import pyte
+
+
+class Terminal:
+    """A program and the terminal it runs in."""
+
+    def __init__(
+        self, argv: Sequence[str], *, columns: int = 120, rows: int = 40, environ: Mapping[str, str] | None = None
+    ) -> None:
+        env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TMUX", "SSH_CONNECTION")}
+        env = {name: value for name, value in env.items() if not name.startswith("TEXTUAL_")}
+        env.pop("COLUMNS", None)
+        env.pop("LINES", None)
+        env |= {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(environ or {})}
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._lock = threading.Lock()
+        self.output = bytearray()
+        self._last = time.monotonic()
+        self._closing = False
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process = subprocess.Popen(
+            list(argv),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=env,
+            # A session of its own with this terminal, as a login shell gives.
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+        )
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        while not self._closing:
+            ready, _, _ = select.select([self._master], [], [], 0.05)
+            if not ready:
+                continue
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            with self._lock:
+                self.output += data
+                # pyte does not know the queries that a terminal answers.
+                self._stream.feed(data.replace(b"\x1b[?2026$p", b"").replace(b"\x1b[>1u", b""))
+                self._last = time.monotonic()
+            if b"\x1b[?2026$p" in data:
+                os.write(self._master, b"\x1b[?2026;2$y")
+
+    @property
+    def text(self) -> str:
+        """The screen as it is now."""
+        with self._lock:
+            return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def send(self, keys: str | bytes) -> None:
+        os.write(self._master, keys.encode() if isinstance(keys, str) else keys)
+
+    def until(self, condition: Callable[[], object], what: str, timeout: float = 20.0) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, f"{what} did not come about:\n{self.text}"
+            time.sleep(0.01)
+
+    def until_shown(self, words: str) -> None:
+        self.until(lambda: words in self.text, repr(words))
+
+    def until_quiet(self, seconds: float = 0.4) -> None:
+        """Wait until nothing was written for that long."""
+        self.until(lambda: time.monotonic() - self._last > seconds, "quiet")
+
+    def bytes_for(self, *keys: str, gap: float = 0.0, shown: str = "") -> int:
+        """How many bytes come back for these keys, until the screen is at rest and has `shown` on it."""
+        self.until_quiet()
+        before = len(self.output)
+        for key in keys:
+            self.send(key)
+            time.sleep(gap)
+        self.until(lambda: len(self.output) > before and shown in self.text, repr(shown))
+        self.until_quiet()
+        return len(self.output) - before
+
+    def hang_up(self) -> None:
+        """Take the terminal away, as a lost connection does."""
+        self._closing = True
+        self._reader.join()
+        os.close(self._master)
+        self._master = -1
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = 15.0) -> int:
+        return self.process.wait(timeout)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self._closing = True
+        self._reader.join()
+        if self._master >= 0:
+            os.close(self._master)

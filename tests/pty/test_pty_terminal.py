@@ -1,0 +1,153 @@
+"""What only a terminal can show: bytes per key, signals, suspending, a lost line. Budgets from textual.md §3.10."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from terminal_harness import Terminal
+
+APP = [sys.executable, str(Path(__file__).with_name("fake_app.py"))]
+DOWN = "\x1b[B"
+LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
+
+
+@pytest.fixture
+def many() -> Iterator[Terminal]:
+    """500 environments at 120x40, nothing running, the Environments view open."""
+    with Terminal([*APP, "many"]) as terminal:
+        terminal.until_shown("3.11.7")
+        terminal.send("2")
+        terminal.until_shown("bundle-30")
+        yield terminal
+
+
+def test_it_starts_shows_and_quits() -> None:
+    with Terminal([*APP, "normal"], columns=80, rows=24) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.until_quiet()
+        assert len(terminal.output) <= 35_000
+        terminal.send("q")
+        assert terminal.wait() == 0
+        terminal.until(lambda: LEFT_ALTERNATE_SCREEN in terminal.output, "the restored screen")
+        terminal.until(lambda: b"1 build still running" in terminal.output, "the remark on the build that goes on")
+
+
+def test_mouse_reporting_stays_off() -> None:
+    with Terminal([*APP, "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        assert b"\x1b[?1003h" not in terminal.output
+
+
+def test_nothing_is_sent_while_nothing_changes(many: Terminal) -> None:
+    many.until_quiet(1.0)
+    before = len(many.output)
+    time.sleep(2.5)
+    assert len(many.output) == before
+
+
+def test_moving_the_cursor_is_cheap(many: Terminal) -> None:
+    costs = [many.bytes_for(DOWN) for _ in range(4)]
+    assert max(costs) <= 500, costs
+
+
+def test_holding_down_is_cheap(many: Terminal) -> None:
+    presses = 60
+    assert many.bytes_for(*[DOWN] * presses, gap=1 / 30, shown="00000060") / presses <= 1000
+
+
+def test_opening_the_filter_is_cheap(many: Terminal) -> None:
+    assert many.bytes_for("/") <= 400
+
+
+def test_changing_the_view_is_cheap(many: Terminal) -> None:
+    many.bytes_for("1", shown="unusable")
+    assert many.bytes_for("2", shown="bundle-30") <= 12_000
+
+
+def test_a_question_is_cheap() -> None:
+    with Terminal([*APP, "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.send("3")
+        terminal.until_shown("MISS")
+        assert terminal.bytes_for("b", shown="y = build") <= 500
+
+
+def test_a_flooded_log_is_shown_for_few_bytes_and_without_its_sequences() -> None:
+    with Terminal([*APP, "flood"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.send("4")
+        terminal.until_shown("etl-nightly")
+        cost = terminal.bytes_for("l", shown="package-49999")
+        assert cost <= 40_000
+        assert b"\x1b]52" not in terminal.output
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_deadly_signal_restores_the_terminal(number: signal.Signals, code: int) -> None:
+    with Terminal([*APP, "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.signal(number)
+        assert terminal.wait() == code
+        terminal.until(lambda: LEFT_ALTERNATE_SCREEN in terminal.output, "the restored screen")
+
+
+def test_suspending_and_coming_back_repaints() -> None:
+    with Terminal([*APP, "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.send("\x1a")
+        process = psutil.Process(terminal.process.pid)
+        terminal.until(lambda: process.status() == psutil.STATUS_STOPPED, "the suspended process")
+        terminal.until_quiet()
+        before = len(terminal.output)
+        terminal.signal(signal.SIGCONT)
+        terminal.until(lambda: b"unusable" in terminal.output[before:], "the repaint")
+        terminal.send("2")
+        terminal.until_shown("damaged")
+
+
+def test_a_byte_that_is_not_utf8_does_no_harm() -> None:
+    with Terminal([*APP, "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.send(b"\xff\xfe\x9b")
+        terminal.until_quiet()
+        terminal.send("2")
+        terminal.until_shown("damaged")
+
+
+def test_a_lost_line_ends_the_process() -> None:
+    with Terminal([*APP, "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.hang_up()
+        assert terminal.wait() == 129
+
+
+def test_a_lost_line_ends_the_process_even_if_hanging_up_is_ignored() -> None:
+    ignoring = "import signal, runpy, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv = sys.argv[1:]; "
+    ignoring += "import asyncio; asyncio.unix_events._UnixSelectorEventLoop.add_signal_handler = lambda *_a: None; "
+    ignoring += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    with Terminal([sys.executable, "-c", ignoring, APP[1], "normal"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.hang_up()
+        assert terminal.wait() == 129
+
+
+def test_no_color_sends_no_colours() -> None:
+    with Terminal([*APP, "normal", "--no-color"]) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.send("3")
+        terminal.until_shown("MISS")
+        codes = {code for found in re.findall(rb"\x1b\[([0-9;]*)m", terminal.output) for code in found.split(b";")}
+        assert codes <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"22", b"39", b"49"}
+
+
+def test_the_command_line_answers_a_dumb_terminal() -> None:
+    with Terminal([sys.executable, "-m", "app"], environ={"TERM": "dumb"}) as terminal:
+        assert terminal.wait() == 2
+        terminal.until_shown("envdeck --help")

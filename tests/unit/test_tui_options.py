@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.tui.options import Options, parse_options, refusal, terminal_defaults
+
+SSH = {"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22", "TERM": "xterm-256color"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], Options()),
+        (["--read-only", "--mouse"], Options(read_only=True, mouse=True)),
+        (["--config", "a", "--config=b"], Options(config=(Path("a"), Path("b")))),
+        (["--ascii", "--no-color", "--local"], Options(ascii=True, no_color=True, local=True)),
+        (["--theme", "nord"], Options(theme="nord")),
+    ],
+)
+def test_flags_alone_open_the_ui(argv: list[str], expected: Options) -> None:
+    assert parse_options(argv) == expected
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["match", "x"],
+        ["--config", "a", "builds"],
+        ["-h"],
+        ["--help"],
+        ["--version"],
+        ["--config"],
+        ["--mous"],
+        ["--ascii=1"],
+    ],
+)
+def test_anything_else_is_for_the_command_line(argv: list[str]) -> None:
+    assert parse_options(argv) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "name", "expected"),
+    [
+        (Options(), {}, "TEXTUAL_THEME", "ansi-dark"),
+        (Options(), {}, "TEXTUAL_ANIMATIONS", "none"),
+        (Options(), {}, "TEXTUAL_FPS", None),
+        (Options(), SSH, "TEXTUAL_FPS", "15"),
+        (Options(), SSH, "TEXTUAL_COLOR_SYSTEM", "256"),
+        (Options(local=True), SSH, "TEXTUAL_FPS", None),
+        (Options(), {**SSH, "TERM": "screen"}, "TEXTUAL_COLOR_SYSTEM", None),
+        (Options(), {**SSH, "TEXTUAL_FPS": "30"}, "TEXTUAL_FPS", None),
+        (Options(theme="nord"), {}, "TEXTUAL_THEME", "nord"),
+        (Options(theme="nord", no_color=True), {}, "TEXTUAL_THEME", "ansi-dark"),
+        (Options(theme="nord"), {"NO_COLOR": "1"}, "TEXTUAL_THEME", "ansi-dark"),
+        (Options(no_color=True), {}, "NO_COLOR", "1"),
+    ],
+)
+def test_what_is_set_before_textual_is_imported(
+    options: Options, environ: dict[str, str], name: str, expected: str | None
+) -> None:
+    assert terminal_defaults(options, environ).get(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_terminal", "refused"),
+    [
+        ({"TERM": "xterm"}, True, False),
+        ({"TERM": "dumb"}, True, True),
+        ({}, True, True),
+        ({"TERM": "xterm"}, False, True),
+    ],
+)
+def test_terminals_that_cannot_show_the_ui_are_refused_with_a_way_out(
+    environ: dict[str, str], is_terminal: bool, refused: bool
+) -> None:
+    why = refusal(environ, is_terminal=is_terminal)
+    assert bool(why) is refused
+    assert not refused or "envdeck --help" in why
+
+
+def test_without_a_terminal_one_line_and_exit_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "envdeck --help" in done.stderr
+
+
+def test_the_environment_is_set_before_textual_is_imported() -> None:
+    code = "import app.__main__, app.tui.options, sys; sys.exit('textual' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
