@@ -6,10 +6,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import metadata
 
 from app.cli.parser import parse_command, split_globals
 from app.cli.terminal import Terminal, prepare_streams
+from app.version import VERSION
 from engine import Engine, EnvdeckError, InputError, Problem, Refused, Where
 
 __all__ = ["main"]
@@ -95,14 +95,10 @@ def _run(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Term
 
 
 def _show_version(terminal: Terminal) -> None:
-    try:
-        version = metadata.version("envdeck")
-    except metadata.PackageNotFoundError:
-        version = "(not installed)"
     if terminal.json:
-        terminal.document({"version": version})
+        terminal.document({"version": VERSION})
     else:
-        terminal.say(f"envdeck {version}")
+        terminal.say(f"envdeck {VERSION}")
 
 
 def _require_good_config(engine: Engine) -> None:

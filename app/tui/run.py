@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from textual.theme import BUILTIN_THEMES
 
 from app.tui.app import EnvdeckApp
 from app.tui.options import Options
 from app.tui.terminal import guard_terminal, survive_bad_bytes
+from app.version import VERSION
 from engine import Engine, InputError
 
 __all__ = ["run", "run_app"]
@@ -28,7 +28,7 @@ def run(options: Options) -> int:
         return 2
     encoding = getattr(sys.__stderr__, "encoding", "") or ""
     ascii_only = options.ascii or encoding.lower().replace("-", "") != "utf8"
-    return run_app(EnvdeckApp(engine, _version(), ascii_only=ascii_only), mouse=options.mouse)
+    return run_app(EnvdeckApp(engine, VERSION, ascii_only=ascii_only), mouse=options.mouse)
 
 
 def run_app(app: EnvdeckApp, *, mouse: bool = False) -> int:
@@ -40,10 +40,3 @@ def run_app(app: EnvdeckApp, *, mouse: bool = False) -> int:
     finally:
         app.engine.close()
     return app.return_code or 0
-
-
-def _version() -> str:
-    try:
-        return version("envdeck")
-    except PackageNotFoundError:
-        return "dev"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from engine import clean
 
-__all__ = ["age", "ago", "clock", "count", "cut", "duration", "safe", "size"]
+__all__ = ["age", "ago", "clock", "count", "cut", "cut_path", "duration", "safe", "size"]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -33,6 +33,25 @@ def cut(text: Text, width: int, *, right: bool = False) -> Text:
     else:
         text.pad_right(missing)
     return text
+
+
+def cut_path(text: Text, width: int) -> Text:
+    """As `cut`, but for a path: its end stays, with the first directory where there is room for it as well.
+
+    ``/root/…/3.8.18/bin/python3``: the paths of a list begin alike, and what tells them apart is near their end.
+    """
+    if text.cell_len <= width or width <= 0:
+        return cut(text, width)
+    plain = text.plain
+    starts = [index for index, letter in enumerate(plain) if letter == "/"] or [0]
+    # The longest run of last components that fits, else the end of the last one.
+    tail = next((text[start:] for start in starts[1:] if text[start:].cell_len < width), text[starts[-1] :])
+    while tail.cell_len >= width:
+        tail = tail[1:]
+    head = text[: starts[1] + 1] if len(starts) > 1 else text[:0]
+    if head.cell_len + 1 + tail.cell_len > width:
+        head = text[:0]
+    return cut(Text.assemble(head, "…", tail, end="", style=text.style), width)
 
 
 def count(number: int, noun: str) -> str:

@@ -25,7 +25,7 @@ def current(d) -> str:
         ("Gg", 0),
         (["ctrl+d"], 9),
         (["ctrl+d", "ctrl+u"], 0),
-        (["pagedown"], 18),
+        (["pagedown"], 17),
         (["end", "home"], 0),
         (["down", "down", "up"], 1),
         ("k", 0),

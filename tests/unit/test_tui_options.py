@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from app.tui.options import Options, parse_options, refusal, terminal_defaults
+from app.version import VERSION
 
 SSH = {"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22", "TERM": "xterm-256color"}
 
@@ -95,3 +97,8 @@ def test_without_a_terminal_one_line_and_exit_code_2() -> None:
 def test_the_environment_is_set_before_textual_is_imported() -> None:
     code = "import app.__main__, app.tui.options, sys; sys.exit('textual' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+
+
+def test_the_version_shown_is_that_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from app.tui.symbols import ACTION, ASCII, BUILD, CHECK, ENVIRONMENT, SEVERITY, USABILITY, VERDICT, plan_mark
-from app.tui.text import age, clock, count, cut, duration, safe, size
+from app.tui.text import age, clock, count, cut, cut_path, duration, safe, size
 from app.tui.widgets.columns import GAP, Column, fit
 from engine import Action, BuildState, CheckStatus, EnvironmentState, Severity, Usability, Verdict
 
@@ -73,6 +73,29 @@ def test_safe_text_has_no_control_characters_and_no_markup(text: str) -> None:
 @given(st.text(max_size=60), st.integers(0, 50), st.booleans())
 def test_cut_text_is_exactly_as_wide_as_asked(text: str, width: int, right: bool) -> None:
     assert cut(safe(text), width, right=right).cell_len == width
+    assert cut_path(safe(text), width).cell_len == width
+
+
+PYTHON = "/root/.pyenv/versions/3.8.18/bin/python3"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        (PYTHON, 40, PYTHON),
+        (PYTHON, 39, "…/.pyenv/versions/3.8.18/bin/python3"),
+        (PYTHON, 28, "/root/…/3.8.18/bin/python3"),
+        (PYTHON, 25, "…/3.8.18/bin/python3"),
+        (PYTHON, 19, "/root/…/bin/python3"),
+        (PYTHON, 12, "…/python3"),
+        (PYTHON, 5, "…hon3"),
+        (f"{PYTHON}  +5 more", 17, "…python3  +5 more"),
+        ("rstudio-connect.gcfg:12", 16, "…connect.gcfg:12"),
+        ("/a", 1, "…"),
+    ],
+)
+def test_a_path_that_is_cut_keeps_its_last_directories(text: str, width: int, expected: str) -> None:
+    assert cut_path(safe(text), width).plain.rstrip() == expected
 
 
 ALL_MARKS = [*USABILITY.values(), *CHECK.values(), *ENVIRONMENT.values(), *BUILD.values(), *VERDICT.values()]

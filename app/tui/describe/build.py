@@ -18,11 +18,13 @@ def progress(build: Build) -> str:
 
 
 def remark(build: Build) -> Text:
-    """The one line to show beside a build: its fault, or the latest thing it said."""
+    """The one line to show beside a build: its fault, what it made, or the latest thing it said."""
     if build.fault is not None:
         return safe(build.fault, "red")
     if build.reused:
         return safe("the environment was there already")
+    if build.state is BuildState.DONE:
+        return safe(f"published {build.key[:8]}")
     return safe(build.message)
 
 
@@ -50,7 +52,7 @@ def describe_build(build: Build, now: float) -> list[Line]:
             document.add("  ", safe("try  ", "dim"), build.fault.advice, hang=7)
     elif build.message or build.reused:
         document.blank()
-        document.add("  ", remark(build), hang=4)
+        document.add("  ", remark(build) if build.reused else build.message, hang=4)
     document.heading("Build")
     document.field("Id", build.id)
     document.field("Key", build.key)

@@ -106,18 +106,21 @@ def _match(document: Document, plan: BuildPlan) -> None:
         document.field("Because", match.reason)
     document.heading("Candidates", f"{count(len(match.judgements), 'installation')}, the chosen one first")
     ordered = sorted(match.judgements, key=lambda judgement: judgement.verdict is not Verdict.CHOSEN)
-    document.table([_candidate(judgement) for judgement in ordered])
+    versions = Counter(judgement.candidate.version for judgement in ordered)
+    document.table([_candidate(one, versions[one.candidate.version] > 1) for one in ordered])
     if not ordered:
         document.add("  ", safe("none is configured: Python.Executable names them", "dim"), hang=4)
 
 
-def _candidate(judgement: Judgement) -> tuple[Text, Text, Text]:
+def _candidate(judgement: Judgement, ambiguous: bool) -> tuple[Text, Text, Text]:
+    """One row of the candidates; where the version does not tell which one is meant, the path does."""
     mark, candidate = VERDICT[judgement.verdict], judgement.candidate
     chosen = judgement.verdict is Verdict.CHOSEN
     reason = safe(judgement.reason, "" if judgement.verdict in (Verdict.CHOSEN, Verdict.PASSED_OVER) else "dim")
     target = "" if candidate.target == LOCAL else f" on {candidate.target}"
-    if candidate.path not in judgement.reason:
-        reason.append_text(safe(f"  {candidate.path}{target}", "dim"))
+    if (ambiguous or candidate.version is None) and candidate.path not in judgement.reason:
+        target = f"  {candidate.path}{target}"
+    reason.append_text(safe(target, "dim"))
     return mark.text(), safe(candidate.version or "?", "bold" if chosen else ""), reason
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from rich.text import Text
+
 from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.context import InputContext
@@ -89,6 +91,9 @@ class BuildsPage(TablePage[Build]):
 
     def describe(self, row: Build) -> list[Line]:
         return describe_build(row, self.snapshot.taken_at)
+
+    def remark(self, row: Build) -> Text:
+        return remark(row)
 
     def document(self, row: Build) -> Mapping[str, object]:
         return json_output.build(row, self.deck.clock())

@@ -46,16 +46,18 @@ class ConfigPage(TablePage[EffectiveValue]):
             26,
             "s",
             lambda value: value.name,
-            grow=3,
+            grow=100,  # before all others: half a name says nothing
         ),
-        Column[EffectiveValue]("value", lambda value, _now: _value(value), 22, "v", lambda value: value.values, grow=2),
         Column[EffectiveValue](
-            "from", lambda value, _now: _origin(value), 18, "f", lambda value: value.origins, grow=1
+            "value", lambda value, _now: _value(value), 16, "v", lambda value: value.values, grow=2, path=True
+        ),
+        Column[EffectiveValue](
+            "from", lambda value, _now: _origin(value), 16, "f", lambda value: value.origins, grow=1, path=True
         ),
         Column[EffectiveValue](
             "meaning",
             lambda value, _now: safe(value.meaning, "dim"),
-            36,
+            20,
             "m",
             lambda value: value.meaning,
             priority=2,
@@ -68,6 +70,7 @@ class ConfigPage(TablePage[EffectiveValue]):
         yield self.notes
         yield OneLine(id="title")
         yield self.make_table()
+        yield OneLine(id="remark")
 
     @property
     def mover(self) -> LineWidget:  # type: ignore[override]  # either part moves
@@ -87,6 +90,9 @@ class ConfigPage(TablePage[EffectiveValue]):
 
     def describe(self, row: EffectiveValue) -> list[Line]:
         return describe_setting(row, self.snapshot.config)
+
+    def remark(self, row: EffectiveValue) -> Text:
+        return safe(row.meaning, "dim")
 
     def document(self, row: EffectiveValue) -> Mapping[str, object]:
         shown = json_output.config_show(self.snapshot.config, [row])["values"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.text import Text
+
 from app.cli import json_output
 from app.tui.actions import View
 from app.tui.describe.environment import describe_environment
@@ -19,6 +21,13 @@ __all__ = ["EnvironmentsPage"]
 
 def _version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _why(env: Environment) -> str:
+    """The reason for the list, which has the version already: the path would leave no room for the rest."""
+    if not env.python_path:
+        return env.reason
+    return env.reason.replace(f" {env.python_path}", "").replace(env.python_path, "its Python")
 
 
 class EnvironmentsPage(TablePage[Environment]):
@@ -51,7 +60,7 @@ class EnvironmentsPage(TablePage[Environment]):
             "by", lambda env, _now: safe(env.built_by, "dim"), 8, "y", lambda env: env.built_by, priority=3
         ),
         Column[Environment](
-            "why", lambda env, _now: safe(env.reason, "yellow"), 20, "w", lambda env: env.reason, priority=4, grow=3
+            "why", lambda env, _now: safe(_why(env), "yellow"), 20, "w", lambda env: env.reason, priority=4, grow=3
         ),
     )
 
@@ -73,6 +82,12 @@ class EnvironmentsPage(TablePage[Environment]):
 
     def describe(self, row: Environment) -> list[Line]:
         return describe_environment(row, self.snapshot.taken_at)
+
+    def remark(self, row: Environment) -> Text:
+        text = safe(_why(row), "yellow")
+        if row.python_path and row.python_path in row.reason:
+            text = Text.assemble(text, "  ", safe(row.python_path, "dim"))
+        return text
 
     def document(self, row: Environment) -> Mapping[str, object]:
         return json_output.environment(row)

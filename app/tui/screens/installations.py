@@ -24,7 +24,9 @@ def _reason(one: Installation, _now: float) -> Text:
     decisive = one.decisive
     if decisive is None:
         return Text("")
-    return safe(decisive.finding, "red" if decisive.status is CheckStatus.FAILED else "yellow")
+    # The path is beside it.
+    finding = decisive.finding.removeprefix(f"{one.executable} ")
+    return safe(finding, "red" if decisive.status is CheckStatus.FAILED else "yellow")
 
 
 class InstallationsPage(TablePage[Installation]):
@@ -42,9 +44,15 @@ class InstallationsPage(TablePage[Installation]):
             "state", lambda one, _now: USABILITY[one.usability].text(), 10, "s", lambda one: one.usability.value
         ),
         Column[Installation](
-            "path", lambda one, _now: safe(one.executable or one.declared), 30, "p", lambda one: one.executable, grow=4
+            "path",
+            lambda one, _now: safe(one.executable or one.declared),
+            30,
+            "p",
+            lambda one: one.executable,
+            grow=2,
+            path=True,
         ),
-        Column[Installation]("reason", _reason, 20, "r", lambda one: one.reason, grow=3),
+        Column[Installation]("reason", _reason, 20, "r", lambda one: one.reason, grow=6),
         Column[Installation](
             "declared in",
             lambda one, _now: safe(PurePath(one.origin).name, "dim"),
@@ -79,6 +87,9 @@ class InstallationsPage(TablePage[Installation]):
 
     def describe(self, row: Installation) -> list[Line]:
         return describe_installation(row, self.snapshot.environments)
+
+    def remark(self, row: Installation) -> Text:
+        return _reason(row, 0.0)
 
     def document(self, row: Installation) -> Mapping[str, object]:
         return json_output.installation(row)

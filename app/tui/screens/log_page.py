@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rich.text import Text
 from textual.app import ComposeResult
 
 from app.tui.actions import Scope, View
@@ -13,6 +14,7 @@ from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
 from app.tui.screens.page import Page
 from app.tui.text import safe
 from app.tui.widgets.build_log import BuildLog
+from app.tui.widgets.chrome import rule
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing
 from engine import Build, BuildState, LogRing
@@ -76,10 +78,14 @@ class LogPage(Page):
         if build is not None:
             title = safe(" ")
             title.append_text(build_headline(build, self.deck.clock()))
-            subtitle = safe("   ")
-            subtitle.append_text(remark(build))
+            subtitle = remark(build)
             if build.fault is not None and build.fault.advice:
-                advice = safe(f"   try {build.fault.advice}")
+                advice = safe(f"try {build.fault.advice}")
+        # The last of these lines sets the log apart.
+        if advice.plain:
+            subtitle, advice = Text.assemble("   ", subtitle), rule(advice, self.app.size.width)
+        else:
+            subtitle = rule(subtitle, self.app.size.width)
         self.query_one("#title", OneLine).show(title)
         self.query_one("#subtitle", OneLine).show(subtitle)
         self.query_one("#advice", OneLine).show(advice)
@@ -95,7 +101,8 @@ class LogPage(Page):
             place = f"{log.place + 1}/{len(log.found)}" if log.found else "0 found"
             parts.append(f"{place} /{log.needle}")
         ended = log.ring is not None and log.ring.finished
-        parts.append("following" if log.following and not ended else f"line {log.top + 1}/{log.count}")
+        place = f"line {log.top + 1}/{log.count}" if log.count else "empty"
+        parts.append("following" if log.following and not ended else place)
         return "  ".join(parts)
 
     def context(self) -> InputContext:

@@ -34,7 +34,11 @@ _SETTLE = 0.08
 
 
 def _asks(entry: BundleEntry) -> str:
-    return str(entry.plan.match.request) if entry.plan else ""
+    """What decides the match: the constraint where there is one, else the version."""
+    if entry.plan is None:
+        return ""
+    request = entry.plan.match.request
+    return str(request.requires or request.version or request)
 
 
 def _chosen(entry: BundleEntry) -> str:
@@ -46,8 +50,8 @@ class MatchPage(TablePage[BundleEntry]):
     view = View.MATCH
     scopes = (Scope.MATCH,)
     columns = (
-        Column[BundleEntry]("bundle", lambda entry, _now: safe(entry.name), 12, "b", lambda entry: entry.name, grow=1),
-        Column[BundleEntry]("asks for", lambda entry, _now: safe(_asks(entry)), 8, "a", _asks, priority=2, grow=1),
+        Column[BundleEntry]("bundle", lambda entry, _now: safe(entry.name), 16, "b", lambda entry: entry.name, grow=1),
+        Column[BundleEntry]("asks for", lambda entry, _now: safe(_asks(entry)), 8, "a", _asks, priority=1, grow=1),
         Column[BundleEntry]("gets", lambda entry, _now: safe(_chosen(entry)), 8, "g", _chosen),
         Column[BundleEntry](
             "environment",
@@ -57,7 +61,7 @@ class MatchPage(TablePage[BundleEntry]):
             lambda entry: plan_mark(entry.plan).word,
         ),
         Column[BundleEntry](
-            "because", lambda entry, _now: answer(entry), 24, "w", lambda entry: answer(entry).plain, priority=1, grow=3
+            "because", lambda entry, _now: answer(entry), 24, "w", lambda entry: answer(entry).plain, priority=2, grow=3
         ),
     )
     wanted: str = ""

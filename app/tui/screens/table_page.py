@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 
 from app.tui.actions import Scope
@@ -18,6 +19,7 @@ from app.tui.screens.page import Copies, Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
 from app.tui.widgets.columns import Column
+from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing, Question
 from app.tui.widgets.resource_table import ResourceTable
 from engine import Snapshot
@@ -56,6 +58,10 @@ class TablePage(Page, Generic[R]):
         """What can be copied from a row besides its JSON."""
         raise NotImplementedError
 
+    def remark(self, row: R) -> Text:  # noqa: ARG002 - for subclasses
+        """What to say in full below the list about the selected row, since its column may have no room for it."""
+        return Text("")
+
     def document(self, row: R) -> Mapping[str, object]:
         """The row as the command line's ``--json`` has it."""
         raise NotImplementedError
@@ -68,6 +74,7 @@ class TablePage(Page, Generic[R]):
 
     def body(self) -> ComposeResult:
         yield self.make_table()
+        yield OneLine(id="remark")
 
     @property
     def mover(self) -> ResourceTable[R]:
@@ -76,6 +83,12 @@ class TablePage(Page, Generic[R]):
     def show(self) -> None:
         self.table.set_rows(self.rows(), self.empty())
         self.refresh_chrome()
+
+    def refresh_chrome(self) -> None:
+        super().refresh_chrome()
+        row = self.table.current
+        for line in self.query("#remark").results(OneLine):
+            line.show(Text.assemble(" ", self.remark(row) if row is not None else "", end=""))
 
     def on_resource_table_changed(self) -> None:
         self.refresh_chrome()

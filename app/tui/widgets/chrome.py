@@ -18,9 +18,8 @@ _SHORT = {View.INSTALLATIONS: "Inst", View.ENVIRONMENTS: "Envs", View.CONFIG: "C
 
 def rule(text: Text, width: int) -> Text:
     """`text` as a heading that sets what is below apart from what is above."""
-    line = Text("╌╌ ", style="dim", end="")
-    line.append_text(text)
-    line.append(" " + "╌" * max(0, width - line.cell_len - 2))
+    line = Text.assemble(("╌╌ ", "dim"), text, end="")
+    line.append(" " + "╌" * max(0, width - line.cell_len - 2), "dim")
     return line
 
 

@@ -32,6 +32,8 @@ class Column(Generic[R]):
     grow: int = 0
     """Its share of the room that is left over; 0 keeps it at `width`."""
     right: bool = False
+    path: bool = False
+    """Whether a text that is too long is cut as a path, so that its last directories stay."""
 
 
 def fit(columns: Sequence[Column[R]], width: int, wishes: Mapping[str, int]) -> list[tuple[Column[R], int]]:

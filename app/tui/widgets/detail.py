@@ -80,7 +80,7 @@ def _wrap(line: Line, width: int, console: Console) -> list[Text]:
     text = line.text.copy()
     if text.cell_len <= width:
         return [text]
-    hang = min(line.hang, width // 2)
+    hang = min(line.hang, width * 3 // 5)
     head = text.wrap(console, width, no_wrap=False)[0]
     if len(head.plain.rstrip()) <= hang:
         # A word too long for the line, such as a path behind its label: break it rather than leave the line empty.

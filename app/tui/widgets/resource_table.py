@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from app.tui.document import Line, note
 from app.tui.filters import Filter, parse_filter
-from app.tui.text import cut
+from app.tui.text import cut, cut_path
 from app.tui.widgets.columns import GAP, Column, fit
 from app.tui.widgets.lines import LineWidget
 
@@ -210,7 +210,7 @@ class ResourceTable(LineWidget, Generic[R]):
             for pattern in self.filter.patterns:
                 for found in pattern.finditer(cell.plain):
                     cell.stylize("underline", *found.span())
-            line.append_text(cut(cell, cells, right=column.right))
+            line.append_text(cut_path(cell, cells) if column.path else cut(cell, cells, right=column.right))
             line.append(" " * GAP)
         line.truncate(width)
         if index != self._cursor:
