@@ -1,0 +1,472 @@
+"""Redraw the screenshots: ``.venv/bin/python screenshots/draw.py``, with envdeck installed.
+
+Every view of the real app on the real engine, at 80x24 and 120x40, as a dark and as a light terminal shows it. The
+engine looks at a small server that is made for it below `DEMO`: interpreters that answer the probe, a cache with
+environments, jobs, a configuration. Host, user, time and pip's configuration are fixed, so that the pictures are the
+same on every machine, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+DEMO = Path("/tmp/web01")  # noqa: S108 - the pictures show this path, so it must be the same everywhere
+OURS = DEMO / ".made-by-screenshots-draw"
+DATA = DEMO / "data"
+CONFIG = DEMO / "envdeck.gcfg"
+NOW = 1_773_309_600.0  # 2026-03-12 10:00 UTC
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+RUNNING = "20260312-095918-c41d7e"
+
+os.environ.update(
+    TZ="UTC",
+    TEXTUAL_THEME="ansi-dark",
+    TEXTUAL_ANIMATIONS="none",
+    TEXTUAL_SMOOTH_SCROLL="0",
+    TEXTUAL_COLOR_SYSTEM="truecolor",
+)
+os.environ.pop("NO_COLOR", None)
+time.tzset()
+clock = [NOW]
+# What both the engine and the app ask the machine for; it has to be in place before anything asks.
+time.time = lambda: clock[0]
+socket.gethostname = lambda: "web01"
+
+from rich.console import Console  # noqa: E402
+from rich.terminal_theme import TerminalTheme  # noqa: E402
+from textual.pilot import Pilot  # noqa: E402
+
+import engine.planning  # noqa: E402
+from app.tui.app import EnvdeckApp  # noqa: E402
+from app.tui.screens.log_page import LogPage  # noqa: E402
+from engine import LOCAL, BuildPlan, BuildState, Engine, Fault, LogLine, Phase  # noqa: E402
+from engine.builds.job import append_event, write_result  # noqa: E402
+from engine.builds.log import format_line  # noqa: E402
+from engine.bundles.samples import samples  # noqa: E402
+from engine.environments.locks import open_lock_file  # noqa: E402
+from engine.environments.store import EnvironmentStore  # noqa: E402
+from engine.files import write_json  # noqa: E402
+from engine.packages.key import environment_key  # noqa: E402
+
+
+def no_pip_configuration(home: Path, root: Path = Path("/")) -> Mapping[str, str]:  # noqa: ARG001
+    """This machine's configuration of pip would be part of the keys."""
+    return {}
+
+
+engine.planning.index_configuration = no_pip_configuration  # type: ignore[attr-defined]  # not its to export
+
+SIZES = ((80, 24), (120, 40))
+TERMINALS = {
+    "dark": TerminalTheme(
+        (22, 24, 29),
+        (208, 210, 214),
+        [
+            (60, 64, 72),
+            (235, 100, 105),
+            (140, 190, 105),
+            (222, 180, 90),
+            (105, 160, 225),
+            (195, 130, 210),
+            (95, 185, 195),
+            (208, 210, 214),
+        ],
+    ),
+    "light": TerminalTheme(
+        (252, 252, 250),
+        (40, 42, 46),
+        [
+            (40, 42, 46),
+            (190, 40, 45),
+            (45, 120, 45),
+            (150, 100, 0),
+            (30, 90, 180),
+            (140, 60, 155),
+            (0, 115, 135),
+            (190, 190, 190),
+        ],
+    ),
+}
+"""The colours of two terminals. The app names only the sixteen and the default ones, so the terminal decides."""
+
+SVG = """\
+<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", Menlo, "Fira Code", monospace; \
+font-size: {char_height}px; }}
+.{unique_id}-title {{ font-family: sans-serif; font-size: 16px; }}
+{styles}
+</style>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})">
+{backgrounds}
+<g class="{unique_id}-matrix" xml:space="preserve">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+"""A picture without a font to fetch: it can be looked at anywhere, offline too."""
+
+ANSWERS = """\
+reversed() {{ echo "$1" | rev | tr -d '\\n'; }}
+reversed "$4"
+printf '%s' '{report}'
+reversed "$5"
+"""
+"""The arguments are those of the probe: two options, its script, and the two cookies to spell backwards."""
+LACKS_A_LIBRARY = """\
+echo "error while loading shared libraries: libpython3.10.so.1.0: cannot open shared object file" >&2
+exit 127
+"""
+
+FONT = 0.602
+"""Width to height of the fonts it names."""
+
+# The server
+
+
+@contextlib.contextmanager
+def server() -> Iterator[None]:
+    """The demo server for the length of the block. Refuses to touch a directory that was not made here."""
+    if DEMO.exists() or DEMO.is_symlink():
+        if not OURS.is_file():
+            sys.exit(f"{DEMO} exists and was not made by this program; move it out of the way")
+        shutil.rmtree(DEMO)
+    DEMO.mkdir(mode=0o700)
+    OURS.touch()
+    try:
+        interpreters()
+        configuration()
+        bundles()
+        environments()
+        with builds():
+            yield
+    finally:
+        shutil.rmtree(DEMO)
+
+
+def interpreters() -> None:
+    """Programs that answer the probe as a Python of that version would, and one that cannot start."""
+    for version in ("3.12.1", "3.11.7", "3.9.18", "3.8.18", "3.6.15"):
+        program(version, ANSWERS.format(report=json.dumps(report(version))))
+    program("3.10.13", LACKS_A_LIBRARY)
+
+
+def program(version: str, text: str) -> None:
+    path = DEMO / "python" / version / "bin" / "python3"
+    path.parent.mkdir(parents=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def report(version: str) -> dict[str, object]:
+    """What `engine/installations/probe_script.py` prints."""
+    prefix = DEMO / "python" / version
+    major, minor, _ = version.split(".")
+    library = prefix / "lib" / f"python{major}.{minor}"
+    return {
+        "version": version,
+        "implementation": "CPython",
+        "executable": str(prefix / "bin/python3"),
+        "real_executable": str(prefix / "bin/python3"),
+        "prefix": str(prefix),
+        "base_prefix": str(prefix),
+        "soabi": f"cpython-{major}{minor}-x86_64-linux-gnu",
+        "platform": "linux-x86_64",
+        "machine": "x86_64",
+        "pointer_bits": 64,
+        "libc": "glibc 2.36",
+        "pip": "24.0",
+        "purelib": str(library / "site-packages"),
+        "sys_path": [str(library), str(library / "site-packages")],
+        "missing": {},
+        "externally_managed": False,
+        "debug": False,
+        "free_threaded": False,
+        "virtualenv": None,
+    }
+
+
+def configuration() -> None:
+    versions = ("3.12.1", "3.11.7", "3.10.13", "3.9.18", "3.8.18", "3.6.15")
+    executables = "".join(f"Executable = {DEMO}/python/{version}/bin/python3\n" for version in versions)
+    CONFIG.write_text(
+        f"[Server]\nDataDir = {DATA}\n\n"
+        f"[Python]\nEnabled = true\n{executables}VersionMatching = major-minor\nProhibitedPackage = tabulate\n\n"
+        f"[Envdeck]\nBundleDir = {DEMO}/bundles\nBuildTimeout = 45m\n"
+    )
+
+
+def bundles() -> None:
+    """The samples, and a bundle that asks for a patch release that is not installed."""
+    for sample in samples():
+        shutil.copytree(sample, DEMO / "bundles" / sample.name)
+    sales = DEMO / "bundles" / "sales-report"
+    sales.mkdir()
+    manifest = {
+        "version": 1,
+        "metadata": {"appmode": "python-streamlit"},
+        "python": {"version": "3.9.5", "package_manager": {"name": "pip", "package_file": "requirements.txt"}},
+        "extension": {"title": "Sales by region, updated daily"},
+        "files": {"requirements.txt": {"checksum": ""}},
+    }
+    write_json(sales / "manifest.json", manifest)
+    (sales / "requirements.txt").write_text("pandas==2.2.3\nopenpyxl>=3.1\npytz\ntabulate==0.9.0\npywin32==308\n")
+
+
+def new_engine() -> Engine:
+    environ = {"HOME": str(DEMO / "home"), "PATH": os.environ["PATH"], "SUDO_USER": "alice"}
+    return Engine([CONFIG], environ)
+
+
+def plans() -> dict[str, BuildPlan]:
+    """By bundle, what building it would do."""
+    deck = new_engine()
+    found = deck.refresh().bundles
+    deck.close()
+    return {entry.name: entry.plan for entry in found if entry.plan is not None}
+
+
+def environments() -> None:
+    """Two that are good, of which one is a hit, one whose interpreter has gone, and one that lost its directory."""
+    found = plans()
+    store = EnvironmentStore(DATA)
+
+    def publish(
+        plan: BuildPlan,
+        attempt: str,
+        ago: float,
+        packages: str,
+        size: int,
+        *,
+        other: tuple[str, str] = ("", ""),
+        python: str = "",
+        complete: bool = True,
+    ) -> None:
+        """The environment of `plan`, with one line or the Python replaced by another."""
+        assert plan.installation is not None
+        here = str(plan.match.chosen.version) if plan.match.chosen else ""
+        lines = [other[1] if line == other[0] else line for line in plan.lines]
+        ingredients = {**plan.ingredients, "requirements": lines}
+        if python:
+            ingredients = json.loads(json.dumps(ingredients).replace(here, python))
+        version, key = python or here, environment_key(ingredients)
+        key_dir = store.key_dir("pip", version, LOCAL, key)
+        (key_dir / attempt).mkdir(parents=True)
+        if complete:
+            (key_dir / attempt / "pyvenv.cfg").touch()
+        names = packages.split()
+        store.publish(
+            key_dir,
+            {
+                "key": key,
+                "attempt": attempt,
+                "installer": "pip",
+                "target": LOCAL,
+                "python_version": version,
+                "python_path": plan.installation.executable.replace(here, version),
+                "bundle": plan.bundle.name,
+                "lines": lines,
+                "ingredients": ingredients,
+                "packages": [dict(zip(("name", "version"), name.split("=="), strict=True)) for name in names],
+                "size": size,
+                "files": size // 14_000,
+                "built_at": NOW - ago,
+                "built_by": "alice" if ago < 5 * DAY else "bob",
+                "seconds": 8.4,
+            },
+        )
+
+    flask = (
+        "blinker==1.9.0 click==8.1.8 flask==3.0.3 itsdangerous==2.2.0 jinja2==3.1.5 markupsafe==3.0.2 werkzeug==3.1.3"
+    )
+    sales = "numpy==2.0.2 pandas==2.2.2 pytz==2024.2 six==1.16.0 tzdata==2024.2"
+    publish(found["flask-api"], "20260312-075412-1b60f3", 2 * HOUR + 5 * MINUTE, flask, 9_820_000)
+    publish(
+        found["sales-report"],
+        "20260228-141530-9ce04a",
+        12 * DAY,
+        sales,
+        164_000_000,
+        other=("pandas==2.2.3", "pandas==2.2.2"),
+    )
+    publish(found["sales-report"], "20251208-091144-52a7d8", 94 * DAY, sales, 161_000_000, python="3.9.5")
+    publish(found["fastapi-exact"], "20260306-172209-e0b13c", 6 * DAY, "fastapi==0.115.6", 31_400_000, complete=False)
+
+
+@contextlib.contextmanager
+def builds() -> Iterator[None]:
+    """One build that runs as long as the block, and how four earlier ones ended."""
+    found = plans()
+
+    def job(name: str, bundle: str, ago: float, by: str, *events: dict[str, object]) -> Path:
+        plan = found[bundle]
+        assert plan.installation is not None
+        assert plan.match.chosen is not None
+        job_dir = DATA / "jobs" / name
+        job_dir.mkdir(parents=True)
+        write_json(
+            job_dir / "spec.json",
+            {
+                "key": plan.key,
+                "bundle": bundle,
+                "by": by,
+                "python_version": str(plan.match.chosen.version),
+                "python_path": plan.installation.executable,
+                "submitted_at": NOW - ago,
+            },
+        )
+        append_event(job_dir / "events.jsonl", {"at": NOW - ago, "type": "started"})
+        for event in events:
+            append_event(job_dir / "events.jsonl", event)
+        return job_dir
+
+    def ended(job_dir: Path, ago: float, state: BuildState, fault: Fault | None = None, message: str = "") -> None:
+        clock[0] = NOW - ago
+        write_result(job_dir, state, fault=fault, message=message)
+        clock[0] = NOW
+
+    done: dict[str, object] = {"type": "progress", "done": 7, "total": 7}
+    at = 2 * HOUR + 5 * MINUTE
+    job_dir = job("20260312-075412-1b60f3", "flask-api", at, "alice", {"type": "phase", "phase": "publish"}, done)
+    attempt = DATA / "python-environments/pip/3.12.1" / found["flask-api"].key / job_dir.name
+    ended(job_dir, at - 8, BuildState.DONE, message=f"published {attempt}")
+    job_dir = job("20260312-073040-6d02f5", "dash-app", 2.5 * HOUR, "bob", {"type": "phase", "phase": "resolve"})
+    what = "no version <6,>=5.24 for this Python; the newest there is 5.23.0"
+    advice = "Check the name and version, that this Python is supported, and that the index has it"
+    ended(job_dir, 2.5 * HOUR - 6, BuildState.FAILED, Fault(Phase.RESOLVE, "plotly", what, advice))
+    job_dir = job("20260311-160312-aa37c9", "mac-desktop", 18 * HOUR, "alice", {"type": "phase", "phase": "install"})
+    ended(job_dir, 18 * HOUR - 64, BuildState.CANCELLED, message="cancelled by alice")
+
+    last = "Downloading jupyter_client-8.6.3-py3-none-any.whl (106 kB)"
+    job_dir = job(
+        RUNNING,
+        "jupyter-notebook",
+        42,
+        "alice",
+        {"type": "phase", "phase": "resolve"},
+        {"type": "progress", "done": 31, "total": 0, "message": last},
+    )
+    with (job_dir / "log").open("w") as log:
+        for index, line in enumerate(pip_output()):
+            log.write(format_line(LogLine(NOW - 40 + index / 2, line)) + "\n")
+    alive = open_lock_file(job_dir / "alive")
+    try:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(alive)
+
+
+def pip_output() -> Iterator[str]:
+    """What pip prints while it looks for the packages of a notebook."""
+    wanted = (
+        ("ipykernel==6.29.5", "ipykernel-6.29.5", "117 kB", "-r requirements.txt (line 1)"),
+        ("mistune==3.0.2", "mistune-3.0.2", "47 kB", "-r requirements.txt (line 2)"),
+        ("nbconvert==7.16.4", "nbconvert-7.16.4", "257 kB", "-r requirements.txt (line 3)"),
+        ("comm>=0.1.1", "comm-0.2.2", "7.2 kB", "ipykernel==6.29.5"),
+        ("debugpy>=1.6.5", "debugpy-1.8.11", "5.3 MB", "ipykernel==6.29.5"),
+        ("ipython>=7.23.1", "ipython-8.31.0", "821 kB", "ipykernel==6.29.5"),
+        ("jupyter-client>=6.1.12", "jupyter_client-8.6.3", "106 kB", "ipykernel==6.29.5"),
+        ("matplotlib-inline>=0.1", "matplotlib_inline-0.1.7", "9.9 kB", "ipykernel==6.29.5"),
+        ("nest-asyncio", "nest_asyncio-1.6.0", "5.2 kB", "ipykernel==6.29.5"),
+        ("beautifulsoup4", "beautifulsoup4-4.12.3", "147 kB", "nbconvert==7.16.4"),
+        ("bleach!=5.0.0", "bleach-6.2.0", "163 kB", "nbconvert==7.16.4"),
+        ("jinja2>=3.0", "jinja2-3.1.5", "134 kB", "nbconvert==7.16.4"),
+        ("pandocfilters>=1.4.1", "pandocfilters-1.5.1", "8.7 kB", "nbconvert==7.16.4"),
+        ("traitlets>=5.1", "traitlets-5.14.3", "85 kB", "nbconvert==7.16.4"),
+    )
+    for asked, name, size, by in wanted:
+        yield f"Collecting {asked} (from {by})"
+        yield f"  Downloading {name}-py3-none-any.whl.metadata (3.{len(name) % 10} kB)"
+        if by.startswith("-r"):
+            yield f"Downloading {name}-py3-none-any.whl ({size})"
+    yield "Downloading jupyter_client-8.6.3-py3-none-any.whl (106 kB)"
+
+
+# The pictures
+
+Hands = Pilot[None]
+
+
+async def until(pilot: Hands, condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        await pilot.pause(0.02)
+        if condition():
+            return
+    raise AssertionError("the app did not come to rest")
+
+
+async def go(pilot: Hands, *keys: str) -> None:
+    await pilot.press(*keys)
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause(0.2)
+
+
+async def show_log(pilot: Hands) -> None:
+    await go(pilot, "4", "l")
+    await until(pilot, lambda: isinstance(pilot.app.screen, LogPage) and pilot.app.screen.log_view.count)
+
+
+VIEWS: dict[str, Callable[[Hands], Awaitable[None]]] = {
+    "installations": lambda pilot: go(pilot, "1", "j", "j"),
+    "environments": lambda pilot: go(pilot, "2", "G"),
+    "match": lambda pilot: go(pilot, "3", "G"),
+    "builds": lambda pilot: go(pilot, "4"),
+    "config": lambda pilot: go(pilot, "5"),
+    "log": show_log,
+    "help": lambda pilot: go(pilot, "q", "3", "question_mark"),
+}
+"""How to get from one to the next."""
+
+
+def picture(app: EnvdeckApp, name: str, terminal: TerminalTheme) -> str:
+    """What the app shows now as SVG. As `App.export_screenshot` does it, but with the colours of `terminal`."""
+    width, height = app.size
+    console = Console(
+        width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor", record=True
+    )
+    console.print(app.screen._compositor.render_update(full=True, simplify=True))
+    svg = console.export_svg(
+        title="alice@web01", theme=terminal, code_format=SVG, font_aspect_ratio=FONT, unique_id=name
+    )
+    # Every text has its length, so nothing needs to be clipped.
+    svg = re.sub(r' clip-path="[^"]*"', "", svg)
+    return "\n".join(line.rstrip() for line in svg.splitlines() if line.strip()) + "\n"
+
+
+async def draw(directory: Path, size: tuple[int, int]) -> None:
+    app = EnvdeckApp(new_engine(), "0.1.0", environ={}, clock=lambda: NOW)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: not app.snapshot.probing and len(app.snapshot.builds) == 4)
+        for view, reach in VIEWS.items():
+            await reach(pilot)
+            for terminal, theme in TERMINALS.items():
+                name = f"{view}-{size[0]}x{size[1]}-{terminal}"
+                (directory / f"{name}.svg").write_text(picture(app, view, theme))
+    app.engine.close()
+
+
+def main() -> None:
+    """Draw all of them into the directory of this file, or into the one given."""
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    with server():
+        for size in SIZES:
+            asyncio.run(draw(directory, size))
+
+
+if __name__ == "__main__":
+    main()
