@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import overload
@@ -16,28 +14,45 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from engine.actions import build as builds
+from engine.actions import caches, content, pin, reap, rebuild, run
+from engine.actions.caches import CachePlan, RuntimeCache
+from engine.actions.content import UNCHANGED, DeployPlan, RemovePlan, Resolution, SetPlan, Unchanged
+from engine.actions.pin import PinPlan
+from engine.actions.reap import ReapPlan, ReapResult
+from engine.actions.rebuild import BulkPlan, RebuildPlan
+from engine.actions.run import RunPlan, RunResult
+from engine.actions.upkeep import rebuild_missing
 from engine.builds.log import LogReader, LogRing
 from engine.builds.model import Build
+from engine.builds.pip_config import PipFile, PipSetting, effective, pip_files
+from engine.bundles.constraint import ProvenanceStep, detect, explain_request, read_project_files
 from engine.bundles.model import Bundle
-from engine.config.watch import ConfigWatcher
+from engine.capture.model import Captured, CaptureOptions
+from engine.capture.project import capture, write_bundle
+from engine.content.model import Content
+from engine.environments.foreign import ForeignEnvironment
 from engine.environments.model import Environment
+from engine.environments.usage import Users, users_of
 from engine.installations.model import Installation
+from engine.live import LivePicture
 from engine.matching import Match, Request, Rule
-from engine.planning import match_installations
+from engine.planning import match_request
 from engine.plans import BuildPlan, CancelPlan, Outcome
-from engine.snapshot import BundleEntry, Snapshot
+from engine.rebuilds.model import RebuildList, RunProgress
+from engine.rebuilds.run import RunResult as BulkResult
+from engine.service import Housekeeping, serve
+from engine.snapshot import Snapshot
 from engine.world import World
 
 __all__ = ["Engine"]
 
-_IDLE = 1.0
-"""Seconds between looks at the data directory when nothing is going on."""
-_BUSY = 0.25
-"""The same while a build runs."""
-
 
 class Engine:
-    """Answers and acts. Synchronous by itself; `start` adds the threads that keep a live picture."""
+    """Answers and acts. Synchronous by itself; `start` adds the threads that keep a live picture.
+
+    Whatever changes something is a plan first: ``plan_…`` says exactly what would happen now, `execute` re-validates
+    it and does it. Plans that cannot be done say why in their `problem`.
+    """
 
     def __init__(
         self,
@@ -52,149 +67,37 @@ class Engine:
         they are in ``snapshot().config.problems``.
         """
         self._world = World(config_files, os.environ if environ is None else environ, read_only=read_only)
-        self._lock = threading.RLock()
-        self._wake = threading.Event()
-        self._stopped = threading.Event()
-        self._subscribers: list[Callable[[], None]] = []
-        self._threads: list[threading.Thread] = []
-        self._watcher: ConfigWatcher | None = None
-        self._probe_wanted: bool | None = None
-        self._probing = 0
-        self._planned: dict[Path, BuildPlan] = {}
-        self._planned_for: object = None
-        # A picture to start with, without a look at anything but the configuration.
-        self._snapshot = self._picture(0, (), (), ())
+        self._live = LivePicture(self._world)
 
     # The live picture
 
     def start(self) -> None:
         """Begin to probe, to watch the config files and to follow the builds, in daemon threads; returns at once."""
-        self._watcher = ConfigWatcher(self._world.watched_files, self._config_saved)
-        # What was saved between the first load and the creation of the watcher would go unnoticed.
-        self._world.reload()
-        self._watcher.start()
-        self.request_refresh()
-        thread = threading.Thread(target=self._live, name="engine", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._live.start()
 
     def close(self) -> None:
         """Stop the threads. Builds go on."""
-        self._stopped.set()
-        self._wake.set()
-        if self._watcher is not None:
-            self._watcher.stop()
-        for thread in self._threads:
-            thread.join(timeout=2)
+        self._live.close()
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` from an engine thread after each change of the snapshot; returns what ends it."""
-        with self._lock:
-            self._subscribers.append(callback)
-        return partial(self._unsubscribe, callback)
-
-    def _unsubscribe(self, callback: Callable[[], None]) -> None:
-        with self._lock:
-            if callback in self._subscribers:
-                self._subscribers.remove(callback)
+        return self._live.subscribe(callback)
 
     def snapshot(self) -> Snapshot:
         """The latest picture. Never blocks, never probes."""
-        return self._snapshot
+        return self._live.snapshot
 
     def refresh(self, *, force_probe: bool = False) -> Snapshot:
         """Look at everything now and return the new picture. `force_probe` runs every interpreter again."""
         self._world.probe(force=force_probe)
-        self._publish()
-        return self._snapshot
+        self._live.publish()
+        return self._live.snapshot
 
     def request_refresh(self, *, force_probe: bool = False) -> None:
         """Ask the engine's own thread for a `refresh`; returns at once. For fronts that must not block."""
-        with self._lock:
-            self._probe_wanted = bool(self._probe_wanted) or force_probe
-        self._wake.set()
+        self._live.request(force_probe=force_probe)
 
-    def _config_saved(self) -> None:
-        self._world.reload()
-        self._publish()
-        self.request_refresh()
-
-    def _live(self) -> None:
-        while not self._stopped.is_set():
-            with self._lock:
-                wanted, self._probe_wanted = self._probe_wanted, None
-                self._probing += wanted is not None
-            if wanted is not None:
-                # In a thread of its own, so that an interpreter that hangs does not freeze the picture of the builds.
-                threading.Thread(target=self._probe, args=(wanted,), name="probe", daemon=True).start()
-            self._publish()
-            busy = any(not build.state.final for build in self._snapshot.builds)
-            self._wake.wait(_BUSY if busy else _IDLE)
-            self._wake.clear()
-
-    def _probe(self, force: bool) -> None:
-        try:
-            self._world.probe(force=force)
-        finally:
-            with self._lock:
-                self._probing -= 1
-        self._publish()
-
-    def _publish(self) -> None:
-        with self._lock:
-            found = self._world.builds()
-            builds.settle_lost(self._world, found)
-            environments = self._world.environments()
-            bundles = self._bundles(environments, found)
-            fresh = self._picture(self._snapshot.generation + 1, environments, found, bundles)
-            if _same_picture(fresh, self._snapshot):
-                return
-            self._snapshot = fresh
-            subscribers = tuple(self._subscribers)
-        for callback in subscribers:
-            callback()
-
-    def _picture(
-        self,
-        generation: int,
-        environments: tuple[Environment, ...],
-        found: tuple[Build, ...],
-        bundles: tuple[BundleEntry, ...],
-    ) -> Snapshot:
-        return Snapshot(
-            generation=generation,
-            taken_at=time.time(),
-            host=socket.gethostname(),
-            user=self._world.user,
-            config=self._world.config,
-            installations=self._world.installations(),
-            environments=environments,
-            builds=found,
-            bundles=bundles,
-            data_dir=self._world.config.settings.data_dir,
-            read_only=self._world.read_only,
-            probing=self._probing > 0 or not self._world.probed,
-        )
-
-    def _bundles(self, environments: tuple[Environment, ...], found: tuple[Build, ...]) -> tuple[BundleEntry, ...]:
-        """An entry per bundle on the shelf; its plan is made again only when something it depends on changed."""
-        installations = self._world.installations()
-        active = tuple(build for build in found if not build.state.final)
-        depends_on = (self._world.config, installations, environments, active)
-        if depends_on != self._planned_for:
-            self._planned, self._planned_for = {}, depends_on
-        entries = []
-        for item in self._world.shelf.items():
-            plan = None
-            if item.bundle is not None:
-                plan = self._planned.get(item.path)
-                if plan is None or plan.bundle is not item.bundle:
-                    plan = self._world.plan_among(item.bundle, installations, environments, active)
-                    self._planned[item.path] = plan
-            entries.append(BundleEntry(item.path, item.name, item.is_sample, plan, item.problem))
-        return tuple(entries)
-
-    # Questions
+    # Installations, matching, bundles
 
     def installations(self, *, force_probe: bool = False) -> tuple[Installation, ...]:
         """Probe (or recall) every configured installation."""
@@ -202,25 +105,51 @@ class Engine:
             self._world.probe(force=force_probe)
         return self._world.installations()
 
-    def open_bundle(self, reference: str) -> Bundle:
-        """Read the bundle at a path, or the shipped sample of that name, and keep it among the snapshot's bundles.
+    def default_config(self) -> str:
+        """The embedded default for this machine as text to edit, with the interpreters it cannot use as comments."""
+        return self._world.default_config()
 
-        Raises `InputError` when it is not a well-formed bundle.
-        """
-        with self._lock:
-            bundle = self._world.shelf.open(reference)
-        self._wake.set()
-        return bundle
+    def pip_files(self) -> tuple[PipFile, ...]:
+        """The configuration files that pip reads in builds, a later one winning over an earlier one."""
+        return pip_files(self._world.home, account=self._world.builder.account)
+
+    def pip_settings(self) -> tuple[PipSetting, ...]:
+        """Every option that those files set for ``pip install``, with the value in force and where it comes from."""
+        return effective(self._world.home, account=self._world.builder.account)
 
     def match(
         self, version: Version | None = None, requires: SpecifierSet | None = None, rule: Rule | None = None
     ) -> Match:
         """The match for a version and/or constraint; `rule` overrides the configured one."""
-        return match_installations(Request(version, requires), self.installations(), self._world.config, rule)
+        self.installations()
+        return match_request(Request(version, requires), self._world.found(), rule=rule)[0]
 
-    def default_config(self) -> str:
-        """The embedded default for this machine as text to edit, with the interpreters it cannot use as comments."""
-        return self._world.default_config()
+    def open_bundle(self, reference: str) -> Bundle:
+        """Read the bundle at a path, or the shipped sample of that name, and keep it among the snapshot's bundles.
+
+        Raises `InputError` when it is not a well-formed bundle.
+        """
+        with self._world.lock:
+            bundle = self._world.shelf.open(reference)
+        self._live.wake()
+        return bundle
+
+    def explain_request(self, bundle: Bundle) -> tuple[ProvenanceStep, ...]:
+        """Where the Python version that `bundle` asks for comes from: what decides, and what its own files say.
+
+        Raises `InputError` when the bundle's files cannot be read any more.
+        """
+        return explain_request(bundle.manifest, detect(read_project_files(bundle)))
+
+    def capture(self, directory: Path, options: CaptureOptions | None = None) -> Captured:
+        """What a bundle of the project in `directory` would hold, and why. Raises `InputError`."""
+        return capture(directory, options or CaptureOptions(), self._world.environ)
+
+    def write_bundle(self, captured: Captured, archive: Path) -> None:
+        """Write what was captured as a ``.tar.gz``, replacing one of that name. Raises `InputError`, `StorageError`."""
+        write_bundle(captured, archive)
+
+    # Builds
 
     def plan_build(self, bundle: Bundle) -> BuildPlan:
         """What building `bundle` would do now."""
@@ -229,28 +158,6 @@ class Engine:
     def plan_cancel(self, build_id: str) -> CancelPlan:
         """What cancelling would do now. Raises `InputError` (`build-unknown`, `build-ambiguous`)."""
         return builds.plan_cancel(self._world, build_id)
-
-    # Actions
-
-    @overload
-    def execute(self, plan: BuildPlan) -> Outcome: ...
-    @overload
-    def execute(self, plan: CancelPlan) -> Outcome: ...
-    def execute(self, plan: BuildPlan | CancelPlan) -> Outcome:
-        """Do what the plan says if it still holds; returns without waiting for a build to end.
-
-        Raises `Refused` when it cannot be done or no longer holds, `StorageError` when the data directory fails.
-        """
-        self._world.require_writable()
-        match plan:
-            case BuildPlan():
-                outcome = builds.start(self._world, plan)
-            case CancelPlan():
-                outcome = builds.cancel(self._world, plan)
-        self._wake.set()
-        return outcome
-
-    # Builds
 
     def build(self, build_id: str) -> Build:
         """The build of that id, of a unique part of it, or the newest for ``last``.
@@ -277,7 +184,7 @@ class Engine:
 
     def _feed(self, build: Build, ring: LogRing) -> None:
         reader = LogReader(build.log)
-        while not self._stopped.is_set():
+        while not self._live.stopped.is_set():
             # Asked before reading: what was written before the end is read after the end was seen.
             with self._world.lock:
                 now = self._world.jobs.read(build.id)
@@ -287,10 +194,189 @@ class Engine:
             elif now is None or now.state.final:
                 break
             else:
-                self._stopped.wait(0.1)
+                self._live.stopped.wait(0.1)
         ring.finish()
 
+    # Content
 
-def _same_picture(one: Snapshot, other: Snapshot) -> bool:
-    """Whether two snapshots show the same, whenever they were taken."""
-    return replace(one, generation=0, taken_at=0.0) == replace(other, generation=0, taken_at=0.0)
+    def content(self, reference: str) -> Content:
+        """The content of that GUID, name, or unique part. Raises `InputError` (`content-unknown`, …)."""
+        return self._world.content_store.find(reference)
+
+    def contents(self) -> tuple[Content, ...]:
+        """All content, by name."""
+        return self._world.contents()
+
+    def plan_deploy(self, bundle: Bundle, *, name: str | None = None, guid: str | None = None) -> DeployPlan:
+        """What deploying `bundle` would do now. Raises `InputError`."""
+        return content.plan_deploy(self._world, bundle, name=name, guid=guid)
+
+    def resolve(self, item: Content) -> Resolution:
+        """How the active bundle of `item` would run now, and why."""
+        return content.resolve(self._world, item)
+
+    def plan_set(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        management: bool | Unchanged | None = UNCHANGED,
+        default_image: str | None = None,
+    ) -> SetPlan:
+        """What changing a content's settings would do. Raises `InputError`."""
+        return content.plan_set(self._world, reference, name=name, management=management, default_image=default_image)
+
+    def plan_remove(self, reference: str) -> RemovePlan:
+        """What removing content would do. Raises `InputError`."""
+        return content.plan_remove(self._world, reference)
+
+    def plan_run(self, reference: str) -> RunPlan:
+        """How a command would be run in a content's environment now. Raises `InputError`."""
+        self.installations()
+        return run.prepare_run(self._world, self.content(reference))
+
+    def run(
+        self, plan: RunPlan, argv: Sequence[str], on_build_started: Callable[[Build], None] | None = None
+    ) -> RunResult:
+        """Run `argv` in the content and wait for its end; its environment is built first if it has to be.
+
+        Raises `InputError`, `Refused`, `StorageError`.
+        """
+        return run.run(self._world, plan, argv, on_build_started)
+
+    # The cache
+
+    def users_of(self, environments: Iterable[Environment]) -> Users:
+        """The processes that use each of `environments` now."""
+        return users_of([environment.key_dir for environment in environments])
+
+    def foreign(self) -> tuple[ForeignEnvironment, ...]:
+        """The environments that the server itself made. They are only looked at."""
+        return self._world.foreign.environments()
+
+    def plan_reap(self, keys: Sequence[str] | None = None, *, grace: float | None = None) -> ReapPlan:
+        """What reaping would do now: all of the cache, or these keys. `grace` is in seconds. Raises `InputError`."""
+        self.installations()
+        return reap.plan_reap(self._world, keys, used_by=self._world.used_by(), grace=grace)
+
+    def reap_is_due(self) -> bool:
+        """Whether the configured time has passed since the last complete reaping."""
+        return reap.reap_is_due(self._world, time.time())
+
+    def plan_pin(self, key: str, *, note: str = "") -> PinPlan:
+        """What pinning an environment, so that it is never reaped, would do. Raises `InputError`."""
+        return pin.plan_pin(self._world, key, note=note)
+
+    def plan_unpin(self, key: str) -> PinPlan:
+        """What taking the pin off an environment would do. Raises `InputError`."""
+        return pin.plan_unpin(self._world, key)
+
+    def caches(self) -> tuple[RuntimeCache, ...]:
+        """The runtime caches by language, version and image, as the server's API lists them."""
+        return caches.list_caches(self._world)
+
+    def plan_delete_cache(self, language: str, version: str, image_name: str) -> CachePlan:
+        """What deleting a runtime cache would do. Raises `InputError` (`cache-unknown`)."""
+        used_by = self._world.used_by()
+        return caches.plan_delete_cache(self._world, language, version, image_name, used_by=used_by)
+
+    def plan_rebuild(self, keys: Sequence[str]) -> RebuildPlan:
+        """What rebuilding these environments would do. Raises `InputError`."""
+        self.installations()
+        return rebuild.plan_rebuild(self._world, keys)
+
+    def rebuild_lists(self) -> tuple[RebuildList, ...]:
+        """The lists of environments to rebuild, each with how far it is."""
+        return rebuild.rebuild_lists(self._world)
+
+    def plan_bulk(
+        self,
+        name: str,
+        keys: Sequence[str] = (),
+        *,
+        retry: bool = False,
+        everything: bool = False,
+        force: bool = False,
+    ) -> BulkPlan:
+        """What working through a list of rebuilds would do, with `keys` added to it. Raises `InputError`."""
+        self.installations()
+        return rebuild.plan_bulk(self._world, name, keys, retry=retry, everything=everything, force=force)
+
+    def run_bulk(
+        self,
+        plan: BulkPlan,
+        *,
+        parallelism: int = 1,
+        on_progress: Callable[[RunProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> BulkResult:
+        """Work through a list of rebuilds until it is done or `stop` says so. Raises `Refused`, `StorageError`."""
+        self._world.require_writable()
+        return rebuild.run_bulk(self._world, plan, parallelism=parallelism, on_progress=on_progress, stop=stop)
+
+    def serve(self) -> int:
+        """Reap on schedule and rebuild what vanished, with the live configuration, until SIGTERM or SIGINT; returns 0.
+
+        To be called from the main thread. Raises `Refused` (`already-serving`), `StorageError`.
+        """
+        world = self._world
+        world.require_writable()
+        self.start()
+        return serve(Housekeeping(world, world.used_by, partial(rebuild_missing, world, time.time)))
+
+    # Carrying out
+
+    @overload
+    def execute(self, plan: BuildPlan | CancelPlan) -> Outcome: ...
+    @overload
+    def execute(self, plan: RebuildPlan) -> tuple[Build, ...]: ...
+    @overload
+    def execute(self, plan: SetPlan) -> Content: ...
+    @overload
+    def execute(self, plan: RemovePlan) -> None: ...
+    @overload
+    def execute(self, plan: ReapPlan | CachePlan) -> ReapResult: ...
+    @overload
+    def execute(self, plan: PinPlan) -> Environment: ...
+    def execute(
+        self,
+        plan: BuildPlan | CancelPlan | RebuildPlan | SetPlan | RemovePlan | ReapPlan | CachePlan | PinPlan,
+    ) -> object:
+        """Do what the plan says if it still holds; returns without waiting for a build to end.
+
+        Raises `Refused` when it cannot be done or no longer holds, `StorageError` when the data directory fails.
+        """
+        world = self._world
+        world.require_writable()
+        try:
+            match plan:
+                case BuildPlan():
+                    return builds.start(world, plan)
+                case CancelPlan():
+                    return builds.cancel(world, plan)
+                case RebuildPlan():
+                    return rebuild.rebuild(world, plan)
+                case SetPlan():
+                    return content.apply_set(world, plan)
+                case RemovePlan():
+                    content.remove(world, plan)
+                    return None
+                case ReapPlan():
+                    return reap.reap(world, plan, used_by=world.used_by)
+                case CachePlan():
+                    return caches.delete_cache(world, plan)
+                case PinPlan():
+                    return pin.set_pin(world, plan)
+        finally:
+            self._live.wake()
+
+    def deploy(self, plan: DeployPlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
+        """Build the environment, store the bundle and make it the active one. Waits for the build.
+
+        Raises `Refused` (also when the build fails: `build-failed`), `InputError`, `StorageError`.
+        """
+        self._world.require_writable()
+        try:
+            return content.deploy(self._world, plan, on_build_started)
+        finally:
+            self._live.wake()

@@ -6,7 +6,7 @@ Every step takes what the one before it gave, and none looks back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from packaging.utils import NormalizedName
 
@@ -17,33 +17,85 @@ from engine.bundles.source import source_digest
 from engine.config.model import ConfigState
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import Problem, Where
+from engine.executors.accounts import BuildAccount
+from engine.installations.externals import ExternalPackage
 from engine.installations.model import Installation, Usability
+from engine.management import ManagementDecision, decide
 from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict, match
+from engine.offhost.model import Declarations, TargetRequest, image_identity
+from engine.offhost.selection import TargetMatch, as_match, match_targets
 from engine.packages.key import environment_key, interpreter_identity, key_ingredients, key_lines
-from engine.packages.plan import plan_packages, prohibited_names
-from engine.plans import BuildPlan, find_nearest
+from engine.packages.plan import PackageRules, external_names, plan_packages, prohibited_names
+from engine.packages.support import support_packages
+from engine.plans import BuildPlan, ContentDefaults, find_nearest
 
-__all__ = ["INSTALLER", "identities", "match_installations", "plan_build"]
+__all__ = ["INSTALLER", "ContentDefaults", "Externals", "Found", "identities", "match_request", "plan_build"]
 
 INSTALLER = "pip"
 
+Externals = Mapping[str, Mapping[NormalizedName, ExternalPackage]]
+"""The path of an installation to the external packages it has, and what those depend on there."""
 
-def match_installations(
-    request: Request, installations: Sequence[Installation], config: ConfigState, rule: Rule | None = None
-) -> Match:
-    """The match among `installations` by `rule`, or by the configured one; none while Python is disabled."""
-    candidates = [Candidate(i.version, i.executable, i.target, _why_unusable(i)) for i in installations]
-    result = match(request, candidates, rule or config.settings.version_matching)
-    if config.settings.python_enabled:
-        return result
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is, as far as plans depend on it. Equal values give equal plans."""
+
+    config: ConfigState
+    installations: tuple[Installation, ...]
+    environments: tuple[Environment, ...]
+    builds: tuple[Build, ...]
+    """Those that are under way."""
+    builder: BuildAccount
+    """Who builds run as, whose pip configuration applies."""
+    declarations: Declarations = field(default_factory=Declarations)
+    externals: Externals = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the environment would live and what interpreter it would be made with."""
+
+    target: str
+    version: str
+    path: str
+    identity: Mapping[str, object]
+
+
+def match_request(
+    request: Request, found: Found, *, rule: Rule | None = None, asked: TargetRequest | None = None
+) -> tuple[Match, TargetMatch | None]:
+    """The match by `rule`, or by the configured one: among the installations of this machine, or off-host.
+
+    `asked` is what a bundle and its content ask of the target. None is chosen while Python is disabled.
+    """
+    settings = found.config.settings
+    candidates = [Candidate(i.version, i.executable, i.target, _why_unusable(i)) for i in found.installations]
+    rule = rule or settings.version_matching
+    target_match = None
+    if found.declarations.off_host:
+        target_match = match_targets(
+            request,
+            found.declarations.environments,
+            asked or TargetRequest(),
+            rule,
+            minimum_version=settings.minimum_version,
+        )
+        result = as_match(target_match, candidates, str(found.declarations.files[0].path))
+    else:
+        result = match(request, candidates, rule)
+    if settings.python_enabled:
+        return result, target_match
     problem = Problem(
         "python-disabled",
         "Python support is disabled, so no Python content can be served",
         expected="Enabled = true under [Python]",
         hint="Set it in the configuration; it takes effect at once",
     )
-    judgements = tuple(Judgement(c, Verdict.REJECTED, "Python support is disabled") for c in candidates)
-    return Match(result.rule, request, judgements, None, problem)
+    judgements = tuple(
+        Judgement(j.candidate, Verdict.REJECTED, "Python support is disabled") for j in result.judgements
+    )
+    return Match(result.rule, request, judgements, None, problem), None
 
 
 def identities(installations: Sequence[Installation]) -> dict[str, Mapping[str, object]]:
@@ -55,26 +107,33 @@ def identities(installations: Sequence[Installation]) -> dict[str, Mapping[str, 
     }
 
 
-def plan_build(
-    bundle: Bundle,
-    *,
-    config: ConfigState,
-    installations: Sequence[Installation],
-    environments: Sequence[Environment],
-    builds: Sequence[Build],
-    home: Path,
-) -> BuildPlan:
-    """What building `bundle` would do now. `home` is that of the account that builds, for its pip configuration.
+def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = None) -> BuildPlan:
+    """What building `bundle` would do now, as a bundle of a content item with the settings `content`.
 
     Reads pip's configuration files, and the bundle's own files where a requirement line refers to them.
     """
-    found = match_installations(
-        Request(bundle.manifest.python_version, bundle.manifest.requires), installations, config
+    content = content or ContentDefaults()
+    manifest = bundle.manifest
+    management = _management(bundle, found, content)
+    asked = TargetRequest(manifest.environment_guid, manifest.image, content.environment_guid, content.image)
+    result, target_match = match_request(Request(manifest.python_version, manifest.requires), found, asked=asked)
+    installation = _chosen_installation(result, found) if target_match is None else None
+    visible = found.externals.get(installation.executable, {}) if installation else {}
+    packages = plan_packages(bundle.requirements, _rules(bundle, found.config, visible))
+    externals = tuple(visible[name] for name in sorted(visible))
+    plan = BuildPlan(
+        bundle,
+        result,
+        installation,
+        packages,
+        management,
+        content=content,
+        externals=externals,
+        target_match=target_match,
     )
-    packages = plan_packages(bundle.requirements, _prohibited(config))
-    installation = next((i for i in installations if found.chosen and i.executable == found.chosen.path), None)
-    if installation is None or installation.facts is None:
-        return BuildPlan(bundle, found, None, packages, "", problem=found.problem)
+    place = _place(installation, target_match)
+    if place is None or not management.managed:
+        return plan.having(problem=result.problem)
     try:
         digest = source_digest(bundle) if packages.needs_source else ""
     except OSError as error:
@@ -83,37 +142,76 @@ def plan_build(
             f"a file of the bundle cannot be read: {error.strerror or error}",
             where=Where(str(error.filename or bundle.path)),
         )
-        return BuildPlan(bundle, found, installation, packages, "", problem=problem)
+        return plan.having(problem=problem)
     ingredients = key_ingredients(
         packages,
         installer=INSTALLER,
-        target=installation.target,
-        interpreter=interpreter_identity(installation.facts),
-        index=index_configuration(home),
+        target=place.target,
+        interpreter=place.identity,
+        index=index_configuration(found.builder.home, account=found.builder.account),
         source_digest=digest,
+        externals=[(external.name, str(external.version), external.location) for external in externals],
+        external_version_matching=found.config.settings.external_version_matching,
     )
     key = environment_key(ingredients)
     lines = key_lines(packages)
-    hit = next((e for e in environments if e.key == key and e.state is EnvironmentState.READY), None)
-    return BuildPlan(
-        bundle,
-        found,
-        installation,
-        packages,
-        key,
-        ingredients,
-        lines,
+    hit = next((e for e in found.environments if e.key == key and e.state is EnvironmentState.READY), None)
+    return plan.having(
+        problem=found.builder.problem if hit is None else None,
+        key=key,
+        ingredients=ingredients,
+        lines=lines,
         environment=hit,
-        running=next((b for b in builds if b.key == key and not b.state.final), None),
-        nearest=None if hit else find_nearest(lines, ingredients, environments),
+        running=next((b for b in found.builds if b.key == key and not b.state.final), None),
+        nearest=None if hit else find_nearest(lines, ingredients, found.environments),
     )
 
 
-def _prohibited(config: ConfigState) -> dict[NormalizedName, str]:
+def _management(bundle: Bundle, found: Found, content: ContentDefaults) -> ManagementDecision:
+    settings = found.config.settings
+    return decide(
+        bundle.manifest.manage_environment,
+        content.manage_environment,
+        settings.manage_environments,
+        manifest_allowed=settings.manifest_management_selection,
+        content_allowed=settings.content_management_selection,
+    )
+
+
+def _chosen_installation(result: Match, found: Found) -> Installation | None:
+    if result.chosen is None:
+        return None
+    return next((i for i in found.installations if i.executable == result.chosen.path and i.facts), None)
+
+
+def _place(installation: Installation | None, target_match: TargetMatch | None) -> _Place | None:
+    if target_match is not None and target_match.environment is not None and target_match.installation is not None:
+        environment, declared = target_match.environment, target_match.installation
+        identity = image_identity(environment, declared)
+        return _Place(environment.name, str(declared.version), declared.path, identity)
+    if installation is not None and installation.facts is not None:
+        version = str(installation.facts.version)
+        identity = interpreter_identity(installation.facts)
+        return _Place(installation.target, version, installation.executable, identity)
+    return None
+
+
+def _rules(bundle: Bundle, config: ConfigState, visible: Mapping[NormalizedName, ExternalPackage]) -> PackageRules:
+    return PackageRules(
+        prohibited=prohibited_names(_configured(config, "Python.ProhibitedPackage")),
+        external=external_names(_configured(config, "Python.External")),
+        visible={name: package.version for name, package in visible.items()},
+        external_version_matching=config.settings.external_version_matching,
+        support=support_packages(bundle.manifest.app_mode, _configured(config, "Envdeck.SupportPackage")),
+    )
+
+
+def _configured(config: ConfigState, name: str) -> tuple[tuple[str, str], ...]:
+    """The values of a setting that can be repeated, each with its origin."""
     for value in config.values:
-        if value.name == "Python.ProhibitedPackage":
-            return prohibited_names(zip(value.values, value.origins, strict=False))
-    return prohibited_names(())
+        if value.name == name:
+            return tuple(zip(value.values, value.origins, strict=False))
+    return ()
 
 
 def _why_unusable(installation: Installation) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.builds.model import Build
 from engine.bundles.model import Bundle
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import Problem
+from engine.executors.accounts import BuildAccount
+from engine.installations.externals import ExternalPackage
 from engine.installations.model import Installation
+from engine.management import ManagementDecision
 from engine.matching import Match
+from engine.offhost.selection import TargetMatch
 from engine.packages.plan import PackagePlan
 
-__all__ = ["BuildPlan", "CancelPlan", "Nearest", "Outcome", "find_nearest"]
+__all__ = ["BuildPlan", "CancelPlan", "ContentDefaults", "Nearest", "Outcome", "find_nearest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +34,29 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentDefaults:
+    """What is set for a content item and counts where its bundle says nothing."""
+
+    manage_environment: bool | None = None
+    environment_guid: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildPlan:
     """What building a bundle would do now. `problem` says why it cannot be done, if so."""
 
     bundle: Bundle
     match: Match
     installation: Installation | None
+    """The chosen installation of this machine; None when there is none, or it is in an image."""
     packages: PackagePlan
-    key: str
-    """Empty when no installation was chosen."""
+    management: ManagementDecision
+    """Whether there is an environment at all; without one, content runs on the installation itself."""
+    content: ContentDefaults = ContentDefaults()
+    """The settings of the content item that it was planned for."""
+    key: str = ""
+    """Empty when no installation was chosen, or environments are not managed."""
     ingredients: Mapping[str, object] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     """The requirement lines the key covers."""
@@ -47,11 +65,21 @@ class BuildPlan:
     running: Build | None = None
     """A build of the same key that is under way."""
     nearest: Nearest | None = None
+    builder: BuildAccount | None = None
+    """Who the build would run as, and why not as ``Applications.RunAs`` if so."""
+    externals: tuple[ExternalPackage, ...] = ()
+    """What the environment sees of the installation's own packages."""
+    target_match: TargetMatch | None = None
+    """How the execution environment was selected; None when content runs on this machine."""
     problem: Problem | None = None
 
     @property
     def hit(self) -> bool:
         return self.environment is not None
+
+    def having(self, **changes: object) -> BuildPlan:
+        """The plan with these fields set."""
+        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +120,10 @@ def find_nearest(
     if best is None:
         return None
     there = set(best[1].lines)
-    others = (name for name in sorted(ingredients) if name != "requirements")
+    others = sorted({*ingredients, *best[1].ingredients} - {"requirements"})
     return Nearest(
         best[1],
         tuple(sorted(wanted - there)),
         tuple(sorted(there - wanted)),
-        tuple(name for name in others if best[1].ingredients.get(name) != ingredients[name]),
+        tuple(name for name in others if best[1].ingredients.get(name) != ingredients.get(name)),
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.builds.model import Build
 from engine.config.model import ConfigState
+from engine.content.model import Content
 from engine.environments.model import Environment
 from engine.errors import Problem
 from engine.installations.model import Installation
+from engine.offhost.model import Declarations
 from engine.plans import BuildPlan
 
 __all__ = ["BundleEntry", "Snapshot"]
@@ -42,6 +44,9 @@ class Snapshot:
     """Newest first."""
     bundles: tuple[BundleEntry, ...]
     data_dir: Path
+    contents: tuple[Content, ...] = ()
+    declarations: Declarations = field(default_factory=Declarations)
+    """The execution environments that are declared; none means that content runs on this machine."""
     read_only: str = ""
     """Why nothing can be changed; empty when it can."""
     probing: bool = False

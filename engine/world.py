@@ -6,8 +6,12 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+
+from packaging.utils import NormalizedName
 
 from engine.builds.job import JobReader
 from engine.builds.model import Build
@@ -15,15 +19,22 @@ from engine.bundles.model import Bundle
 from engine.config.default import default_data_dir, default_text
 from engine.config.load import load
 from engine.config.lookup import look_up, user_directory
-from engine.config.model import ConfigState, Executable
+from engine.config.model import ConfigState, Executable, Settings
+from engine.content.model import Content
+from engine.content.store import ContentStore
+from engine.environments.foreign import ForeignStore
 from engine.environments.model import Environment
 from engine.environments.staleness import judge
 from engine.environments.store import EnvironmentStore
-from engine.errors import Problem, Refused
+from engine.errors import Problem, Refused, Severity, Where
+from engine.executors.accounts import BuildAccount, build_account
 from engine.installations.discovery import discover
+from engine.installations.externals import ExternalPackage, external_checks, externals_identity, probe_externals
 from engine.installations.inventory import probe_all
-from engine.installations.model import Installation, Usability
-from engine.planning import identities, plan_build
+from engine.installations.model import CheckStatus, Installation, ProbeFailure, Usability
+from engine.offhost.model import Declarations
+from engine.packages.support import support_error
+from engine.planning import ContentDefaults, Externals, Found, identities, plan_build
 from engine.plans import BuildPlan
 from engine.shelf import BundleShelf
 
@@ -41,6 +52,9 @@ class World:
         self._config_files = tuple(config_files)
         self._read_only = read_only
         self._installations: tuple[Installation, ...] | None = None
+        self._declared = Declarations()
+        self._externals: Externals = {}
+        self._surveys: dict[str, tuple[Hashable, Mapping[NormalizedName, ExternalPackage]]] = {}
         self.config = self._load(None)
         self._open_data_dir()
 
@@ -54,8 +68,15 @@ class World:
     def reload(self) -> None:
         """Load the configuration again; with errors in it the last good settings stay in force."""
         with self.lock:
+            fresh = self._load(self.config)
+            if (fresh.files, fresh.texts, fresh.problems) == (
+                self.config.files,
+                self.config.texts,
+                self.config.problems,
+            ):
+                return
             before = self.config.settings
-            self.config = self._load(self.config)
+            self.config = fresh
             if self.config.settings.data_dir != before.data_dir:
                 self._open_data_dir()
             self.shelf.directories = self.config.settings.bundle_dirs
@@ -63,7 +84,8 @@ class World:
     def _load(self, previous: ConfigState | None) -> ConfigState:
         sources = look_up(self._config_files, self.environ)
         default = "" if sources.files else self._default_text(discover(self.environ), ())
-        return load(sources, self.environ, previous, time.time(), default)
+        state = load(sources, self.environ, previous, time.time(), default)
+        return replace(state, problems=(*state.problems, *_support_problems(state)))
 
     def _default_text(self, usable: Sequence[str], unusable: Sequence[tuple[str, str]]) -> str:
         return default_text(usable, unusable, default_data_dir(self.environ))
@@ -80,11 +102,18 @@ class World:
         self.store = EnvironmentStore(settings.data_dir)
         self.jobs = JobReader(settings.data_dir / "jobs")
         self.shelf = BundleShelf(settings.bundle_dirs)
+        self.content_store = ContentStore(settings.data_dir)
+        self.foreign = ForeignStore(self.store.root)
+
+    @property
+    def builder(self) -> BuildAccount:
+        """Who builds run as (``Applications.RunAs``)."""
+        return build_account(self.config.settings.run_as, self.environ)
 
     @property
     def home(self) -> Path:
         """The home directory of the account that builds, whose pip configuration applies."""
-        return Path(self.environ.get("HOME", "/"))
+        return self.builder.home
 
     # What is found
 
@@ -96,11 +125,12 @@ class World:
     def probe(self, *, force: bool = False) -> None:
         """Run every configured interpreter that is not known already, or all of them with `force`."""
         settings = self.config.settings
-        found = self._probe(settings.executables, force=force)
+        found, externals = self._with_externals(self._probe(settings.executables, force=force), settings)
         with self.lock:
+            now = self.config.settings
             # A newer configuration asks for a probe of its own.
-            if self.config.settings.executables == settings.executables:
-                self._installations = found
+            if (now.executables, now.externals) == (settings.executables, settings.externals):
+                self._installations, self._externals = found, externals
 
     def installations(self) -> tuple[Installation, ...]:
         """The configured installations as last probed; before that, each as being probed. Never runs anything."""
@@ -120,28 +150,55 @@ class World:
         with self.lock:
             return self.jobs.builds()
 
-    def plan(self, bundle: Bundle) -> BuildPlan:
+    def contents(self) -> tuple[Content, ...]:
+        """All content, by name."""
+        with self.lock:
+            return self.content_store.contents()
+
+    def used_by(self) -> dict[str, tuple[str, ...]]:
+        """The key of every environment that an active bundle uses, with the names of the content that does.
+
+        Content whose record is broken may use any of them, so it counts as using all.
+        """
+        contents = self.contents()
+        users = {content.key: () for content in contents if content.key}
+        if any(content.problem for content in contents):
+            users |= {environment.key: () for environment in self.environments()}
+        return {
+            key: tuple(c.name or c.guid for c in contents if c.key == key or (c.problem and not c.key)) for key in users
+        }
+
+    def declarations(self) -> Declarations:
+        """The execution environments that are declared, read again where a file changed."""
+        settings = self.config.settings
+        paths = [*filter(None, [settings.environments_file]), *settings.cluster_definitions]
+        if not paths and not self._declared.files:
+            return self._declared
+        # Only here, because YAML is slow to import and few servers declare anything.
+        from engine.offhost.file import load_environments
+
+        with self.lock:
+            self._declared = load_environments(paths, self._declared)
+            return self._declared
+
+    def found(self) -> Found:
+        """What there is now, for planning."""
+        builds = tuple(build for build in self.builds() if not build.state.final)
+        return Found(
+            config=self.config,
+            installations=self.installations(),
+            environments=self.environments(),
+            builds=builds,
+            builder=self.builder,
+            declarations=self.declarations(),
+            externals=self._externals,
+        )
+
+    def plan(self, bundle: Bundle, content: ContentDefaults | None = None) -> BuildPlan:
         """What building `bundle` would do now. Probes the installations if that was not done yet."""
         if not self.probed:
             self.probe()
-        return self.plan_among(bundle, self.installations(), self.environments(), self.builds())
-
-    def plan_among(
-        self,
-        bundle: Bundle,
-        installations: Sequence[Installation],
-        environments: Sequence[Environment],
-        builds: Sequence[Build],
-    ) -> BuildPlan:
-        """What building `bundle` would do, given what was found."""
-        return plan_build(
-            bundle,
-            config=self.config,
-            installations=installations,
-            environments=environments,
-            builds=builds,
-            home=self.home,
-        )
+        return plan_build(bundle, self.found(), content)
 
     def _probe(self, executables: Sequence[Executable], *, force: bool) -> tuple[Installation, ...]:
         settings = self.config.settings
@@ -152,6 +209,47 @@ class World:
             cache_path=self._probe_cache(),
             force=force,
         )
+
+    def _with_externals(
+        self, installations: tuple[Installation, ...], settings: Settings
+    ) -> tuple[tuple[Installation, ...], Externals]:
+        """The usable installations checked for the external packages, and what each has of them.
+
+        package-management-posit.txt, "External package installation": one that lacks any of them is an error, unless
+        ``Python.ExternalsCheckIsFatal`` is off.
+        """
+        if not settings.externals:
+            return installations, {}
+        usable = [i for i in installations if i.usability is Usability.USABLE and i.facts]
+        with ThreadPoolExecutor() as pool:
+            surveys = dict(zip((i.executable for i in usable), pool.map(self._survey, usable), strict=True))
+        checked = []
+        for installation in installations:
+            if installation.executable in surveys:
+                checks = external_checks(
+                    surveys[installation.executable],
+                    settings.externals,
+                    fatal=settings.externals_check_is_fatal,
+                    executable=installation.executable,
+                )
+                failed = any(check.status is CheckStatus.FAILED for check in checks)
+                usability = Usability.UNUSABLE if failed else installation.usability
+                installation = replace(installation, checks=(*installation.checks, *checks), usability=usability)
+            checked.append(installation)
+        return tuple(checked), {path: found for path, found in surveys.items() if not isinstance(found, ProbeFailure)}
+
+    def _survey(self, installation: Installation) -> Mapping[NormalizedName, ExternalPackage] | ProbeFailure:
+        """What `installation` has of the external packages; asked again only when its packages may have changed."""
+        assert installation.facts is not None
+        settings = self.config.settings
+        identity = externals_identity(installation.facts, settings.externals)
+        known = self._surveys.get(installation.executable)
+        if known is not None and known[0] == identity:
+            return known[1]
+        found = probe_externals(Path(installation.executable), settings.externals, settings.probe_timeout)
+        if not isinstance(found, ProbeFailure):
+            self._surveys[installation.executable] = (identity, found)
+        return found
 
     def _probe_cache(self) -> Path | None:
         base = user_directory(self.environ, "XDG_CACHE_HOME", ".cache")
@@ -182,6 +280,24 @@ class World:
         """Raise `Refused` (`read-only`) when nothing can be changed."""
         if reason := self.read_only:
             raise Refused(Problem("read-only", f"nothing can be changed: {reason}"))
+
+
+def _support_problems(state: ConfigState) -> tuple[Problem, ...]:
+    """What is wrong with the values of ``Envdeck.SupportPackage``, which mean something to the package plan only."""
+    return tuple(
+        Problem(
+            "setting-bad-value",
+            f"Envdeck.SupportPackage is passed over: {fault}",
+            expected="APPMODE: REQUIREMENT, or APPMODE: !name",
+            found=text,
+            where=Where(origin),
+            severity=Severity.WARNING,
+        )
+        for value in state.values
+        if value.name == "Envdeck.SupportPackage"
+        for text, origin in zip(value.values, value.origins, strict=False)
+        if (fault := support_error(text))
+    )
 
 
 def _account() -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from packaging.version import Version
 
 from engine.builds.job import new_attempt_id, write_result
-from engine.builds.launch import Job, build_environment, launch
+from engine.builds.launch import Job, account_for, build_environment, launch
 from engine.builds.model import Build, BuildState
+from engine.builds.overlay import make_overlay
 from engine.bundles.source import copy_source
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, InputError, Problem, Refused
@@ -56,9 +57,18 @@ def start(world: World, plan: BuildPlan) -> Outcome:
 
     Raises `Refused` when it cannot be built or the plan no longer holds, `StorageError` when the disk fails.
     """
-    now = world.plan(plan.bundle)
+    now = world.plan(plan.bundle, plan.content)
     if now.problem is not None:
         raise Refused(now.problem)
+    if not now.management.managed:
+        raise Refused(
+            Problem(
+                "management-disabled",
+                "there is nothing to build: environments are not managed for this bundle",
+                found=now.management.reason,
+                hint="Its content runs on the installation itself",
+            )
+        )
     if now.key != plan.key:
         raise Refused(
             Problem(
@@ -71,6 +81,14 @@ def start(world: World, plan: BuildPlan) -> Outcome:
         )
     if now.environment is not None:
         return Outcome(environment=now.environment)
+    if now.target_match is not None:
+        raise Refused(
+            Problem(
+                "no-executor",
+                f"building in the image {now.match.chosen.target if now.match.chosen else ''} is not possible yet",
+                hint="The match and the plan are right; a build needs an executor for containers",
+            )
+        )
     return Outcome(build=now.running or _launch(world, now))
 
 
@@ -80,6 +98,7 @@ def _launch(world: World, plan: BuildPlan) -> Build:
     assert installation.facts is not None
     settings = world.config.settings
     version = str(installation.facts.version)
+    account = account_for(settings.run_as, world.environ, installation.executable, settings.data_dir)
     job = Job(
         attempt=new_attempt_id(),
         key=plan.key,
@@ -98,7 +117,9 @@ def _launch(world: World, plan: BuildPlan) -> Build:
         by=world.user,
         submitted_at=time.time(),
         timeout=settings.build_timeout,
-        env=build_environment(world.environ),
+        env=build_environment(world.environ, account),
+        account=account,
+        overlay=str(make_overlay(settings.data_dir / "externals", plan.externals)) if plan.externals else "",
     )
     launch(job, partial(copy_source, plan.bundle) if plan.packages.needs_source else None)
     with world.lock:

@@ -1,11 +1,11 @@
 """The builder: makes one attempt at an environment. Run by the matched interpreter, with nothing but its stdlib.
 
-    <python> -I -B builder.py <job>/spec.json
+    <python> -I -B builder.py <job>/spec.json        (-E -s instead of -I for Python 2)
 
 Runs alike in a process, a container or a scheduler's job, under any Python that envdeck manages, which is why it is
 written for 2.7 and imports nothing of ours. What it and pip print is the build's log; its own events are lines that
 begin with the mark the spec names, which nobody who wrote a package can know in advance. Its verdict is the file
-``outcome.json`` beside the spec, written last: an exit code or the end of the output proves nothing.
+``outcome.json`` in the spec's work directory, written last: an exit code or the end of the output proves nothing.
 """
 
 from __future__ import print_function, unicode_literals
@@ -13,20 +13,32 @@ from __future__ import print_function, unicode_literals
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
+PYTHON_2 = sys.version_info[0] == 2
+ISOLATED = ["-E", "-s"] if PYTHON_2 else ["-I"]
+# Text with any character, whatever encoding the locale gives to standard output.
+STDOUT = getattr(sys.stdout, "buffer", sys.stdout)
+
 # Run by the new environment's own interpreter: proves that it starts, and says what is in it.
 INVENTORY = """
-import json, sys
+import json, re, sys
 try:
     from importlib.metadata import distributions
     found = [(d.metadata["Name"], d.version) for d in distributions()]
 except ImportError:
     import pkg_resources
+    # The first two are the interpreter's own, as is argparse for Python 2; pip leaves them out of its lists too.
     found = [(d.project_name, d.version) for d in pkg_resources.working_set]
-found = sorted(set((n, v) for n, v in found if n), key=lambda p: p[0].lower())
+    found = [(n, v) for n, v in found if n.lower() not in ("python", "wsgiref", "argparse")]
+first = {}
+for name, version in found:
+    # The first on the path counts, as for imports: the environment's own copy hides an external.
+    first.setdefault(re.sub("[-_.]+", "-", name or "").lower(), (name, version))
+found = [first[key] for key in sorted(first) if key]
 print(json.dumps({"version": "%d.%d.%d" % sys.version_info[:3], "prefix": sys.prefix, "packages": found}))
 """
 
@@ -46,6 +58,7 @@ class Builder(object):
         with io.open(spec_path, encoding="utf-8") as file:
             self.spec = json.load(file)
         self.job = os.path.dirname(os.path.abspath(spec_path))
+        self.work = self.spec["work_dir"]
         self.env_dir = self.spec["attempt_dir"]
         self.env_python = os.path.join(self.env_dir, "bin", "python")
         self.pip_version = tuple(self.spec["pip_version"])
@@ -53,16 +66,11 @@ class Builder(object):
 
     def event(self, **fields):
         fields["at"] = time.time()
-        print(self.spec["mark"] + json.dumps(fields, sort_keys=True))
-        sys.stdout.flush()
+        self.say(self.spec["mark"] + json.dumps(fields, sort_keys=True))
 
     def say(self, text):
-        print(text)
-        sys.stdout.flush()
-
-    def call(self, argv):
-        sys.stdout.flush()
-        return subprocess.call(argv)
+        STDOUT.write((text + "\n").encode("utf-8", "replace"))
+        STDOUT.flush()
 
     def pip(self, *arguments):
         """pip for the environment: the installation's own where it can work on another interpreter.
@@ -70,18 +78,83 @@ class Builder(object):
         That saves installing and compiling a pip into every environment, which takes longer than many a build.
         """
         if self.shared_pip:
-            return [sys.executable, "-I", "-m", "pip", "--python", self.env_python] + list(arguments)
-        return [self.env_python, "-m", "pip"] + list(arguments)
+            pip = [sys.executable, "-I", "-m", "pip", "--python", self.env_python]
+        elif PYTHON_2:
+            # Its -m would look for pip in the current directory first.
+            pip = [self.env_python] + ISOLATED + [os.path.join(self.env_dir, "bin", "pip")]
+        else:
+            pip = [self.env_python, "-I", "-m", "pip"]
+        return pip + list(arguments)
 
     def create(self):
         self.event(type="phase", phase="venv")
         self.say("Building environment using Python %s at %s" % (sys.version.split()[0], sys.executable))
-        argv = [sys.executable, "-I", "-m", "venv"]
-        if self.shared_pip:
-            argv.append("--without-pip")
-        code = self.call(argv + [self.env_dir])
+        try:
+            import venv  # noqa: F401
+        except ImportError:
+            self.create_by_virtualenv()
+        else:
+            argv = [sys.executable, "-I", "-m", "venv"]
+            if self.shared_pip:
+                argv.append("--without-pip")
+            self.make("venv", argv)
+        if not self.shared_pip:
+            self.pip_version = self.own_pip_version()
+        if self.spec["overlay"]:
+            self.add_overlay(self.spec["overlay"])
+
+    def create_by_virtualenv(self):
+        """For the installations of older servers: python-rstudio.txt, 15.2. The environment gets a pip of its own."""
+        self.shared_pip = False
+        # Seeds from the wheels that virtualenv brings along: no index is asked, and none later in the background.
+        os.environ["VIRTUALENV_NO_PERIODIC_UPDATE"] = "1"
+        self.make("virtualenv", [sys.executable] + ISOLATED + ["-m", "virtualenv", "--no-download"])
+        marker = os.path.join(self.env_dir, "pyvenv.cfg")
+        if not os.path.exists(marker):
+            # virtualenv before 20 made none. Without `home` it says nothing to Python, but all see an environment.
+            with io.open(marker, "w", encoding="utf-8") as file:
+                file.write("version = %d.%d.%d\n" % sys.version_info[:3])
+
+    def make(self, tool, argv):
+        # From the root, because Python 2 looks for modules in the current directory first, and that is the bundle's.
+        code = subprocess.call(argv + [self.env_dir], cwd="/")
         if code:
-            raise Failed("venv", "python -m venv ended with exit code %d" % code, code)
+            raise Failed("venv", "python -m %s ended with exit code %d" % (tool, code), code)
+
+    def add_overlay(self, overlay):
+        """Let the environment see the external packages in the directory `overlay`, behind its own packages.
+
+        Their commands are written before pip runs: should it install a copy of its own, its commands count too.
+        """
+        self.say("External packages come from " + overlay)
+        lib = os.path.join(self.env_dir, "lib")
+        for python in os.listdir(lib):
+            packages = os.path.join(lib, python, "site-packages")
+            if os.path.isdir(packages):
+                # Named to be read last. Not a plain path: the overlay may hold .pth files itself.
+                with io.open(os.path.join(packages, "zzz_externals.pth"), "w", encoding="ascii") as file:
+                    file.write("import site; site.addsitedir(%s)\n" % (repr if PYTHON_2 else ascii)(overlay))
+        with io.open(os.path.join(overlay, "envdeck-commands.json"), encoding="utf-8") as file:
+            commands = json.load(file)
+        for name, module, function in commands:
+            path = os.path.join(self.env_dir, "bin", name)
+            if os.path.lexists(path):
+                continue
+            with io.open(path, "w", encoding="utf-8") as file:
+                # Through the shell, because a path in a first line may hold no space and not be long.
+                file.write("#!/bin/sh\n'''exec' \"%s\" \"$0\" \"$@\"\n' '''\n" % self.env_python)
+                file.write("import importlib, sys\n")
+                file.write("sys.exit(importlib.import_module('%s').%s())\n" % (module, function))
+            os.chmod(path, 0o755)
+
+    def own_pip_version(self):
+        """The version of the environment's own pip, which is not the one of the installation."""
+        process = subprocess.Popen(self.pip("--version"), stdout=subprocess.PIPE)
+        output = process.communicate()[0].decode("utf-8", "replace")
+        found = re.match(r"pip ([0-9]+)\.([0-9]+)", output)
+        if process.returncode or not found:
+            raise Failed("venv", "the environment's pip ended with exit code %d" % process.returncode)
+        return tuple(int(number) for number in found.groups())
 
     def install(self):
         if not self.spec["installs"]:
@@ -96,15 +169,16 @@ class Builder(object):
         if self.spec["constrains"]:
             arguments += ["-c", os.path.relpath(os.path.join(self.job, "constraints.txt"))]
         if self.pip_version >= (22, 2):
-            arguments += ["--report", os.path.join(self.job, "pip-report.json")]
-        code = self.call(self.pip(*arguments))
+            arguments += ["--report", os.path.join(self.work, "pip-report.json")]
+        code = subprocess.call(self.pip(*arguments))
         if code:
             raise Failed("install", "pip install failed with exit code %d" % code, code)
 
     def verify(self):
         """Prove that the environment starts and is itself; return its packages and what `pip check` objects to."""
         self.event(type="phase", phase="verify")
-        process = subprocess.Popen([self.env_python, "-I", "-B", "-c", INVENTORY], stdout=subprocess.PIPE)
+        argv = [self.env_python] + ISOLATED + ["-B", "-c", INVENTORY]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/")
         output = process.communicate()[0].decode("utf-8", "replace")
         if process.returncode:
             raise Failed("verify", "the environment's python ended with exit code %d" % process.returncode)
@@ -135,7 +209,7 @@ class Builder(object):
                 file.write("%s==%s\n" % (name, version))
 
     def finish(self, **outcome):
-        path = os.path.join(self.job, "outcome.json")
+        path = os.path.join(self.work, "outcome.json")
         with io.open(path + ".tmp", "w", encoding="utf-8") as file:
             file.write("%s\n" % json.dumps(outcome, sort_keys=True))
             file.flush()
@@ -143,6 +217,8 @@ class Builder(object):
         os.rename(path + ".tmp", path)
 
     def run(self):
+        name = self.spec["env"].get("USER", "")
+        self.say("Running as user: uid=%d%s gid=%d" % (os.getuid(), "(%s)" % name if name else "", os.getgid()))
         try:
             self.create()
             self.install()

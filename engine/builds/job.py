@@ -6,7 +6,10 @@ jobs/<attempt>/
     log             one line of output per line, each behind its UTC time
     events.jsonl    what happened, one JSON object per line, written by the supervisor alone
     cancel          appears when somebody asks for the end; says who
-    outcome.json    the builder's own verdict
+    request.json    what pip is to be asked for, word by word; with any passwords, so for the service alone
+    builder.py      the program that is run, and requirements.txt and constraints.txt for it
+    source/         the bundle's files, when a requirement line refers to them
+    work/           what the builder writes: outcome.json, its own verdict; gone at the end are tmp/ and source/
     result.json     the verdict; written last, atomically
 """
 

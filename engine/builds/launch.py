@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -14,16 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.environments.locks import open_lock_file
-from engine.errors import Problem, Where
+from engine.errors import Problem, Refused, Where
+from engine.executors.accounts import Account, build_account, cannot_build_as
 from engine.files import StorageError, write_atomic, write_json
 
-__all__ = ["Job", "build_environment", "launch"]
+__all__ = ["BUILDER", "Job", "account_for", "build_environment", "launch"]
 
+BUILDER = Path(__file__).with_name("builder.py")
+"""The program that a job runs, from a copy in its job directory: the original may be out of its reach."""
+
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _INHERITED = (
-    "HOME",
     "LANG",
     "LC_ALL",
-    "PATH",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
     "TZ",
@@ -60,19 +64,41 @@ class Job:
     timeout: float
     """Seconds after which the build is stopped."""
     env: Mapping[str, str]
-    replace: bool = False
-    """True to build even though the key has an environment: a rebuild."""
+    account: Account | None = None
+    """Who the builder runs as; None for the account of this process."""
+    replaces: str = ""
+    """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
+    overlay: str = ""
+    """A directory of external packages that the environment sees; empty for none."""
 
 
-def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def account_for(run_as: str, environ: Mapping[str, str], python: str, data_dir: Path) -> Account | None:
+    """Who a build with the interpreter `python` runs as; None for the account of this process.
+
+    `run_as` is ``Applications.RunAs``. Raises `Refused` (`run-as-unknown`, `run-as-cannot-execute`,
+    `run-as-cannot-reach`) before anything is started.
+    """
+    who = build_account(run_as, environ)
+    problem = who.problem or (who.account and cannot_build_as(who.account, python, data_dir))
+    if problem:
+        raise Refused(problem)
+    return who.account
+
+
+def build_environment(environ: Mapping[str, str], account: Account | None = None) -> dict[str, str]:
     """The environment variables of a build: a short list from `environ`, and what keeps pip from asking questions.
 
     An allow-list, because a package's build script sees all of it: no credentials of the admin, no ``PYTHON*``, no
-    ``PIP_*`` (pip's files apply, as on the server; package-management-posit.txt, "Configuring pip").
+    ``PIP_*`` (pip's files apply, as on the server; package-management-posit.txt, "Configuring pip"). With `account`
+    the home directory is its own, and the search path the system's, because the admin's may hold private directories.
     """
     kept = {name: environ[name] for name in _INHERITED if name in environ}
     kept.setdefault("LANG", "C.UTF-8")
-    kept.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+    if account:
+        kept |= {"HOME": str(account.home), "LOGNAME": account.name, "PATH": _SYSTEM_PATH, "USER": account.name}
+    else:
+        kept |= {name: environ[name] for name in ("HOME", "PATH") if name in environ}
+        kept.setdefault("PATH", _SYSTEM_PATH)
     return kept | {"GIT_TERMINAL_PROMPT": "0", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -85,9 +111,9 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
     jobs = job.data_dir / "jobs"
     job_dir = jobs / job.attempt
     try:
-        for directory in (jobs, job.data_dir / "locks"):
-            directory.mkdir(parents=True, exist_ok=True)
-        job_dir.mkdir()
+        for directory in (job.data_dir, jobs, job.data_dir / "locks"):
+            _make_directory(directory)
+        _make_directory(job_dir)
         alive = open_lock_file(job_dir / "alive")
     except OSError as error:
         raise StorageError(
@@ -103,9 +129,13 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
         fcntl.flock(alive, fcntl.LOCK_EX)
         if prepare_source is not None:
             prepare_source(job_dir / "source")
-        write_atomic(job_dir / "requirements.txt", job.requirements.encode(), 0o600)
+        _write_for_builder(job_dir / "requirements.txt", job.requirements, job.account)
         if job.constraints:
-            write_atomic(job_dir / "constraints.txt", job.constraints.encode(), 0o600)
+            _write_for_builder(job_dir / "constraints.txt", job.constraints, job.account)
+        # For a rebuild to ask for exactly the same; not what the builder's account could have changed meanwhile.
+        request = {"constraints": job.constraints, "requirements": job.requirements}
+        write_atomic(job_dir / "request.json", json.dumps(request).encode(), 0o600)
+        write_atomic(job_dir / "builder.py", BUILDER.read_bytes())
         write_json(job_dir / "spec.json", _spec(job))
         _start(job_dir, alive)
     except BaseException:
@@ -116,8 +146,33 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
     return job_dir
 
 
+def _make_directory(path: Path) -> None:
+    """Make `path` unless it is there, for every account to enter whatever the admin's umask: a build has to get in."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return
+    path.chmod(0o755)
+
+
+def _write_for_builder(path: Path, text: str, account: Account | None) -> None:
+    """Write what may hold passwords: readable for the account of the build alone."""
+    write_atomic(path, text.encode(), 0o600)
+    if account:
+        os.chown(path, account.uid, account.gid)
+
+
 def _spec(job: Job) -> dict[str, object]:
+    account = job.account
     return {
+        "account": account
+        and {
+            "gid": account.gid,
+            "groups": list(account.groups),
+            "home": str(account.home),
+            "name": account.name,
+            "uid": account.uid,
+        },
         "attempt_dir": str(job.key_dir / job.attempt),
         "bundle": job.bundle,
         "by": job.by,
@@ -131,13 +186,16 @@ def _spec(job: Job) -> dict[str, object]:
         "lines": list(job.lines),
         # A record separator and a secret: no package can print an event of the builder.
         "mark": "\x1e" + secrets.token_hex(16) + " ",
+        "overlay": job.overlay,
         "pip_version": list(job.pip_version),
         "python_path": job.python_path,
         "python_version": job.python_version,
-        "replace": job.replace,
+        "replaces": job.replaces,
         "submitted_at": job.submitted_at,
         "target": job.target,
         "timeout": job.timeout,
+        # The one directory that the builder may write in, besides the attempt.
+        "work_dir": str(job.data_dir / "jobs" / job.attempt / "work"),
     }
 
 

@@ -14,6 +14,7 @@ import os
 import queue
 import shutil
 import signal
+import stat
 import sys
 import threading
 import time
@@ -28,9 +29,10 @@ from engine.builds.pip_output import PipProgress, read_line
 from engine.environments.locks import acquire
 from engine.environments.store import EnvironmentStore, measure
 from engine.errors import EnvdeckError
+from engine.executors.accounts import Account
 from engine.executors.base import Executor, JobSpec, JobState
-from engine.executors.local import LocalExecutor, adopt_orphans
-from engine.files import read_json, sync_filesystem
+from engine.executors.local import LocalExecutor, adopt_orphans, limit_resources
+from engine.files import read_json, sync_filesystem, write_atomic
 from engine.text import clean_log_line, decode
 
 __all__ = ["Supervisor", "main"]
@@ -64,6 +66,8 @@ class Supervisor:
         self.store = EnvironmentStore(Path(str(spec["data_dir"])))
         self.attempt_dir = Path(str(spec["attempt_dir"]))
         self.key_dir = self.attempt_dir.parent
+        self.work_dir = Path(str(spec["work_dir"]))
+        self.account = _account(spec.get("account"))
         self.mark = str(spec["mark"])
         self.deadline = time.monotonic() + float(str(spec["timeout"]))
         self.terminated = False
@@ -90,7 +94,8 @@ class Supervisor:
                 with suppress(OSError):  # the disk is failing, which the verdict already says
                     self.store.discard_attempt(self.attempt_dir)
             self._write_log(f"{state.value}: {message}")
-        shutil.rmtree(self.job_dir / "tmp", ignore_errors=True)
+        for name in ("tmp", "source"):
+            shutil.rmtree(self.work_dir / name, ignore_errors=True)
         write_result(self.job_dir, state, fault=fault, reused=reused, message=message)
         return state
 
@@ -98,31 +103,46 @@ class Supervisor:
         """With the key's lock held: reuse what another build published meanwhile, or build."""
         self._event(type="started", pid=os.getpid())
         there = self.store.find(self.key_dir)
-        if there is not None and not self.spec.get("replace"):
+        if there is not None and there.attempt != self.spec["replaces"]:
             return True, f"reused {there.path}, which another build published"
         started = time.time()
-        self.attempt_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._make_directories()
         self._run_builder()
         outcome = self._outcome()
         self._publish(outcome, time.time() - started)
         return False, f"published {self.attempt_dir}"
 
-    def _run_builder(self) -> None:
-        temporary = self.job_dir / "tmp"
-        temporary.mkdir(exist_ok=True)
+    def _make_directories(self) -> None:
+        """The two directories that the builder may write in: the attempt and the job's ``work``."""
+        self.attempt_dir.mkdir(parents=True)
+        self.work_dir.mkdir(mode=0o700)
+        (self.work_dir / "tmp").mkdir()
         source = self.job_dir / "source"
+        if source.is_dir():
+            # A copy, because pip builds local projects where they are; a rebuild wants them as they were.
+            shutil.copytree(source, self.work_dir / "source", symlinks=True)
+        if self.account:
+            # From the inside out: what the account can reach already, it could swap for something else of ours.
+            for path in (*reversed(list(self.work_dir.rglob("*"))), self.work_dir, self.attempt_dir):
+                os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
+
+    def _run_builder(self) -> None:
+        temporary, source = self.work_dir / "tmp", self.work_dir / "source"
+        # Python 2 has no -I.
+        isolated = ("-E", "-s") if str(self.spec["python_version"]).startswith("2.") else ("-I",)
         job_id = self.executor.submit(
             JobSpec(
                 key=self.job_dir.name,
                 argv=(
                     str(self.spec["python_path"]),
-                    *([] if str(self.spec["python_version"]).startswith("2.") else ["-I"]),
+                    *isolated,
                     "-B",
-                    str(Path(__file__).with_name("builder.py")),
+                    str(self.job_dir / "builder.py"),
                     str(self.job_dir / "spec.json"),
                 ),
                 cwd=source if source.is_dir() else temporary,
                 env={**_strings(self.spec["env"]), "TMPDIR": str(temporary)},
+                user=self.account,
             )
         )
         output: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
@@ -210,7 +230,10 @@ class Supervisor:
 
     def _outcome(self) -> dict[str, object]:
         """What the builder says it made. Raises `_Stopped` unless it says that all is well."""
-        outcome = read_json(self.job_dir / "outcome.json")
+        path = self.work_dir / "outcome.json"
+        # A build script can put anything there; opening a pipe would wait for ever. From here on it cannot.
+        os.chown(self.work_dir, os.geteuid(), os.getegid())
+        outcome = read_json(path) if path.is_file() and not path.is_symlink() else None
         if outcome is not None and outcome.get("ok") is True:
             return outcome
         message = str((outcome or {}).get("message") or "the builder ended without a verdict")
@@ -220,6 +243,8 @@ class Supervisor:
     def _publish(self, outcome: dict[str, object], seconds: float) -> None:
         self._enter(Phase.PUBLISH)
         packages = outcome.get("packages")
+        if self.account:
+            _seal(self.attempt_dir, self.account)
         size, files = measure(self.attempt_dir)
         record = {
             name: self.spec[name]
@@ -232,6 +257,7 @@ class Supervisor:
                 "bundle",
                 "lines",
                 "ingredients",
+                "overlay",
             )
         }
         record |= {
@@ -246,9 +272,12 @@ class Supervisor:
             "files": files,
             "built_at": time.time(),
             "built_by": self.spec["by"],
+            "built_as": self.account.name if self.account else "",
             "seconds": round(seconds, 3),
         }
         sync_filesystem(self.attempt_dir)
+        # Beside the attempts, not in one: an environment whose directory is gone is what a rebuild is most wanted for.
+        write_atomic(self.key_dir / "request.json", (self.job_dir / "request.json").read_bytes(), 0o600)
         self.store.publish(self.key_dir, record)
 
     def _cancelled(self) -> bool:
@@ -282,11 +311,39 @@ def _strings(value: object) -> dict[str, str]:
     return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
+def _account(value: object) -> Account | None:
+    """The account that the spec names, None for the one of this process."""
+    if not isinstance(value, dict):
+        return None
+    groups = tuple(int(group) for group in value["groups"])
+    return Account(str(value["name"]), int(value["uid"]), int(value["gid"]), groups, Path(str(value["home"])))
+
+
+def _seal(directory: Path, account: Account) -> None:
+    """Make everything in `directory` that belongs to `account` ours: it can read and run it, and change none of it.
+
+    Content runs as the same account, and must not be able to change what other content uses too.
+    """
+    pending = [directory]
+    while pending:
+        path = pending.pop()
+        # Its directory is ours by now, so nobody can put a link in the place of what is looked at here.
+        status = path.lstat()
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if status.st_uid == account.uid:
+            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+            if not stat.S_ISLNK(status.st_mode):
+                path.chmod(0o755 if is_directory or status.st_mode & 0o111 else 0o644)
+        if is_directory:
+            pending.extend(path.iterdir())
+
+
 def main() -> int:
     """Run the build of the job directory named on the command line; 0 when there is an environment at the end."""
     os.umask(0o022)
     adopt_orphans()
     supervisor = Supervisor(Path(sys.argv[1]), LocalExecutor())
+    limit_resources(processes=supervisor.account is not None)
 
     def terminate(_signal: int, _frame: object) -> None:
         supervisor.terminated = True

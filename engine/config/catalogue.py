@@ -36,6 +36,8 @@ class Setting:
     multi: bool = False
     """True when the key can be repeated, each adding a value."""
     choices: tuple[str, ...] = ()
+    zero: bool = False
+    """True for a duration that can be zero."""
     deprecated: str = ""
     """Why it should no longer be set; empty when it may."""
 
@@ -232,6 +234,7 @@ CATALOGUE = (
         ("24h",),
         "How long an environment is kept after it was built or last used, whether or not content uses it.",
         "envdeck",
+        zero=True,
     ),
     Setting(
         "Envdeck.SupportPackage",

@@ -52,6 +52,8 @@ def read_value(setting: Setting, text: str, environ: Mapping[str, str]) -> Value
         return _path(text, environ)
     if setting.kind is Kind.CHOICE:
         return _choice(text, setting.choices)
+    if setting.zero and text in ("0", "0s"):
+        return 0.0
     return _READERS[setting.kind](text)
 
 

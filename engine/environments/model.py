@@ -59,3 +59,12 @@ class Environment:
     """Name of the bundle it was first built for."""
     ingredients: Mapping[str, object] = field(default_factory=dict)
     """What the key is a digest of."""
+    pinned: bool = False
+    """True while an admin wants it kept whether or not content uses it."""
+    last_used_at: float = 0.0
+    """When content was last seen to use it, seconds since the epoch; 0 when that was never noted."""
+
+    @property
+    def key_dir(self) -> Path:
+        """The directory of the key, with every attempt and the records in it."""
+        return self.path.parent

@@ -3,6 +3,8 @@
 python-environments/<installer>/<X.Y.Z>[@<target>]/<key>/
     <attempt>/       the virtual environment, built where it stays
     current.json     names the attempt that counts; written last, atomically
+    pinned.json      is there while an admin wants the environment kept
+    last-used        its time is when content was last seen to use the environment
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from engine.files import read_json, write_json
 from engine.targets import LOCAL
 from engine.text import clean
 
-__all__ = ["EnvironmentStore", "measure"]
+__all__ = ["EnvironmentStore", "measure", "safe_name", "subdirectories"]
 
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -36,12 +38,25 @@ class EnvironmentStore:
 
     def key_dir(self, installer: str, python_version: str, target: str, key: str) -> Path:
         """Where the attempts of one key live."""
-        python = python_version if target == LOCAL else f"{python_version}@{_UNSAFE_IN_NAME.sub('-', target)}"
+        python = python_version if target == LOCAL else f"{python_version}@{safe_name(target)}"
         return self.root / installer / python / key
 
     def lock_path(self, key: str) -> Path:
         """The lock that a build of `key` holds."""
         return self.data_dir / "locks" / f"{key}.lock"
+
+    def use_lock_path(self, key: str) -> Path:
+        """The lock that content holds shared while it runs in an environment of `key`."""
+        return self.data_dir / "locks" / f"{key}.use"
+
+    def mark_used(self, key_dir: Path) -> None:
+        """Note that content uses the environment in `key_dir` now. Nothing happens when it cannot be noted."""
+        with suppress(OSError):
+            (key_dir / "last-used").touch()
+
+    def read(self, key_dir: Path) -> Environment | None:
+        """The published environment in `key_dir` in whatever state it is, None when nothing is published there."""
+        return self._load(key_dir)
 
     def find(self, key_dir: Path) -> Environment | None:
         """The published environment in `key_dir`, None when there is none that can be used."""
@@ -50,7 +65,7 @@ class EnvironmentStore:
 
     def environments(self) -> tuple[Environment, ...]:
         """Every published environment, newest first. Records are read again only when they changed."""
-        found = [environment for key_dir in self._key_dirs() if (environment := self._load(key_dir))]
+        found = [environment for key_dir in self.key_dirs() if (environment := self._load(key_dir))]
         self._seen = {path: entry for path, entry in self._seen.items() if path.parent.is_dir()}
         return tuple(sorted(found, key=lambda e: e.built_at, reverse=True))
 
@@ -63,14 +78,20 @@ class EnvironmentStore:
 
         Renamed first: a reader sees it whole or not at all, and a deletion that is cut short leaves only trash.
         """
+        doomed = self.set_aside(path)
+        if doomed is not None:
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    def set_aside(self, path: Path) -> Path | None:
+        """Rename `path` into the trash and return its name there; None when it is gone already."""
         trash = self.data_dir / "trash"
         trash.mkdir(parents=True, exist_ok=True)
         doomed = trash / f"{path.name}.{secrets.token_hex(4)}"
         try:
             path.rename(doomed)
         except FileNotFoundError:
-            return
-        shutil.rmtree(doomed, ignore_errors=True)
+            return None
+        return doomed
 
     def discard_attempt(self, attempt_dir: Path) -> None:
         """Discard an attempt that was not published, and the directory of its key when nothing else is in it."""
@@ -78,10 +99,11 @@ class EnvironmentStore:
         with suppress(OSError):  # not empty: the key has other attempts
             attempt_dir.parent.rmdir()
 
-    def _key_dirs(self) -> Iterator[Path]:
-        for installer in _directories(self.root):
-            for python in _directories(installer):
-                yield from _directories(python)
+    def key_dirs(self) -> Iterator[Path]:
+        """Every directory at the depth of a key, by name; nothing is said about what is in it."""
+        for installer in subdirectories(self.root):
+            for python in subdirectories(installer):
+                yield from subdirectories(python)
 
     def _load(self, key_dir: Path) -> Environment | None:
         path = key_dir / "current.json"
@@ -97,7 +119,12 @@ class EnvironmentStore:
         return _check(known[1])
 
 
-def _directories(path: Path) -> list[Path]:
+def safe_name(target: str) -> str:
+    """`target` as a part of a directory's name; what is safe already stays as it is."""
+    return _UNSAFE_IN_NAME.sub("-", target)
+
+
+def subdirectories(path: Path) -> list[Path]:
     """The directories in `path` by name; none when it is not there or may not be read."""
     try:
         with os.scandir(path) as entries:
@@ -107,10 +134,22 @@ def _directories(path: Path) -> list[Path]:
 
 
 def _check(environment: Environment) -> Environment:
-    """`environment`, damaged when what its record names is not there."""
+    """`environment` with what the files beside its record say; damaged when what the record names is not there."""
+    pinned = os.path.lexists(environment.key_dir / "pinned.json")
+    last_used_at = _modified_at(environment.key_dir / "last-used")
+    if pinned or last_used_at:
+        environment = replace(environment, pinned=pinned, last_used_at=last_used_at)
     if environment.state is EnvironmentState.READY and not (environment.path / "pyvenv.cfg").is_file():
         return replace(environment, state=EnvironmentState.DAMAGED, reason="its directory is gone or incomplete")
     return environment
+
+
+def _modified_at(path: Path) -> float:
+    """When the file at `path` was written, seconds since the epoch; 0 when it is not there."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from engine.executors.accounts import Account
+
 __all__ = ["Executor", "JobSpec", "JobState", "JobStatus"]
 
 
@@ -37,6 +39,8 @@ class JobSpec:
     """The whole environment of the process; nothing is inherited."""
     grace: float = 5.0
     """Seconds between asking a job to end and ending it."""
+    user: Account | None = None
+    """Who the job runs as; None for the account that submits it."""
 
 
 @dataclass(frozen=True, slots=True)

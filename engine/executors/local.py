@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import psutil
 
 from engine.executors.base import JobSpec, JobState, JobStatus
 
-__all__ = ["LocalExecutor", "adopt_orphans"]
+__all__ = ["LocalExecutor", "adopt_orphans", "limit_resources"]
 
 _PR_SET_CHILD_SUBREAPER = 36
+_MOST_OPEN_FILES = 16_384
+_MOST_PROCESSES = 4_096
 _READ_SIZE = 1 << 16
 _LONGEST_LINE = 1 << 16
 
@@ -33,6 +36,24 @@ def adopt_orphans() -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
+def limit_resources(*, processes: bool) -> None:
+    """Lower the limits of this process and all that it starts: no core files, a bounded number of open files.
+
+    `processes` limits their number too. It counts every process of the account, so it is right only where the account
+    does nothing but builds and content.
+    """
+    # Before the job starts, not between its fork and exec: Python code is not safe to run there.
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, _MOST_OPEN_FILES)
+    if processes:
+        _lower(resource.RLIMIT_NPROC, _MOST_PROCESSES)
+
+
+def _lower(which: int, limit: int) -> None:
+    soft, hard = (limit if now == resource.RLIM_INFINITY else min(now, limit) for now in resource.getrlimit(which))
+    resource.setrlimit(which, (soft, hard))
+
+
 class LocalExecutor:
     """One job per key. Call `adopt_orphans` first: `stop` ends every descendant of this process."""
 
@@ -43,10 +64,15 @@ class LocalExecutor:
     def submit(self, spec: JobSpec) -> str:
         """Start the process in a session of its own: no terminal can be asked for a password, none hangs it up."""
         if spec.key not in self._jobs:
+            user = spec.user
             process = subprocess.Popen(
                 spec.argv,
                 cwd=spec.cwd,
                 env=dict(spec.env),
+                user=user.uid if user else None,
+                group=user.gid if user else None,
+                extra_groups=user.groups if user else None,
+                umask=0o022,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

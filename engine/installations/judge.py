@@ -2,6 +2,8 @@
 
 What is required follows from how environments are made (builds.md B.4): a bare environment by ``venv``, filled by pip
 through an encrypted index from compressed wheels. Everything else that is missing breaks some packages, not all.
+Where a configuration admits the Pythons of older servers, ``virtualenv`` does in the place of ``venv``
+(python-rstudio.txt, 15.2).
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ FIRST_SHARED_PIP = Version("22.3")
 """The first pip that installs into an environment from outside (``pip --python``); older ones must be inside it."""
 
 _FIRST_PYTHON_OF_SHARED_PIP = Version("3.7")
+
+_OLDEST = (Version("2.7.9"), Version("3.4.0"))
+"""The oldest Python 2 and 3 that a server ever supported (python-rstudio.txt, 15.2); no setting admits older ones."""
 
 _DEVELOPMENT_FILES = {
     "zlib": ("zlib1g-dev", "zlib-devel"),
@@ -231,6 +236,13 @@ def _base_interpreter(facts: InterpreterFacts) -> str:
 
 def _version_check(facts: InterpreterFacts, minimum: Version) -> Check:
     """`too-old`."""
+    oldest_2, oldest_3 = _OLDEST
+    if facts.version < oldest_2 or Version("3.0.dev0") <= facts.version < oldest_3:
+        return _failed(
+            "too-old",
+            f"{facts.version} is older than any Python that can be used: {oldest_2} and {oldest_3} are the first",
+            "Install a newer Python",
+        )
     if facts.version < minimum:
         return _failed(
             "too-old",
@@ -256,7 +268,8 @@ def _build_checks(facts: InterpreterFacts) -> Iterator[Check]:
 def _pip_checks(facts: InterpreterFacts) -> Iterator[Check]:
     """`no-pip`, `old-pip`, `no-ensurepip`.
 
-    pip 22.3 and newer fills an environment from outside. An older one needs a pip inside, which ensurepip puts there.
+    pip 22.3 and newer fills an environment from outside. An older one needs a pip inside, which ensurepip or virtualenv
+    puts there.
     """
     if facts.pip is None:
         yield _failed("no-pip", _cannot_import(facts, "pip", "packages are installed with it"), _install_pip(facts))
@@ -267,7 +280,7 @@ def _pip_checks(facts: InterpreterFacts) -> Iterator[Check]:
     upgrade = ""
     if facts.version >= _FIRST_PYTHON_OF_SHARED_PIP:
         upgrade = f"{_command(facts)} -m pip install --upgrade 'pip>={FIRST_SHARED_PIP}'"
-    if "ensurepip" in facts.missing:
+    if "ensurepip" in facts.missing and not _needs_virtualenv(facts):
         yield _failed(
             "no-ensurepip",
             _cannot_import(facts, "ensurepip", f"pip {facts.pip}, older than {FIRST_SHARED_PIP}, needs it"),
@@ -283,9 +296,15 @@ def _pip_checks(facts: InterpreterFacts) -> Iterator[Check]:
 
 def _venv_check(facts: InterpreterFacts) -> Check:
     """`no-venv`."""
-    if "venv" in facts.missing:
-        return _failed("no-venv", _cannot_import(facts, "venv", "environments are made with it"), _install_venv(facts))
-    return _ok("venv", "venv can be imported")
+    if "venv" not in facts.missing:
+        return _ok("venv", "venv can be imported")
+    if _needs_virtualenv(facts):
+        return _ok("virtualenv", f"environments are made with virtualenv {facts.virtualenv}, as there is no venv")
+    return _failed("no-venv", _cannot_import(facts, "venv", "environments are made with it"), _install_venv(facts))
+
+
+def _needs_virtualenv(facts: InterpreterFacts) -> bool:
+    return "venv" in facts.missing and facts.virtualenv is not None
 
 
 def _cannot_import(facts: InterpreterFacts, module: str, use: str) -> str:
@@ -301,6 +320,9 @@ def _install_pip(facts: InterpreterFacts) -> str:
 
 
 def _install_venv(facts: InterpreterFacts) -> str:
+    if facts.version.major == 2:
+        # venv came with Python 3.3; virtualenv 20.22 and newer cannot make environments for Python 2.
+        return f"{_command(facts)} -m pip install 'virtualenv<20.22'"
     return f"apt install python{_minor(facts)}-venv (Debian, Ubuntu), or reinstall this Python with its full library"
 
 

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -62,7 +62,7 @@ def normalize_line(text: str) -> str:
 
 def key_lines(plan: PackagePlan) -> tuple[str, ...]:
     """The requirement lines that the key covers: normalised, sorted, each once. Safe to show."""
-    return tuple(sorted({normalize_line(line.effective) for line in plan.of(Action.INSTALL)}))
+    return tuple(sorted({normalize_line(line.effective) for line in plan.requested}))
 
 
 def key_ingredients(
@@ -73,14 +73,17 @@ def key_ingredients(
     interpreter: Mapping[str, object],
     index: Mapping[str, str],
     source_digest: str = "",
+    externals: Iterable[tuple[str, str, str]] = (),
+    external_version_matching: bool = False,
 ) -> dict[str, object]:
     """Everything the key is a digest of, as plain JSON values that can be compared and shown.
 
     `interpreter` is the result of `interpreter_identity`, `index` is pip's configuration of where packages come from,
-    `source_digest` the content of the bundle where a line refers to a relative path. The order of options matters to
-    pip and is kept; the order of requirements does not.
+    `source_digest` the content of the bundle where a line refers to a relative path. `externals` are name, version and
+    location of every package of the installation that the environment sees; without any, their setting says nothing
+    and is left out. The order of options matters to pip and is kept; the order of requirements does not.
     """
-    return {
+    ingredients: dict[str, object] = {
         "format": _FORMAT,
         "installer": installer,
         "target": target,
@@ -91,6 +94,9 @@ def key_ingredients(
         "options": [mask_credentials(line.effective) for line in plan.of(Action.OPTION)],
         "source": source_digest,
     }
+    if visible := sorted(list(external) for external in externals):
+        ingredients["externals"] = {"packages": visible, "version_matching": external_version_matching}
+    return ingredients
 
 
 def environment_key(ingredients: Mapping[str, object]) -> str:

@@ -1,22 +1,41 @@
 """What happens to each requirement line of a bundle.
 
-Prohibited packages are dropped and reported (package-management-posit.txt, "Excluding Python Packages"); everything
-else is handed to pip as the author wrote it.
+Prohibited packages are dropped and reported (package-management-posit.txt, "Excluding Python Packages"); external ones
+are taken from the installation ("External package installation", "External Package Version Matching"); packages that
+the content's kind needs are added ("Package Installation"); everything else is handed to pip as the author wrote it,
+unless pip could not use it.
+
+The line of an external is rewritten to the version that is installed, never dropped, or nobody would ask for what the
+package itself depends on. It is constrained as well, because a dependency of another package may ask for it too, and
+pip would answer with a copy of its own that hides the external (builds.md, section C, T1 to T4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
 from engine.bundles.model import LineKind, RequirementLine
 from engine.errors import Where
-from engine.text import mask_credentials
+from engine.packages.lint import Examined, Treatment, examine, examine_all
+from engine.packages.support import SupportPackage
+from engine.text import clean, mask_credentials
 
-__all__ = ["BUILT_IN_PROHIBITED", "Action", "PackagePlan", "PlannedLine", "plan_packages", "prohibited_names"]
+__all__ = [
+    "BUILT_IN_PROHIBITED",
+    "Action",
+    "PackagePlan",
+    "PackageRules",
+    "PlannedLine",
+    "external_names",
+    "plan_packages",
+    "prohibited_names",
+]
 
 # The first three are seen in the server's own logs (connect.md §8.2). The others are distributions for Windows that
 # `pip freeze` captures on an author's desktop; whether the server drops them too is not known.
@@ -36,7 +55,15 @@ class Action(StrEnum):
     """The fate of one requirement line."""
 
     INSTALL = "install"
+    EXTERNAL = "external"
+    """Served by the package of the installation."""
+    SUPPORT = "support"
+    """Added: content of this kind needs it and the bundle does not list it."""
+    REWRITTEN = "rewritten"
+    """Installed from a line that pip can use instead of the author's, which it cannot."""
     PROHIBITED = "prohibited"
+    REFUSED = "refused"
+    """Dropped: pip is certain to fail on it."""
     OPTION = "option"
     CONSTRAINT = "constraint"
 
@@ -51,13 +78,18 @@ class PlannedLine:
     action: Action
     reason: str
     where: Where
+    """The place in the bundle, or for an added line what asks for it."""
     effective: str
     """What pip is given for it; empty for a dropped line. May hold a password: never show it."""
+    notes: tuple[str, ...] = ()
+    """What else there is to know about the line, one sentence each."""
+    mutable: bool = False
+    """True when the same text can mean something else tomorrow."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackagePlan:
-    """The whole plan, in the order of the requirements file."""
+    """The whole plan: the lines of the requirements file in their order, then those that were added."""
 
     lines: tuple[PlannedLine, ...]
     needs_source: bool = False
@@ -68,14 +100,36 @@ class PackagePlan:
         return tuple(line for line in self.lines if line.action in actions)
 
     @property
+    def requested(self) -> tuple[PlannedLine, ...]:
+        """The lines that ask pip for a package, options and constraints apart."""
+        handed = self.of(Action.INSTALL, Action.EXTERNAL, Action.SUPPORT, Action.REWRITTEN)
+        return tuple(line for line in handed if line.effective)
+
+    @property
     def requirements_text(self) -> str:
         """The requirements file for pip. May hold a password: never show it."""
-        return "".join(f"{line.effective}\n" for line in self.of(Action.INSTALL, Action.OPTION))
+        handed = {Action.OPTION, Action.INSTALL, Action.EXTERNAL, Action.SUPPORT, Action.REWRITTEN}
+        return "".join(f"{line.effective}\n" for line in self.lines if line.action in handed and line.effective)
 
     @property
     def constraints_text(self) -> str:
-        """The constraints file for pip; empty when the bundle names none."""
+        """The constraints file for pip; empty when there are none."""
         return "".join(f"{line.effective}\n" for line in self.of(Action.CONSTRAINT))
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRules:
+    """What decides about lines besides the lines: settings, and what the chosen installation has."""
+
+    prohibited: Mapping[NormalizedName, str] = field(default_factory=dict)
+    """The result of `prohibited_names`."""
+    external: Mapping[NormalizedName, str] = field(default_factory=dict)
+    """The result of `external_names`."""
+    visible: Mapping[NormalizedName, Version] = field(default_factory=dict)
+    """What environments see of the installation: the externals that it has, and what those depend on."""
+    external_version_matching: bool = False
+    support: tuple[SupportPackage, ...] = ()
+    """The packages for the kind of the content, the result of `engine.packages.support.support_packages`."""
 
 
 def prohibited_names(configured: Iterable[tuple[str, str]]) -> dict[NormalizedName, str]:
@@ -94,24 +148,144 @@ def prohibited_names(configured: Iterable[tuple[str, str]]) -> dict[NormalizedNa
     return names
 
 
-def plan_packages(lines: Iterable[RequirementLine], prohibited: Mapping[NormalizedName, str]) -> PackagePlan:
-    """Decide on every line. `prohibited` is the result of `prohibited_names`."""
+def external_names(configured: Iterable[tuple[str, str]]) -> dict[NormalizedName, str]:
+    """The external packages, each with where it is declared: pairs (value of ``Python.External``, its origin).
+
+    Names are compared as PEP 503 tells (connect.md §8.1, our choice where the server's is not known).
+    """
+    return {canonicalize_name(value.strip()): origin for value, origin in configured if value.strip()}
+
+
+def plan_packages(lines: Iterable[RequirementLine], rules: PackageRules) -> PackagePlan:
+    """Decide on every line of a bundle, and add those that the content's kind and the externals need."""
     lines = tuple(lines)
-    planned = tuple(_plan_line(line, prohibited) for line in lines)
+    planned = [
+        _plan_line(line, examined, rules, lines) for line, examined in zip(lines, examine_all(lines), strict=True)
+    ]
     needs_source = any(
-        line.local and decision.action is not Action.PROHIBITED for line, decision in zip(lines, planned, strict=True)
+        line.local and decision.effective == line.text for line, decision in zip(lines, planned, strict=True)
     )
-    return PackagePlan(planned, needs_source)
+    planned.extend(_support(lines, tuple(planned), rules))
+    planned.extend(_constraints(rules, {line.name for line in planned if line.name and line.effective}))
+    return PackagePlan(tuple(planned), needs_source)
 
 
-def _plan_line(line: RequirementLine, prohibited: Mapping[NormalizedName, str]) -> PlannedLine:
-    def planned(action: Action, reason: str, effective: str) -> PlannedLine:
-        return PlannedLine(line.name, mask_credentials(line.text), action, reason, line.where, effective)
+def _plan_line(
+    line: RequirementLine, examined: Examined, rules: PackageRules, lines: Collection[RequirementLine]
+) -> PlannedLine:
+    def planned(action: Action, reason: str, effective: str, notes: tuple[str, ...] = ()) -> PlannedLine:
+        mutable = examined.mutable and action in (Action.INSTALL, Action.REWRITTEN)
+        return PlannedLine(name, mask_credentials(line.text), action, reason, line.where, effective, notes, mutable)
 
+    name = line.name
+    prohibited_by = rules.prohibited.get(name) if name else None
+    external_by = rules.external.get(name) if name else None
+    installed = rules.visible.get(name) if name and external_by is not None else None
+    if prohibited_by is not None and not line.constraint:
+        return planned(Action.PROHIBITED, f"{name} is prohibited by {prohibited_by}", "")
+    if installed is not None and not rules.external_version_matching:
+        return planned(Action.EXTERNAL, *_by_name(line, installed))
+    if examined.action is Treatment.REFUSED:
+        return planned(Action.REFUSED, examined.notes[0], "", examined.notes[1:])
     if line.constraint:
-        return planned(Action.CONSTRAINT, "limits versions, installs nothing", line.text)
+        return planned(Action.CONSTRAINT, "limits versions, installs nothing", examined.effective, examined.notes)
     if line.kind is LineKind.OPTION:
-        return planned(Action.OPTION, "an option for pip, kept in its place", line.text)
-    if line.name is not None and line.name in prohibited:
-        return planned(Action.PROHIBITED, f"{line.name} is prohibited by {prohibited[line.name]}", "")
-    return planned(Action.INSTALL, "handed to pip as written", line.text)
+        return planned(Action.OPTION, "an option for pip, kept in its place", examined.effective, examined.notes)
+    if installed is not None and _satisfies(installed, line, lines):
+        reason = f"{name} {installed} of the installation satisfies it"
+        return planned(Action.EXTERNAL, reason, examined.effective, _hash_notes(line))
+    if examined.action is Treatment.REWRITTEN:
+        return planned(Action.REWRITTEN, examined.notes[0], examined.effective, examined.notes[1:])
+    reason = "handed to pip as written"
+    if installed is not None:
+        reason += f": {name} {installed} of the installation does not satisfy it"
+    elif external_by is not None:
+        reason += f": {external_by} makes it external, but the installation does not have it"
+    return planned(Action.INSTALL, reason, examined.effective, examined.notes)
+
+
+def _by_name(line: RequirementLine, installed: Version) -> tuple[str, str, tuple[str, ...]]:
+    """Reason, effective line and notes where an external is matched by its name alone."""
+    reason = f"{line.name} {installed} of the installation is used"
+    if line.constraint:
+        return f"{reason}, so the limit is ignored", "", ()
+    requirement = line.requirement
+    if requirement is None or requirement.url:
+        reason += ", not the one that is asked for"
+    elif not requirement.specifier.contains(installed, prereleases=True):
+        reason += f", although {clean(str(requirement.specifier))} is asked for"
+    effective = f"{line.name}=={installed}"
+    if requirement is not None:
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        marker = f" ; {requirement.marker}" if requirement.marker else ""
+        effective = f"{line.name}{extras}=={installed}{marker}"
+    return reason, effective, _hash_notes(line)
+
+
+def _hash_notes(line: RequirementLine) -> tuple[str, ...]:
+    """T7 of builds.md, section C: a wrong hash of an installed package is not noticed."""
+    if line.requirement is not None and " --hash" in line.text:
+        return ("its hashes mean nothing here: pip checks only what it downloads",)
+    return ()
+
+
+def _satisfies(installed: Version, line: RequirementLine, lines: Iterable[RequirementLine]) -> bool:
+    """Whether `installed` is what `line` asks for, and the other lines about the same package too.
+
+    Of the others only those without a marker count: which markers hold is for pip to find out.
+    """
+    others = (other for other in lines if other.name == line.name)
+    relevant = (o for o in others if o is line or o.requirement is None or not o.requirement.marker)
+    return all(_accepts(other, installed) for other in relevant)
+
+
+def _accepts(line: RequirementLine, installed: Version) -> bool:
+    requirement = line.requirement
+    if requirement is None:
+        return False
+    # A path on the author's own machine says nothing, so such a line asks for any version.
+    if requirement.url and (line.local or not requirement.url.lower().startswith("file:")):
+        return False
+    return requirement.specifier.contains(installed, prereleases=True)
+
+
+def _support(
+    lines: Collection[RequirementLine], planned: Iterable[PlannedLine], rules: PackageRules
+) -> Iterator[PlannedLine]:
+    """The lines for the support packages that the bundle does not list itself."""
+    listed = {line.name for line in lines if not line.constraint}
+    needs_hashes = any("--hash" in line.effective or "--require-hashes" in line.effective for line in planned)
+    for package in rules.support:
+        requirement = Requirement(package.requirement)
+        name = canonicalize_name(requirement.name)
+        if name in listed:
+            continue
+        line = RequirementLine(package.requirement, Where(package.origin), LineKind.REQUIREMENT, name, requirement)
+        added = _plan_line(line, examine(line), rules, (*lines, line))
+        if added.action is Action.INSTALL:
+            reason = f"{package.app_mode} content needs it, and the bundle does not list it"
+            added = replace(added, action=Action.SUPPORT, reason=reason)
+            if needs_hashes:
+                # pip refuses the whole list when one line of it has a hash and another has none.
+                reason = f"{reason}; but next to packages that are pinned by hash it cannot be added"
+                added = replace(added, action=Action.REFUSED, reason=reason, effective="", notes=(), mutable=False)
+        yield added
+
+
+def _constraints(rules: PackageRules, listed: Collection[NormalizedName]) -> Iterator[PlannedLine]:
+    """The lines that keep pip from installing a copy of its own of what the installation provides.
+
+    A dependency of an external that the bundle lists itself is not limited: packages that are not defined as external
+    are installed as requested, and should an external not work with that version, pip says so.
+    """
+    if rules.external_version_matching:
+        return
+    for name, version in sorted(rules.visible.items()):
+        if name in rules.external:
+            reason, origin = "external: no other copy may hide the one of the installation", rules.external[name]
+        elif name not in listed:
+            reason, origin = "an external depends on it: the copy of the installation is used", "the externals"
+        else:
+            continue
+        text = f"{name}=={version}"
+        yield PlannedLine(name, text, Action.CONSTRAINT, reason, Where(origin), text)

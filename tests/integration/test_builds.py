@@ -156,7 +156,7 @@ def sleeping(server, make_source: Make, wait_until: Wait):
     assert outcome.build is not None
     wait_until(lambda: processes_with(tag), what="the build script's own process")
     yield plan, outcome.build, tag
-    for process in processes_with(tag):
+    for process in (*processes_with(tag), *processes_with(str(server.data_dir))):
         process.kill()
 
 

@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from engine import LineKind, PackagePlan, RequirementLine, Where
 from engine.packages.key import environment_key, key_ingredients, key_lines, normalize_line
-from engine.packages.plan import plan_packages
+from engine.packages.plan import PackageRules, external_names, plan_packages
 
 INTERPRETER = {"version": "3.11.7", "base_prefix": "/opt/python/3.11.7"}
 
 
-def plan(*texts: str) -> PackagePlan:
+def plan(*texts: str, rules: PackageRules | None = None) -> PackagePlan:
     lines = []
     for number, text in enumerate(texts, 1):
         where = Where("requirements.txt", number, 1)
@@ -25,17 +26,21 @@ def plan(*texts: str) -> PackagePlan:
             requirement = Requirement(text.split(" --")[0])
             name = canonicalize_name(requirement.name)
             lines.append(RequirementLine(text, where, LineKind.REQUIREMENT, name, requirement))
-    return plan_packages(lines, {})
+    return plan_packages(lines, rules or PackageRules())
 
 
-def key(*texts: str, **changes: object) -> str:
+def ingredients(packages: PackagePlan, **changes: object) -> dict[str, object]:
     given: dict[str, object] = {
         "installer": "pip",
         "target": "Local",
         "interpreter": INTERPRETER,
         "index": {},
     }
-    return environment_key(key_ingredients(plan(*texts), **(given | changes)))  # type: ignore[arg-type]
+    return key_ingredients(packages, **(given | changes))  # type: ignore[arg-type]
+
+
+def key(*texts: str, **changes: object) -> str:
+    return environment_key(ingredients(plan(*texts), **changes))
 
 
 def test_a_key_is_22_characters_of_url_safe_base64() -> None:
@@ -95,6 +100,46 @@ def test_every_other_ingredient_counts_too(change: dict[str, object]) -> None:
 def test_credentials_are_not_part_of_the_key() -> None:
     one, other = {"index-url": "https://a:b@host/simple"}, {"index-url": "https://c:d@host/simple"}
     assert key("flask", index=one) == key("flask", index=other)
+
+
+SITE = "/opt/python/3.11.7/lib/python3.11/site-packages"
+NUMPY = ("numpy", "1.26.4", SITE)
+SIX = ("six", "1.16.0", SITE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"externals": [NUMPY]},
+        {"externals": [("numpy", "1.26.5", SITE), SIX]},
+        {"externals": [("numpy", "1.26.4", "/usr/lib/python3/dist-packages"), SIX]},
+        {"externals": [NUMPY, SIX], "external_version_matching": True},
+        {},
+    ],
+    ids=["another-set", "another-version", "another-place", "another-way-of-matching", "none"],
+)
+def test_what_is_seen_of_the_installation_decides_too(change: dict[str, object]) -> None:
+    """builds.md, section C: the key must hold name, version and base path."""
+    assert key("flask", **change) != key("flask", externals=[NUMPY, SIX])
+
+
+def test_the_order_of_externals_does_not_matter() -> None:
+    assert key("flask", externals=[NUMPY, SIX]) == key("flask", externals=[SIX, NUMPY])
+
+
+def test_without_externals_their_settings_leave_no_trace() -> None:
+    assert "externals" not in ingredients(plan("flask"), external_version_matching=True)
+    assert key("flask", external_version_matching=True) == key("flask")
+
+
+def test_the_lines_of_externals_count_as_pip_is_given_them() -> None:
+    rules = PackageRules(
+        external=external_names([("numpy", "x:1")]), visible={canonicalize_name("numpy"): Version("1.26.4")}
+    )
+    packages = plan("numpy==1.15", "flask", rules=rules)
+    assert key_lines(packages) == ("flask", "numpy==1.26.4")
+    assert ingredients(packages)["constraints"] == ["numpy==1.26.4"]
+    assert ingredients(plan("numpy==1.14", "flask", rules=rules)) == ingredients(packages)
 
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,8}[A-Za-z0-9]", fullmatch=True)

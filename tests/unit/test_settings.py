@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from engine.config.catalogue import CATALOGUE, Kind, Setting
+from engine.config.catalogue import CATALOGUE, Kind, Setting, find
 from engine.config.gcfg import parse
 from engine.config.model import EffectiveValue, Executable
 from engine.config.settings import Resolved, resolve
@@ -363,3 +363,13 @@ def test_any_lines_and_any_environment_give_settings(lines: list[str], environ: 
         assert len(value.origins) == max(1, len(value.values))
     for problem in resolved.problems:
         assert problem.where is not None
+
+
+def test_a_grace_period_may_be_zero_but_a_time_limit_may_not():
+    setting = find("Envdeck", "ReapGracePeriod")
+    assert setting is not None
+    assert [read_value(setting, text, {}) for text in ("0", "0s")] == [0.0, 0.0]
+    limit = find("Envdeck", "BuildTimeout")
+    assert limit is not None
+    with pytest.raises(BadValue):
+        read_value(limit, "0s", {})

@@ -1,0 +1,610 @@
+"""Deleting environments that no content uses: which ones may go and why the others stay, as a plan; then doing it.
+
+package-management-posit.txt, "Environment Caching": virtual environments "no longer in use by any deployed content"
+are deleted periodically. What counts as use beyond that, the grace period and the pins are our choice (connect.md
+§6.5 knows of none).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from engine.environments.locks import acquire, held_elsewhere
+from engine.environments.model import Environment
+from engine.environments.store import measure, subdirectories
+from engine.environments.usage import ProcessUse, in_use, users_of
+from engine.errors import InputError, Problem, Where
+from engine.files import read_json, write_json
+from engine.world import World
+
+__all__ = [
+    "KeepCode",
+    "KeepReason",
+    "ReapItem",
+    "ReapKind",
+    "ReapPlan",
+    "ReapResult",
+    "ReapVerdict",
+    "UsedBy",
+    "find_environment",
+    "judge_attempt",
+    "judge_reap",
+    "plan_reap",
+    "reap",
+    "reap_is_due",
+    "remove_items",
+    "survey",
+]
+
+UsedBy = Mapping[str, tuple[str, ...]]
+"""Key to the names of the contents whose active bundle uses its environment."""
+
+_TRASH_AGE = 3600.0
+"""Seconds after which what lies in the trash was left there by a crash, and is not just being deleted."""
+_TRASH_NAME = re.compile(r".+\.[0-9a-f]{8}")
+"""What `EnvironmentStore.discard` calls what it deletes. Anything else in the trash is not ours."""
+_ATTEMPT_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_LOCK_PATIENCE = 1.0
+"""Seconds to wait for the use lock, which others take for an instant just to look."""
+
+
+class ReapKind(StrEnum):
+    """What an item of a plan is."""
+
+    ENVIRONMENT = "environment"
+    """A key with everything in its directory."""
+    ATTEMPT = "attempt"
+    """An attempt that is not, or not any more, the one that counts."""
+    TRASH = "trash"
+    """What a deletion that was cut short left behind."""
+
+
+class KeepCode(StrEnum):
+    """Why something is not deleted."""
+
+    USED_BY_CONTENT = "used-by-content"
+    IN_USE = "in-use"
+    PINNED = "pinned"
+    BUILDING = "building"
+    GRACE = "grace"
+    FOREIGN = "foreign"
+    CHANGED = "changed"
+    """It is not any more what was planned for: replaced, or gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepReason:
+    """One reason to keep something: its code, one sentence, and the contents or processes it is about."""
+
+    code: KeepCode
+    message: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReapVerdict:
+    """Whether something may be deleted; every reason why not."""
+
+    reasons: tuple[KeepReason, ...] = ()
+
+    @property
+    def reapable(self) -> bool:
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class ReapItem:
+    """One thing that could be deleted, and the verdict on it."""
+
+    kind: ReapKind
+    key: str
+    """Empty for trash."""
+    path: Path
+    """What would be deleted: the key's directory, the attempt, or the entry of the trash."""
+    bytes: int
+    """What it takes on disk. Files that other environments share stay there, so deleting may free less."""
+    verdict: ReapVerdict
+    environment: Environment | None = None
+    """The environment of the key; None for trash and where nothing is published."""
+    used_by: tuple[str, ...] = ()
+    in_use_by: tuple[ProcessUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReapPlan:
+    """What reaping would do now."""
+
+    items: tuple[ReapItem, ...]
+    complete: bool
+    """True for a plan of everything, False when it was asked for by key."""
+    grace: float
+    """Seconds."""
+    unreadable: int
+    """How many processes could not be seen into, so that a use by one of them may have gone unnoticed."""
+    planned_at: float
+    """Seconds since the epoch."""
+
+    @property
+    def reapable(self) -> tuple[ReapItem, ...]:
+        return tuple(item for item in self.items if item.verdict.reapable)
+
+    @property
+    def kept(self) -> tuple[ReapItem, ...]:
+        return tuple(item for item in self.items if not item.verdict.reapable)
+
+    @property
+    def bytes(self) -> int:
+        """What the reapable items take on disk."""
+        return sum(item.bytes for item in self.reapable)
+
+
+@dataclass(frozen=True, slots=True)
+class ReapResult:
+    """What reaping did."""
+
+    removed: tuple[ReapItem, ...]
+    refused: tuple[ReapItem, ...]
+    """Items that were reapable when planned and are not any more, each with the verdict on it now."""
+    failed: tuple[tuple[ReapItem, Problem], ...]
+    """Items that the system would not let go of."""
+
+    @property
+    def bytes(self) -> int:
+        """What the removed items took on disk."""
+        return sum(item.bytes for item in self.removed)
+
+
+# The rules: pure
+
+
+def judge_reap(
+    environment: Environment,
+    *,
+    used_by: tuple[str, ...],
+    in_use_by: tuple[str, ...],
+    pinned: bool,
+    now: float,
+    grace: float,
+    building: bool = False,
+) -> ReapVerdict:
+    """Whether `environment` may be deleted, with every reason why not.
+
+    `used_by` are the contents whose active bundle uses it (inactive bundles do not count: connect.md §6.5),
+    `in_use_by` the processes that use anything of it; `now` and `grace` are seconds. Its state does not matter: a
+    stale or damaged environment that content still uses tells what has to be rebuilt.
+    """
+    reasons = []
+    if used_by:
+        reasons.append(
+            KeepReason(KeepCode.USED_BY_CONTENT, f"{_count(len(used_by), 'content item')} would need it again", used_by)
+        )
+    reasons += _judge_use(in_use_by, building)
+    if pinned:
+        reasons.append(KeepReason(KeepCode.PINNED, "it is pinned"))
+    if environment.last_used_at > environment.built_at:
+        reasons += _judge_grace("last used", environment.last_used_at, now, grace)
+    else:
+        reasons += _judge_grace("built", environment.built_at, now, grace)
+    return ReapVerdict(tuple(reasons))
+
+
+def judge_attempt(
+    *, in_use_by: tuple[str, ...], superseded_at: float, now: float, grace: float, building: bool = False
+) -> ReapVerdict:
+    """Whether an attempt that does not count may be deleted: nobody runs in it, and for `grace` seconds it has not."""
+    return ReapVerdict((*_judge_use(in_use_by, building), *_judge_grace("superseded", superseded_at, now, grace)))
+
+
+def _judge_use(in_use_by: tuple[str, ...], building: bool) -> list[KeepReason]:
+    reasons = []
+    if in_use_by:
+        verb = "uses" if len(in_use_by) == 1 else "use"
+        reasons.append(KeepReason(KeepCode.IN_USE, f"{_count(len(in_use_by), 'process')} {verb} it now", in_use_by))
+    if building:
+        reasons.append(KeepReason(KeepCode.BUILDING, "it is being built or deleted now"))
+    return reasons
+
+
+def _judge_grace(what: str, since: float, now: float, grace: float) -> list[KeepReason]:
+    left = since + grace - now
+    if left <= 0:
+        return []
+    message = f"{what} {_duration(now - since)} ago, kept for another {_duration(left)}"
+    return [KeepReason(KeepCode.GRACE, message)]
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number} {noun if number == 1 else plural}"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+# Planning
+
+
+def find_environment(environments: Iterable[Environment], reference: str) -> Environment:
+    """The environment with that key, or with a key that begins so.
+
+    Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
+    """
+    environments = tuple(environments)
+    matching = [e for e in environments if e.key == reference]
+    if not matching and reference:
+        matching = [e for e in environments if e.key.startswith(reference)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        problem = Problem(
+            "environment-ambiguous",
+            f"{len(matching)} environments have a key that begins with {reference}",
+            found=", ".join(e.key for e in matching[:5]),
+            hint="Give more of the key",
+        )
+    else:
+        problem = Problem(
+            "environment-unknown",
+            f"there is no environment {reference}",
+            expected="a key, or the beginning of one",
+            hint="`envdeck environments` lists them",
+        )
+    raise InputError(problem)
+
+
+def plan_reap(
+    world: World,
+    keys: Sequence[str] | None,
+    *,
+    used_by: UsedBy,
+    grace: float | None = None,
+    now: float | None = None,
+) -> ReapPlan:
+    """What reaping would do now: everything, or with `keys` only these environments.
+
+    `keys` are keys or beginnings of keys. `grace` in seconds takes the place of ``Envdeck.ReapGracePeriod``. A plan
+    of everything includes attempts that were never published and what crashes left in the trash.
+    Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
+    """
+    now = time.time() if now is None else now
+    grace = world.config.settings.reap_grace if grace is None else grace
+    environments = world.environments()
+    if keys is not None:
+        chosen = {environment.path: environment for environment in (find_environment(environments, k) for k in keys)}
+        environments = tuple(chosen.values())
+    items, unreadable = survey(world, environments, used_by=used_by, grace=grace, now=now)
+    if keys is None:
+        items += (*_orphans(world, now, grace), *_trash(world, now))
+    return ReapPlan(items, keys is None, grace, unreadable, now)
+
+
+def survey(
+    world: World, environments: Iterable[Environment], *, used_by: UsedBy, grace: float, now: float
+) -> tuple[tuple[ReapItem, ...], int]:
+    """An item per environment, one per superseded attempt of those that stay, and how many processes are unreadable.
+
+    An environment goes with all attempts of its key, so its item stands for them too.
+    """
+    environments = tuple(environments)
+    old = {e.key_dir: _superseded(e) for e in environments}
+    users = users_of([*old, *(attempt for attempts in old.values() for attempt in attempts)])
+    building = _building(world, (e.key for e in environments))
+    items = []
+    for environment in environments:
+        key, key_dir = environment.key, environment.key_dir
+        item = _judge_environment(
+            world, environment, users.by_path[key_dir], used_by, building=key in building, now=now, grace=grace
+        )
+        sizes = {attempt: _bytes(attempt) for attempt in old[key_dir]}
+        if item.verdict.reapable:
+            items.append(replace(item, bytes=item.bytes + sum(sizes.values())))
+            continue
+        items.append(item)
+        for attempt, size in sizes.items():
+            verdict = judge_attempt(
+                in_use_by=_names(world, key, users.by_path[attempt]),
+                superseded_at=environment.built_at,
+                now=now,
+                grace=grace,
+                building=key in building,
+            )
+            items.append(_attempt_item(attempt, size, verdict, users.by_path[attempt], environment))
+    return tuple(items), users.unreadable
+
+
+def _judge_environment(
+    world: World,
+    environment: Environment,
+    processes: tuple[ProcessUse, ...],
+    used_by: UsedBy,
+    *,
+    building: bool,
+    now: float,
+    grace: float,
+) -> ReapItem:
+    contents = used_by.get(environment.key, ())
+    verdict = judge_reap(
+        environment,
+        used_by=contents,
+        in_use_by=_names(world, environment.key, processes),
+        pinned=environment.pinned,
+        now=now,
+        grace=grace,
+        building=building,
+    )
+    if _is_foreign(environment.key_dir):
+        verdict = ReapVerdict((*verdict.reasons, _FOREIGN))
+    size = environment.size or _bytes(environment.key_dir)
+    return ReapItem(
+        ReapKind.ENVIRONMENT,
+        environment.key,
+        environment.key_dir,
+        size,
+        verdict,
+        environment,
+        contents,
+        processes,
+    )
+
+
+def _attempt_item(
+    attempt: Path,
+    size: int,
+    verdict: ReapVerdict,
+    processes: tuple[ProcessUse, ...],
+    environment: Environment | None,
+) -> ReapItem:
+    return ReapItem(ReapKind.ATTEMPT, attempt.parent.name, attempt, size, verdict, environment, in_use_by=processes)
+
+
+def _superseded(environment: Environment) -> list[Path]:
+    """The attempts beside the one that counts; none when the record does not tell which that is."""
+    if not environment.attempt:
+        return []
+    return [a for a in _attempts(environment.key_dir) if a.name != environment.attempt]
+
+
+def _attempts(key_dir: Path) -> list[Path]:
+    return [path for path in subdirectories(key_dir) if _ATTEMPT_NAME.fullmatch(path.name)]
+
+
+def _orphans(world: World, now: float, grace: float) -> tuple[ReapItem, ...]:
+    """Attempts of keys that have no published environment: what a build left that nobody remembers."""
+    attempts = [
+        attempt
+        for key_dir in world.store.key_dirs()
+        if not (key_dir / "current.json").exists() and not _is_foreign(key_dir)
+        for attempt in _attempts(key_dir)
+    ]
+    users = users_of(attempts)
+    building = _building(world, (attempt.parent.name for attempt in attempts))
+    items = []
+    for attempt in attempts:
+        verdict = judge_attempt(
+            in_use_by=_names(world, attempt.parent.name, users.by_path[attempt]),
+            superseded_at=_changed_at(attempt),
+            now=now,
+            grace=grace,
+            building=attempt.parent.name in building,
+        )
+        items.append(_attempt_item(attempt, _bytes(attempt), verdict, users.by_path[attempt], None))
+    return tuple(items)
+
+
+def _trash(world: World, now: float) -> tuple[ReapItem, ...]:
+    """What has been lying in the trash for so long that nobody is deleting it any more."""
+    trash = world.store.data_dir / "trash"
+    try:
+        with os.scandir(trash) as entries:
+            names = sorted(entry.name for entry in entries if _TRASH_NAME.fullmatch(entry.name))
+    except OSError:
+        return ()
+    old = [trash / name for name in names if _changed_at(trash / name) + _TRASH_AGE <= now]
+    return tuple(ReapItem(ReapKind.TRASH, "", path, _bytes(path), ReapVerdict()) for path in old)
+
+
+_FOREIGN = KeepReason(KeepCode.FOREIGN, "its directory is a virtual environment that the server made")
+
+
+def _is_foreign(key_dir: Path) -> bool:
+    """Whether the directory is itself a virtual environment, as the server makes them (connect.md §6.4)."""
+    return (key_dir / "pyvenv.cfg").exists()
+
+
+def _names(world: World, key: str, processes: Iterable[ProcessUse]) -> tuple[str, ...]:
+    """Who uses an environment of `key`, in words: processes of this machine, and whoever holds its use lock."""
+    names = tuple(str(process) for process in processes)
+    path = world.store.use_lock_path(key)
+    return (*names, f"running content, which holds {path.name}") if in_use(path) else names
+
+
+def _building(world: World, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that are being built, or whose lock somebody holds for another reason."""
+    active = {build.key for build in world.builds() if not build.state.final}
+    return {key for key in keys if key in active or held_elsewhere(world.store.lock_path(key))}
+
+
+def _changed_at(path: Path) -> float:
+    """When `path` itself was last changed or renamed, seconds since the epoch; 0 when it is gone."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0.0
+    return max(status.st_mtime, status.st_ctime)
+
+
+def _bytes(path: Path) -> int:
+    """Bytes below `path`; 0 when it cannot be measured, such as when it is being deleted."""
+    try:
+        return measure(path)[0]
+    except OSError:
+        return 0
+
+
+# Execution
+
+
+def reap(
+    world: World,
+    plan: ReapPlan,
+    *,
+    used_by: Callable[[], UsedBy],
+    stop: Callable[[], bool] = lambda: False,
+) -> ReapResult:
+    """Delete the reapable items of `plan`, each only if the verdict on it is still the same under the key's lock.
+
+    `used_by` is asked again for each of them. `stop` is asked before each; what is left then stays. A run of a
+    complete plan is recorded for `reap_is_due`. What is kept because it is used is noted as used now, so that the
+    grace period begins when the use ends. Raises `StorageError` when the record cannot be written.
+    """
+    for item in plan.kept:
+        if item.used_by or item.in_use_by:
+            world.store.mark_used(item.path if item.kind is ReapKind.ENVIRONMENT else item.path.parent)
+    result = remove_items(world, plan.reapable, used_by=used_by, grace=plan.grace, stop=stop)
+    if plan.complete and not stop():
+        write_json(
+            world.store.data_dir / "reap.json",
+            {"ran_at": time.time(), "by": world.user, "removed": len(result.removed), "bytes": result.bytes},
+        )
+    return result
+
+
+def reap_is_due(world: World, now: float) -> bool:
+    """Whether the last complete run is ``Applications.PythonEnvironmentReapFrequency`` ago, or never was.
+
+    `now` is seconds since the epoch. A run recorded further in the future than that counts as none: the clock was set
+    back. One that is less far does not, because the clocks of two machines differ.
+    """
+    ran_at = (read_json(world.store.data_dir / "reap.json") or {}).get("ran_at")
+    if not isinstance(ran_at, int | float):
+        return True
+    return abs(now - ran_at) >= world.config.settings.reap_frequency
+
+
+def remove_items(
+    world: World,
+    items: Iterable[ReapItem],
+    *,
+    used_by: Callable[[], UsedBy],
+    grace: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> ReapResult:
+    """Delete `items`, each only if nothing speaks against it under the key's lock now."""
+    removed, refused, failed = [], [], []
+    for item in items:
+        if stop():
+            break
+        try:
+            verdict = (
+                _remove_trash(world, item) if item.kind is ReapKind.TRASH else _remove(world, item, used_by, grace)
+            )
+        except OSError as error:
+            problem = Problem(
+                "storage-write",
+                f"cannot delete {item.path.name}: {error.strerror or error}",
+                where=Where(str(item.path)),
+                hint="Check the permissions of this directory and of the trash beside it",
+            )
+            failed.append((item, problem))
+            continue
+        if verdict.reapable:
+            removed.append(item)
+        else:
+            refused.append(replace(item, verdict=verdict))
+    return ReapResult(tuple(removed), tuple(refused), tuple(failed))
+
+
+def _remove(world: World, item: ReapItem, used_by: Callable[[], UsedBy], grace: float) -> ReapVerdict:
+    """Delete an environment or an attempt if that is still right; the verdict says whether it was."""
+    store = world.store
+    store.lock_path(item.key).parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    with ExitStack() as locks:
+        if not locks.enter_context(acquire(store.lock_path(item.key), lambda: True)):
+            return ReapVerdict(tuple(_judge_use((), building=True)))
+        # Held to the end of the renaming: content that starts meanwhile waits, and then finds the environment gone.
+        if not locks.enter_context(acquire(store.use_lock_path(item.key), lambda: time.monotonic() > deadline, 0.02)):
+            return ReapVerdict(tuple(_judge_use((f"running content, which holds {item.key}.use",), building=False)))
+        verdict = _judge_again(world, item, used_by, grace)
+        if not verdict.reapable:
+            return verdict
+        doomed = store.set_aside(item.path)
+        if item.kind is ReapKind.ATTEMPT:
+            with suppress(OSError):  # not empty: the key has an environment or other attempts
+                item.path.parent.rmdir()
+    if doomed is None:
+        return _changed("it is gone already")
+    shutil.rmtree(doomed, ignore_errors=True)
+    return verdict
+
+
+def _judge_again(world: World, item: ReapItem, used_by: Callable[[], UsedBy], grace: float) -> ReapVerdict:
+    """The verdict now. The locks of the key are held, so the environment is as it is found until they are let go."""
+    if not _is_inside(world, item.path):
+        return _changed("the way to it leads out of the data directory")
+    key_dir = item.path if item.kind is ReapKind.ENVIRONMENT else item.path.parent
+    with world.lock:
+        environment = world.store.read(key_dir)
+    building = any(build.key == item.key and not build.state.final for build in world.builds())
+    processes = users_of([item.path]).by_path[item.path]
+    now = time.time()
+    if item.kind is ReapKind.ATTEMPT:
+        if environment is not None and environment.attempt == item.path.name:
+            return _changed("it was published meanwhile")
+        return judge_attempt(
+            in_use_by=tuple(map(str, processes)),
+            superseded_at=environment.built_at if environment else _changed_at(item.path),
+            now=now,
+            grace=grace,
+            building=building,
+        )
+    if _is_foreign(key_dir):
+        return ReapVerdict((_FOREIGN,))
+    if environment is None:
+        return _changed("it is gone already")
+    if item.environment is None or environment.attempt != item.environment.attempt:
+        return _changed("it was rebuilt meanwhile")
+    return judge_reap(
+        environment,
+        used_by=used_by().get(item.key, ()),
+        in_use_by=tuple(map(str, processes)),
+        pinned=environment.pinned,
+        now=now,
+        grace=grace,
+        building=building,
+    )
+
+
+def _remove_trash(world: World, item: ReapItem) -> ReapVerdict:
+    if not _is_inside(world, item.path.parent):
+        return _changed("the way to it leads out of the data directory")
+    if item.path.is_symlink() or item.path.is_file():
+        item.path.unlink(missing_ok=True)
+    elif item.path.exists():
+        shutil.rmtree(item.path)
+    else:
+        return _changed("it is gone already")
+    return item.verdict
+
+
+def _is_inside(world: World, path: Path) -> bool:
+    """Whether `path` is what it says: below the data directory, with no symbolic link on the way or at its end."""
+    data_dir = world.store.data_dir
+    # Another data directory may have been configured since the plan was made.
+    return path.is_relative_to(data_dir) and path.resolve() == data_dir.resolve() / path.relative_to(data_dir)
+
+
+def _changed(message: str) -> ReapVerdict:
+    return ReapVerdict((KeepReason(KeepCode.CHANGED, message),))

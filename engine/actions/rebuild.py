@@ -1,0 +1,414 @@
+"""Rebuilding: a new attempt for a key that has one, for one environment or for a whole list of them.
+
+What is running keeps the old attempt; publishing the new one only changes which of the two counts, and the reaper
+takes the old one when nobody uses it any more (DESIGN.md §5).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from packaging.version import Version
+
+from engine.actions.build import settle_lost
+from engine.actions.reap import find_environment
+from engine.builds.job import new_attempt_id
+from engine.builds.launch import Job, account_for, build_environment, launch
+from engine.builds.model import Build
+from engine.builds.pip_config import index_configuration
+from engine.environments.model import Environment
+from engine.errors import Problem, Refused
+from engine.files import read_json
+from engine.installations.model import Installation
+from engine.packages.key import environment_key
+from engine.planning import identities
+from engine.rebuilds.lists import RebuildLists, running_problem
+from engine.rebuilds.model import RebuildList, RunProgress, pick, settle
+from engine.rebuilds.run import RunResult, run
+from engine.targets import LOCAL
+from engine.text import mask_credentials
+from engine.world import World
+
+__all__ = [
+    "BulkPlan",
+    "PlannedRebuild",
+    "RebuildPlan",
+    "add_to_list",
+    "judge_rebuild",
+    "plan_bulk",
+    "plan_rebuild",
+    "rebuild",
+    "rebuild_lists",
+    "remove_from_list",
+    "run_bulk",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRebuild:
+    """What rebuilding one environment would do now; every reason why it cannot be done."""
+
+    environment: Environment
+    installation: Installation | None
+    """The installation it would be built on: the same interpreter as before."""
+    running: Build | None = None
+    """A build of its key that is under way, which would be waited for instead."""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What rebuilding these environments would do now."""
+
+    items: tuple[PlannedRebuild, ...]
+
+    @property
+    def problem(self) -> Problem | None:
+        """The first reason why one of them cannot be rebuilt."""
+        return next((problem for item in self.items for problem in item.problems), None)
+
+    @property
+    def seconds(self) -> float:
+        """How long their last builds took, together."""
+        return sum(item.environment.seconds for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPlan:
+    """What a run over a list would do now. `problem` says why it cannot begin, if so."""
+
+    name: str
+    added: tuple[str, ...]
+    """Keys that would be put on the list first."""
+    keys: tuple[str, ...]
+    """What the run would work on, in order."""
+    plan: RebuildPlan
+    """The rebuild of each of `keys` that is still in the cache."""
+    gone: tuple[str, ...]
+    """Those of `keys` that are not: their items will end in an error."""
+    retry: bool = False
+    everything: bool = False
+    force: bool = False
+    problem: Problem | None = None
+
+
+# One environment
+
+
+def judge_rebuild(
+    environment: Environment,
+    *,
+    interpreters: Mapping[str, Mapping[str, object]],
+    index: Mapping[str, str],
+    request: bool,
+    source: bool,
+    overlay: bool,
+) -> tuple[Problem, ...]:
+    """Every reason why `environment` cannot be built again under the key it has. Pure.
+
+    `interpreters` is the identity of every usable installation by path, `index` pip's configuration of where packages
+    come from. The others say whether what the build needs is still there: the words that pip was asked with, the files
+    of the bundle, the directory of external packages.
+    """
+    made_from = environment.ingredients
+    if not made_from or environment_key(made_from) != environment.key:
+        return (
+            Problem(
+                "rebuild-no-record",
+                f"nothing says what {environment.key} was made from: {environment.reason or 'its record is another'}",
+                hint="Build the content again, which repairs it, or reap it",
+            ),
+        )
+    problems = []
+    if environment.target != LOCAL:
+        problems.append(
+            Problem(
+                "rebuild-not-local",
+                f"{environment.key} belongs to {environment.target}, where envdeck builds only for content",
+                hint="Build the content again",
+            )
+        )
+    elif made_from.get("interpreter") not in interpreters.values():
+        problems.append(
+            Problem(
+                "rebuild-interpreter-gone",
+                f"the interpreter it was built on, {environment.python_path}, is not there as it was",
+                expected=f"Python {environment.python_version}, configured, usable and not replaced by another build",
+                hint="Build the content again: it gets an environment on an installation that is there",
+            )
+        )
+    masked = {name: mask_credentials(value) for name, value in index.items()}
+    if made_from.get("index") != masked:
+        problems.append(
+            Problem(
+                "rebuild-index-changed",
+                "pip is configured to take packages from elsewhere now, which makes another environment",
+                expected=_options(made_from.get("index")),
+                found=_options(masked),
+                hint="Build the content again: it gets an environment of its own",
+            )
+        )
+    for there, code, what in (
+        (request, "rebuild-no-request", "what pip was asked for was not kept, or may be read by its owner alone"),
+        (source or not made_from.get("source"), "rebuild-no-source", "the bundle's files it was built from are gone"),
+        (overlay, "rebuild-no-overlay", "the directory of the external packages it sees is gone"),
+    ):
+        if not there:
+            problems.append(Problem(code, what, hint="Build the content again"))
+    return tuple(problems)
+
+
+def _options(index: object) -> str:
+    options = index.items() if isinstance(index, Mapping) else ()
+    return ", ".join(f"{name} = {value}" for name, value in options) or "pip's defaults"
+
+
+def plan_rebuild(world: World, keys: str | Sequence[str]) -> RebuildPlan:
+    """What rebuilding the environments of `keys` (keys, or beginnings of them) would do now.
+
+    Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
+    """
+    references = (keys,) if isinstance(keys, str) else keys
+    environments = world.environments()
+    return _plan(world, (find_environment(environments, reference) for reference in references))
+
+
+def _plan(world: World, environments: Iterable[Environment]) -> RebuildPlan:
+    if not world.probed:
+        world.probe()
+    installations = world.installations()
+    interpreters = identities(installations)
+    who = world.builder
+    index = index_configuration(who.home, account=who.account)
+    active = {build.key: build for build in world.builds() if not build.state.final}
+    items = []
+    for environment in {each.key: each for each in environments}.values():
+        identity = environment.ingredients.get("interpreter")
+        paths = [path for path, other in interpreters.items() if other == identity]
+        path = environment.python_path if environment.python_path in paths else next(iter(paths), "")
+        overlay = _overlay(environment)
+        problems = judge_rebuild(
+            environment,
+            interpreters=interpreters,
+            index=index,
+            request=_request(environment) is not None,
+            source=_source(world, environment).is_dir(),
+            overlay=not overlay or Path(overlay).is_dir(),
+        )
+        items.append(
+            PlannedRebuild(
+                environment,
+                next((i for i in installations if i.executable == path), None),
+                active.get(environment.key),
+                problems if who.problem is None else (who.problem, *problems),
+            )
+        )
+    return RebuildPlan(tuple(items))
+
+
+def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
+    """Start the rebuilds that `plan` describes, or none of them; a build that is under way is joined.
+
+    Raises `Refused` when one cannot be done or no longer holds, `StorageError` when the disk fails. That an environment
+    was rebuilt by somebody else after this is seen by the build itself, under the key's lock: it then reuses that one.
+    """
+    now = plan_rebuild(world, [item.environment.key for item in plan.items])
+    if now.problem is not None:
+        raise Refused(now.problem)
+    for planned, item in zip(plan.items, now.items, strict=True):
+        if planned.environment.attempt != item.environment.attempt:
+            raise Refused(
+                Problem(
+                    "plan-changed",
+                    f"{item.environment.key} was rebuilt since this was planned, so nothing was done",
+                    expected=f"attempt {planned.environment.attempt}",
+                    found=f"attempt {item.environment.attempt}",
+                    hint="Look at the new plan and decide again",
+                )
+            )
+    return tuple(item.running or _launch(world, item) for item in now.items)
+
+
+def _launch(world: World, item: PlannedRebuild) -> Build:
+    environment, installation = item.environment, item.installation
+    assert installation is not None
+    assert installation.facts is not None
+    settings = world.config.settings
+    requirements, constraints = _request(environment) or ("", "")
+    source = _source(world, environment)
+    account = account_for(settings.run_as, world.environ, installation.executable, settings.data_dir)
+    job = Job(
+        attempt=new_attempt_id(),
+        key=environment.key,
+        installer=environment.installer,
+        target=environment.target,
+        python_version=environment.python_version,
+        python_path=installation.executable,
+        pip_version=Version(installation.facts.pip or "0").release,
+        data_dir=settings.data_dir,
+        key_dir=environment.path.parent,
+        requirements=requirements,
+        constraints=constraints,
+        lines=environment.lines,
+        ingredients=environment.ingredients,
+        bundle=environment.bundle,
+        by=world.user,
+        submitted_at=time.time(),
+        timeout=settings.build_timeout,
+        env=build_environment(world.environ, account),
+        account=account,
+        replaces=environment.attempt,
+        overlay=_overlay(environment),
+    )
+    launch(job, partial(shutil.copytree, source, symlinks=True) if source.is_dir() else None)
+    with world.lock:
+        build = world.jobs.read(job.attempt)
+    assert build is not None
+    return build
+
+
+def _request(environment: Environment) -> tuple[str, str] | None:
+    """The requirements and the constraints that pip was given, word by word; None when they are not to be had."""
+    record = read_json(environment.path.parent / "request.json") or {}
+    requirements, constraints = record.get("requirements"), record.get("constraints")
+    if isinstance(requirements, str) and isinstance(constraints, str):
+        return requirements, constraints
+    return None
+
+
+def _overlay(environment: Environment) -> str:
+    overlay = (read_json(environment.path.parent / "current.json") or {}).get("overlay")
+    return overlay if isinstance(overlay, str) else ""
+
+
+def _source(world: World, environment: Environment) -> Path:
+    """The bundle's files as the build was given them; only there where a requirement line refers to them."""
+    return world.config.settings.data_dir / "jobs" / environment.attempt / "source"
+
+
+# A list of environments
+
+
+def rebuild_lists(world: World) -> tuple[RebuildList, ...]:
+    """Every list of environments to rebuild, by name."""
+    return _lists(world).all()
+
+
+def add_to_list(world: World, name: str, keys: Sequence[str]) -> RebuildList:
+    """Put the environments of `keys` (keys, or beginnings of them) on the list to be built; it is made if need be.
+
+    Raises `InputError` (`environment-unknown`, `environment-ambiguous`, `rebuild-list-…`), `Refused`
+    (`rebuild-running`), `StorageError`.
+    """
+    added = _resolve(world, keys)
+    return _edit(world, name, lambda rebuilds: rebuilds.with_keys(added))
+
+
+def remove_from_list(world: World, name: str, keys: Sequence[str] | None = None) -> RebuildList:
+    """Take `keys` off the list, all of them by default. Errors as with `add_to_list`; unknown keys do not matter."""
+
+    def without(rebuilds: RebuildList) -> RebuildList:
+        kept = () if keys is None else tuple(item for item in rebuilds.items if item.key not in keys)
+        return RebuildList(rebuilds.name, kept)
+
+    return _edit(world, name, without)
+
+
+def plan_bulk(
+    world: World,
+    name: str,
+    keys: Sequence[str] = (),
+    *,
+    retry: bool = False,
+    everything: bool = False,
+    force: bool = False,
+) -> BulkPlan:
+    """What a run over the list `name`, with `keys` put on it first, would do now (connect.md §6.8).
+
+    It takes what needs a build; with `retry` also what failed or was aborted, or `everything`. A run that is alive is
+    the plan's problem unless `force` takes the list over. Raises `InputError` as `add_to_list` does.
+    """
+    rebuilds = _lists(world).read(name)
+    added = _resolve(world, keys)
+    chosen = _choose(world, rebuilds, added, retry=retry, everything=everything)[1]
+    environments = {environment.key: environment for environment in world.environments()}
+    return BulkPlan(
+        name,
+        added,
+        chosen,
+        _plan(world, (environments[key] for key in chosen if key in environments)),
+        tuple(key for key in chosen if key not in environments),
+        retry,
+        everything,
+        force,
+        running_problem(rebuilds) if rebuilds.alive and not force else None,
+    )
+
+
+def run_bulk(
+    world: World,
+    plan: BulkPlan,
+    *,
+    parallelism: int = 1,
+    on_progress: Callable[[RunProgress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Do what `plan` says, `parallelism` builds at a time; returns when the last of them has ended.
+
+    `on_progress` is called in this thread at the beginning and at every change, `stop` is asked all the time. What is
+    chosen is decided again now; an environment that cannot be rebuilt is an error of its item and stops nothing. For
+    what interrupts a run see `engine.rebuilds.run.run`. Raises `Refused` (`rebuild-running`, `rebuild-taken-over`),
+    `StorageError`.
+    """
+    return run(
+        _lists(world),
+        plan.name,
+        lambda rebuilds: _choose(world, rebuilds, plan.added, retry=plan.retry, everything=plan.everything),
+        start=lambda key: rebuild(world, plan_rebuild(world, key))[0],
+        look=partial(_look, world),
+        by=world.user,
+        parallelism=max(1, parallelism),
+        force=plan.force,
+        on_progress=on_progress,
+        stop=stop,
+    )
+
+
+def _choose(
+    world: World, rebuilds: RebuildList, added: Sequence[str], *, retry: bool, everything: bool
+) -> tuple[RebuildList, tuple[str, ...]]:
+    """The list with what killed runs left settled and `added` on it, and the keys that a run takes, to be built."""
+    settled = RebuildList(rebuilds.name, tuple(settle(item, _look(world, item.build_id)) for item in rebuilds.items))
+    with_added = settled.with_keys(added)
+    keys = pick(with_added.items, retry=retry, everything=everything)
+    return with_added.with_keys(keys), keys
+
+
+def _look(world: World, build_id: str) -> Build | None:
+    with world.lock:
+        build = world.jobs.read(build_id) if build_id else None
+    if build is not None:
+        settle_lost(world, (build,))
+    return build
+
+
+def _edit(world: World, name: str, change: Callable[[RebuildList], RebuildList]) -> RebuildList:
+    lists = _lists(world)
+    with lists.hold(name):
+        changed = change(lists.read(name))
+        lists.write(changed)
+    return changed
+
+
+def _resolve(world: World, keys: Sequence[str]) -> tuple[str, ...]:
+    environments = world.environments() if keys else ()
+    return tuple(dict.fromkeys(find_environment(environments, reference).key for reference in keys))
+
+
+def _lists(world: World) -> RebuildLists:
+    return RebuildLists(world.config.settings.data_dir)

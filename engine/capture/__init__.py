@@ -1,0 +1,1 @@
+"""Capture: writing a bundle from a project, as a publishing client does."""

@@ -1,0 +1,1 @@
+"""Content: what was deployed, with which bundles, on which installation."""

@@ -1,0 +1,397 @@
+"""Content on disk (DESIGN.md §5): the directory is the database, and what has no record was not deployed.
+
+content/
+    <guid>/
+        content.json     the record; written atomically, under the content's lock
+        bundles/<n>/     the files of a bundle
+        used             its time of modification is the time of the last run
+    .incoming/           bundles on their way in
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from engine.bundles.model import Bundle
+from engine.bundles.source import copy_source
+from engine.content.model import Content, ContentBundle, PickedInstallation
+from engine.content.rules import find_content
+from engine.environments.locks import acquire, open_lock_file
+from engine.errors import Problem, Refused, Where
+from engine.files import StorageError, fsync_directory, read_json, sync_filesystem, write_json
+from engine.targets import LOCAL
+from engine.text import clean
+
+__all__ = ["ContentStore", "hold_shared"]
+
+_PATIENCE = 30.0
+"""Seconds to wait for another process that changes the same content, which takes it moments."""
+_ABANDONED = 7 * 86400.0
+"""Seconds after which an incoming bundle belongs to nobody any more: no build lasts that long."""
+
+
+@contextmanager
+def hold_shared(path: Path) -> Iterator[int]:
+    """Hold the lock at `path` together with everyone else who uses the same thing; yields its descriptor.
+
+    A process that inherits the descriptor goes on holding the lock, also when this one is killed. Raises
+    `StorageError`.
+    """
+    with _stored(path, "use the lock"):
+        descriptor = open_lock_file(_lock_file(path))
+    try:
+        with _stored(path, "take the lock"):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+class ContentStore:
+    """The content below one data directory. Reading needs no lock and creates nothing."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.root = data_dir / "content"
+        self._seen: dict[str, tuple[object, Content]] = {}
+
+    # Reading
+
+    def contents(self) -> tuple[Content, ...]:
+        """All content, by name. Records are read again only when they changed; a broken one has a `problem`."""
+        try:
+            with os.scandir(self.root) as entries:
+                guids = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+        except OSError:
+            guids = []
+        found = {guid: content for guid in guids if (content := self.read(guid))}
+        self._seen = {guid: known for guid, known in self._seen.items() if guid in found}
+        return tuple(sorted(found.values(), key=lambda c: (c.name, c.guid)))
+
+    def read(self, guid: str) -> Content | None:
+        """The content of that GUID as it is now; None when there is none."""
+        directory = self.root / guid
+        if not directory.is_dir():
+            return None
+        record, used = _signature(directory / "content.json"), _signature(directory / "used")
+        known = self._seen.get(guid)
+        if known is None or known[0] != (record, used):
+            content = _parse(directory, read_json(directory / "content.json"))
+            known = ((record, used), replace(content, last_used_at=used[1] / 1e9 if used else None))
+            self._seen[guid] = known
+        return known[1]
+
+    def find(self, reference: str) -> Content:
+        """The content of that GUID or name, or the only one with `reference` as a part of either.
+
+        Raises `InputError` (`content-unknown`, `content-ambiguous`).
+        """
+        return find_content(self.contents(), reference)
+
+    def bundle_dir(self, guid: str, number: int) -> Path:
+        """Where the files of one bundle are."""
+        return self.root / guid / "bundles" / str(number)
+
+    # Locks
+
+    def use_path(self, guid: str) -> Path:
+        """The lock that whoever runs the content holds with `hold_shared`, so that its files stay."""
+        return self.data_dir / "locks" / f"content-{guid}.use"
+
+    @contextmanager
+    def changing(self, *names: str) -> Iterator[None]:
+        """Hold what has to be held to change the content of each GUID; ``names`` stands for all names.
+
+        Raises `Refused` (`content-busy`), `StorageError`.
+        """
+        if not names:
+            yield
+            return
+        path = self.data_dir / "locks" / f"content-{names[0]}.lock"
+        end = time.monotonic() + _PATIENCE
+        with acquire(_lock_file(path), lambda: time.monotonic() > end, 0.02) as held:
+            if not held:
+                raise Refused(Problem("content-busy", "another process has been changing the content for too long"))
+            with self.changing(*names[1:]):
+                yield
+
+    @contextmanager
+    def idle(self, guid: str) -> Iterator[bool]:
+        """Whether nothing runs the content; if so, nothing can begin to for the length of the block."""
+        with acquire(_lock_file(self.use_path(guid)), lambda: True) as held:
+            yield held
+
+    # Changing
+
+    @contextmanager
+    def incoming(self, bundle: Bundle, readers: int | None = None) -> Iterator[Path]:
+        """A copy of the bundle's files on the way in; whatever has not been taken from there goes at the end.
+
+        `readers` is the id of the group that is to read them, when content runs as another account. Raises
+        `InputError` for an archive that is not safe, `StorageError` when the files cannot be stored.
+        """
+        waiting = self.root / ".incoming"
+        place = waiting / secrets.token_hex(8)
+        try:
+            with _stored(place, "store the bundle"):
+                for directory in (self.data_dir, self.root):
+                    if not directory.is_dir():
+                        directory.mkdir(parents=True, exist_ok=True)
+                        directory.chmod(0o755)  # whatever the admin's umask: builds and content may run as another
+                waiting.mkdir(exist_ok=True)
+                _sweep(waiting)
+                place.mkdir()
+                copy_source(bundle, place / "files")
+                if readers is not None:
+                    _let_read(place / "files", readers)
+            yield place / "files"
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def create(self, content: Content, files: Path) -> None:
+        """Make new content of which `files`, from `incoming`, is the only bundle; all of it appears at once.
+
+        Raises `StorageError`.
+        """
+        new = files.parent / "new"
+        with _stored(new, "store the content"):
+            for directory in (new, new / "bundles"):
+                directory.mkdir()
+                directory.chmod(0o755)  # a bundle's own mode says who may see into it
+            files.rename(new / "bundles" / str(content.active))
+            write_json(new / "content.json", _record(content))
+            sync_filesystem(new)
+            new.rename(self.root / content.guid)
+            fsync_directory(self.root)
+
+    def add(self, content: Content, files: Path) -> None:
+        """Store `files`, from `incoming`, as the active bundle of `content`, then the record. Under its lock.
+
+        Raises `StorageError`, and leaves the record and the other bundles as they were then.
+        """
+        place = self.bundle_dir(content.guid, content.active)
+        with _stored(place, "store the bundle"):
+            self.discard(place)  # the rest of a deployment that was cut short before its record was written
+            place.parent.mkdir(exist_ok=True)
+            sync_filesystem(files)
+            files.rename(place)
+            fsync_directory(place.parent)
+        try:
+            self.save(content)
+        except StorageError:
+            self.discard(place)
+            raise
+
+    def save(self, content: Content) -> None:
+        """Write the record. Under the content's lock. Raises `StorageError`."""
+        write_json(self.root / content.guid / "content.json", _record(content))
+
+    def discard(self, path: Path) -> None:
+        """Take `path` out of the store at once, then delete it. Nothing happens when it is gone.
+
+        Raises `StorageError`.
+        """
+        with _stored(path, "remove it"):
+            trash = self.data_dir / "trash"
+            trash.mkdir(parents=True, exist_ok=True)
+            doomed = trash / f"{path.name}.{secrets.token_hex(4)}"
+            try:
+                path.rename(doomed)
+            except FileNotFoundError:
+                return
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def mark_used(self, guid: str) -> None:
+        """Note that the content is being run now."""
+        # Nothing hangs on it but what is shown: not being able to write it must not keep content from running.
+        with suppress(OSError):
+            (self.root / guid / "used").touch()
+
+
+def _sweep(waiting: Path) -> None:
+    """Delete what a crash left on the way in."""
+    for old in waiting.iterdir():
+        with suppress(FileNotFoundError):  # its own deployment has just ended
+            if old.stat().st_mtime < time.time() - _ABANDONED:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _let_read(directory: Path, group: int) -> None:
+    """Let `group` read what the owner may read, and nobody write or anybody else see it."""
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, -1, group, follow_symlinks=False)
+        if not path.is_symlink():
+            owner = stat.S_IMODE(path.stat().st_mode) & 0o700
+            path.chmod(owner | (owner & 0o500) >> 3)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _lock_file(path: Path) -> Path:
+    """`path`, where there is a lock file now that can be used. Raises `StorageError`."""
+    with _stored(path, "use the lock"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(open_lock_file(path))
+    return path
+
+
+@contextmanager
+def _stored(path: Path, what: str) -> Iterator[None]:
+    """Failures of the disk as `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StorageError(
+            Problem(
+                "storage-write",
+                f"cannot {what}: {error.strerror or error}",
+                where=Where(str(path)),
+                hint="Free space there" if full else "Check Server.DataDir, and the space and permissions there",
+            )
+        ) from error
+
+
+def _record(content: Content) -> dict[str, object]:
+    installation = content.installation
+    return {
+        "guid": content.guid,
+        "name": content.name,
+        "app_mode": content.app_mode,
+        "created_at": content.created_at,
+        "created_by": content.created_by,
+        "active": content.active,
+        "managed": content.managed,
+        "management": content.management,
+        "default_image": content.default_image,
+        "installation": installation
+        and {
+            "version": installation.version,
+            "path": installation.path,
+            "target": installation.target,
+            "identity": dict(installation.identity),
+        },
+        "bundles": [
+            {
+                "number": bundle.number,
+                "deployed_at": bundle.deployed_at,
+                "deployed_by": bundle.deployed_by,
+                "name": bundle.name,
+                "key": bundle.key,
+                "python_version": bundle.python_version,
+                "size": bundle.size,
+            }
+            for bundle in content.bundles
+        ],
+    }
+
+
+class _Fields:
+    """Typed access to one object of a record; `ValueError` names the field that is wrong."""
+
+    def __init__(self, value: object, name: str) -> None:
+        if not isinstance(value, dict):
+            raise ValueError(name)
+        self._value = value
+
+    def text(self, name: str) -> str:
+        value = self._value.get(name)
+        if not isinstance(value, str):
+            raise ValueError(name)
+        return clean(value)
+
+    def number(self, name: str) -> float:
+        value = self._value.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(name)
+        return value
+
+    def whole(self, name: str) -> int:
+        value = self.number(name)
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(name)
+        return value
+
+    def raw(self, name: str) -> object:
+        return self._value.get(name)
+
+
+def _parse(directory: Path, record: dict[str, object] | None) -> Content:
+    """The content that a record describes; one with a problem when the record does not make sense."""
+    try:
+        return _content(directory.name, _Fields(record, "the record"))
+    except ValueError as error:
+        problem = Problem(
+            "content-record-broken",
+            "the record of this content cannot be read, so it cannot be run or deployed to",
+            expected="what envdeck wrote",
+            found=f"nothing usable for {error}",
+            where=Where(str(directory / "content.json")),
+            hint="Restore the file from a backup, or remove the content and deploy it again",
+        )
+        return Content(clean(directory.name), "", "", 0.0, "", (), 0, None, managed=False, problem=problem)
+
+
+def _content(guid: str, fields: _Fields) -> Content:
+    if fields.text("guid") != guid:
+        raise ValueError("guid")
+    listed = fields.raw("bundles")
+    bundles = tuple(_bundle(_Fields(b, "bundles")) for b in (listed if isinstance(listed, list) else []))
+    active, managed, management = fields.whole("active"), fields.raw("managed"), fields.raw("management")
+    if [b.number for b in bundles].count(active) != 1:
+        raise ValueError("active")
+    if not isinstance(managed, bool):
+        raise ValueError("managed")
+    if not (management is None or isinstance(management, bool)):
+        raise ValueError("management")
+    return Content(
+        guid=guid,
+        name=fields.text("name"),
+        app_mode=fields.text("app_mode"),
+        created_at=fields.number("created_at"),
+        created_by=fields.text("created_by"),
+        bundles=bundles,
+        active=active,
+        installation=_installation(_Fields(fields.raw("installation"), "installation")),
+        managed=managed,
+        management=management,
+        default_image=fields.text("default_image"),
+    )
+
+
+def _installation(fields: _Fields) -> PickedInstallation:
+    identity = fields.raw("identity")
+    return PickedInstallation(
+        fields.text("version"),
+        fields.text("path"),
+        fields.text("target") or LOCAL,
+        identity if isinstance(identity, dict) else {},
+    )
+
+
+def _bundle(fields: _Fields) -> ContentBundle:
+    return ContentBundle(
+        number=fields.whole("number"),
+        deployed_at=fields.number("deployed_at"),
+        deployed_by=fields.text("deployed_by"),
+        name=fields.text("name"),
+        key=fields.text("key"),
+        python_version=fields.text("python_version"),
+        size=fields.whole("size"),
+    )

@@ -1,0 +1,178 @@
+"""Who uses an environment now: the processes of this machine, and the lock that running content holds.
+
+Neither sees everything. Processes show only on the machine they run on and only as far as this account may look;
+the lock is held only by content that envdeck started, but it is seen from every machine that shares the directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from engine.text import clean, mask_credentials, one_line
+
+__all__ = ["ProcessUse", "Users", "in_use", "users_of"]
+
+_VARIABLES = ("VIRTUAL_ENV", "PATH", "PYTHONPATH")
+"""Variables through which a process, or whatever it starts next, comes to use an environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """One process that uses a directory. All text is safe to show."""
+
+    pid: int
+    user: str
+    """Empty when it is not known."""
+    command: str
+    """The command line, cut to fit a line, with the passwords in its URLs masked."""
+    how: tuple[str, ...]
+    """Where the directory turned up, such as ``command line`` or ``working directory``."""
+
+    def __str__(self) -> str:
+        owner = f" of {self.user}" if self.user else ""
+        return f"process {self.pid}{owner}: {self.command} ({', '.join(self.how)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The outcome of one look at the processes."""
+
+    by_path: Mapping[Path, tuple[ProcessUse, ...]]
+    """An entry for every path that was asked for, empty when nobody uses it."""
+    unreadable: int = 0
+    """How many processes could not be seen into completely, for lack of permission."""
+
+
+def users_of(paths: Iterable[Path]) -> Users:
+    """Which processes use each of `paths`, or anything below it, in one pass over the processes of this machine.
+
+    A process counts when a path is on its command line, its executable, working directory, an open or mapped file,
+    or named by one of its variables. This process itself does not count. Never fails: what may not be read is
+    counted in `Users.unreadable`.
+    """
+    finder = _Finder(paths)
+    found: dict[Path, list[ProcessUse]] = {path: [] for path in finder.paths}
+    unreadable = 0
+    if not finder.paths:
+        return Users({})
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        with suppress(psutil.NoSuchProcess), process.oneshot():
+            uses, complete = _uses(process, finder)
+            unreadable += not complete
+            if uses:
+                user, command = _describe(process)
+                for path, how in uses.items():
+                    found[path].append(ProcessUse(process.pid, user, command, tuple(how)))
+    return Users({path: tuple(uses) for path, uses in found.items()}, unreadable)
+
+
+class _Finder:
+    """Finds paths in text, also by what they resolve to: the kernel reports resolved paths, people type others."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths = tuple(dict.fromkeys(paths))
+        spellings = {(spelling, path) for path in self.paths for spelling in (str(path), os.path.realpath(path))}
+        # A path is found whole: neither behind another directory nor as the beginning of a longer name.
+        self._patterns = [
+            (re.compile(rf"(?<![\w./-]){re.escape(spelling)}(?![\w.@+-])"), path) for spelling, path in spellings
+        ]
+        # What nearly every text can be dismissed by.
+        self._quick = {os.path.commonpath(group) for group in self._groups()} if self.paths else set()
+
+    def _groups(self) -> Iterator[list[str]]:
+        yield [str(path.absolute()) for path in self.paths]
+        yield [os.path.realpath(path) for path in self.paths]
+
+    def find(self, text: str) -> Iterator[Path]:
+        """The paths that occur in `text`."""
+        if any(quick in text for quick in self._quick):
+            for pattern, path in self._patterns:
+                if pattern.search(text):
+                    yield path
+
+
+def _uses(process: psutil.Process, finder: _Finder) -> tuple[dict[Path, list[str]], bool]:
+    """How `process` uses what `finder` looks for, and whether all of it could be looked at."""
+    uses: dict[Path, list[str]] = {}
+    complete = True
+
+    def look(how: str, texts: Iterable[str]) -> None:
+        for text in texts:
+            for path in finder.find(text):
+                if how not in uses.setdefault(path, []):
+                    uses[path].append(how)
+
+    command = process.cmdline()
+    if not command:
+        # A thread of the kernel, or a process that has ended and was not collected.
+        return uses, complete
+    look("command line", command)
+    sources: tuple[tuple[str, Callable[[], Iterable[str]]], ...] = (
+        # Resolved against the working directory for one started by a relative path, such as bin/python.
+        ("command line", lambda: [os.path.normpath(Path(process.cwd(), command[0]))] if "/" in command[0] else []),
+        ("working directory", lambda: [process.cwd()]),
+        ("executable", lambda: [process.exe()]),
+        ("open file", lambda: [file.path for file in process.open_files()]),
+        ("mapped file", lambda: [_mapped_files(process.pid)]),
+        ("variables", lambda: [process.environ().get(name, "") for name in _VARIABLES]),
+    )
+    for how, read in sources:
+        try:
+            look(how, read())
+        except (psutil.AccessDenied, OSError):
+            # psutil lets some errors of the system through as they are.
+            complete = False
+    return uses, complete
+
+
+def _mapped_files(pid: int) -> str:
+    """The names of the files that the process has mapped; empty where there is no ``/proc``.
+
+    The one trace of a server that rewrites its command line and with it its variables, as many do. Read directly,
+    because psutil sums up the memory of every mapping, which takes a hundred times as long.
+    """
+    try:
+        return Path("/proc", str(pid), "maps").read_bytes().decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _describe(process: psutil.Process) -> tuple[str, str]:
+    """The user and the command line of `process`, safe to show."""
+    user = ""
+    with suppress(psutil.Error, KeyError):
+        user = clean(process.username())
+    return user, one_line(mask_credentials(" ".join(process.cmdline())), 120)
+
+
+def in_use(path: Path) -> bool:
+    """Whether somebody holds the use lock at `path`, shared or not. True as well when that cannot be found out.
+
+    Asks by trying for the lock exclusively for an instant, so whoever wants to hold it must be ready to wait.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

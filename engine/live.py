@@ -1,0 +1,173 @@
+"""The live picture: engine threads that keep an immutable snapshot up to date and tell who asked for it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from engine.actions.build import settle_lost
+from engine.builds.model import Build
+from engine.config.watch import ConfigWatcher
+from engine.content.model import Content
+from engine.planning import Found, plan_build
+from engine.plans import BuildPlan
+from engine.snapshot import BundleEntry, Snapshot
+from engine.world import World
+
+__all__ = ["LivePicture"]
+
+_IDLE = 1.0
+"""Seconds between looks at the data directory when nothing is going on."""
+_BUSY = 0.25
+"""The same while a build runs."""
+
+
+class LivePicture:
+    """The latest snapshot of a world. Up to date on request; by itself once started."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self.stopped = threading.Event()
+        self._subscribers: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        self._watcher: ConfigWatcher | None = None
+        self._probe_wanted: bool | None = None
+        self._probing = 0
+        self._planned: dict[Path, BuildPlan] = {}
+        self._planned_for: Found | None = None
+        # A picture to start with, without a look at anything but the configuration.
+        nothing_yet = Found(world.config, world.installations(), (), (), world.builder)
+        self.snapshot = self._picture(0, nothing_yet, (), (), ())
+
+    def start(self) -> None:
+        """Begin to probe, to watch the config files and to follow the builds, in daemon threads; returns at once."""
+        self._watcher = ConfigWatcher(self._world.watched_files, self._config_saved)
+        # What was saved between the first load and the creation of the watcher would go unnoticed.
+        self._world.reload()
+        self._watcher.start()
+        self.request(force_probe=False)
+        self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.stopped.set()
+        self._wake.set()
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` from an engine thread after each change of the snapshot; returns what ends it."""
+        with self._lock:
+            self._subscribers.append(callback)
+        return partial(self._unsubscribe, callback)
+
+    def _unsubscribe(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+    def wake(self) -> None:
+        """Have the engine's thread look now rather than at its next turn."""
+        self._wake.set()
+
+    def request(self, *, force_probe: bool) -> None:
+        """Have the engine's thread probe and look; returns at once."""
+        with self._lock:
+            self._probe_wanted = bool(self._probe_wanted) or force_probe
+        self._wake.set()
+
+    def publish(self) -> None:
+        """Look at everything but the interpreters, and announce the picture if it is another one."""
+        with self._lock:
+            builds = self._world.builds()
+            settle_lost(self._world, builds)
+            found = self._world.found()
+            contents = self._world.contents()
+            fresh = self._picture(self.snapshot.generation + 1, found, builds, contents, self._bundles(found))
+            if _same_picture(fresh, self.snapshot):
+                return
+            self.snapshot = fresh
+            subscribers = tuple(self._subscribers)
+        for callback in subscribers:
+            callback()
+
+    def _config_saved(self) -> None:
+        self._world.reload()
+        self.publish()
+        self.request(force_probe=False)
+
+    def _live(self) -> None:
+        while not self.stopped.is_set():
+            with self._lock:
+                wanted, self._probe_wanted = self._probe_wanted, None
+                self._probing += wanted is not None
+            if wanted is not None:
+                # In a thread of its own, so that an interpreter that hangs does not freeze the picture of the builds.
+                threading.Thread(target=self._probe, args=(wanted,), name="probe", daemon=True).start()
+            self.publish()
+            busy = any(not build.state.final for build in self.snapshot.builds)
+            self._wake.wait(_BUSY if busy else _IDLE)
+            self._wake.clear()
+
+    def _probe(self, force: bool) -> None:
+        try:
+            self._world.probe(force=force)
+        finally:
+            with self._lock:
+                self._probing -= 1
+        self.publish()
+
+    def _picture(
+        self,
+        generation: int,
+        found: Found,
+        builds: tuple[Build, ...],
+        contents: tuple[Content, ...],
+        bundles: tuple[BundleEntry, ...],
+    ) -> Snapshot:
+        return Snapshot(
+            generation=generation,
+            taken_at=time.time(),
+            host=socket.gethostname(),
+            user=self._world.user,
+            config=found.config,
+            installations=found.installations,
+            environments=found.environments,
+            builds=builds,
+            bundles=bundles,
+            contents=contents,
+            declarations=found.declarations,
+            data_dir=found.config.settings.data_dir,
+            read_only=self._world.read_only,
+            probing=self._probing > 0 or not self._world.probed,
+        )
+
+    def _bundles(self, found: Found) -> tuple[BundleEntry, ...]:
+        """An entry per bundle on the shelf; its plan is made again only when something it depends on changed."""
+        if found != self._planned_for:
+            self._planned, self._planned_for = {}, found
+        entries = []
+        for item in self._world.shelf.items():
+            plan = None
+            if item.bundle is not None:
+                plan = self._planned.get(item.path)
+                if plan is None or plan.bundle is not item.bundle:
+                    plan = plan_build(item.bundle, found)
+                    self._planned[item.path] = plan
+            entries.append(BundleEntry(item.path, item.name, item.is_sample, plan, item.problem))
+        return tuple(entries)
+
+
+def _same_picture(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two snapshots show the same, whenever they were taken."""
+    return replace(one, generation=0, taken_at=0.0) == replace(other, generation=0, taken_at=0.0)

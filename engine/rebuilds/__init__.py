@@ -1,0 +1,1 @@
+"""Rebuilding many environments: the list on disk, what a run picks from it, and the run itself."""
