@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 
-from app.cli import json_output
+from app.cli import commands, json_output
 from app.cli.following import PlainReporter, follow, reporter, stamped
+from app.cli.grammar import BUILD, BUILD_FIELDS, BUNDLE, Commands, add_dry_run
 from app.cli.terminal import Terminal
 from app.cli.units import duration
 from engine import (
@@ -14,6 +15,7 @@ from engine import (
     Build,
     BuildPlan,
     BuildState,
+    CancelPlan,
     Engine,
     EnvdeckError,
     Environment,
@@ -22,7 +24,7 @@ from engine import (
     clean,
 )
 
-__all__ = ["build", "cancel", "log"]
+__all__ = ["add_commands", "build", "cancel", "going_on", "log", "tell_end"]
 
 _INTERRUPTED = 130
 _CANCEL_PATIENCE = 30.0
@@ -32,6 +34,8 @@ _QUIET = 0.5
 
 
 def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    if options.dry_run:
+        return commands.plan(engine, options, terminal)
     plan = engine.plan_build(engine.open_bundle(options.bundle))
     _announce(plan, terminal)
     try:
@@ -47,13 +51,13 @@ def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         terminal.say(f"joined  {started.id}, started by {clean(started.by)}")
     if options.detach:
         if not terminal.json:
-            terminal.say(f"started  {started.id}\n{_going_on(started)}")
+            terminal.say(f"started  {started.id}\n{going_on(started)}")
         return _document(plan, started, None, terminal, 0)
     try:
         with reporter(terminal) as report:
             ended = follow(engine, started.id, report)
     except KeyboardInterrupt:
-        terminal.say(f"interrupted: the build goes on. {_going_on(started)}", error=True)
+        terminal.say(f"interrupted: the build goes on. {going_on(started)}", error=True)
         return _document(plan, started, None, terminal, _INTERRUPTED)
     return _ended(plan, ended, _environment_of(engine, ended), terminal)
 
@@ -63,11 +67,12 @@ def _announce(plan: BuildPlan, terminal: Terminal) -> None:
     if chosen:
         terminal.say(clean(f"matched  Python {chosen.version} at {chosen.path}: {plan.match.reason}"))
     for line in plan.packages.lines:
-        if line.action is Action.PROHIBITED:
+        if line.action in (Action.PROHIBITED, Action.REFUSED):
             terminal.say(clean(f"dropped  {line.requirement}: {line.reason}"))
 
 
-def _going_on(build: Build) -> str:
+def going_on(build: Build) -> str:
+    """What can be done about a build that is under way."""
     return f"Follow it with `envdeck log -f {build.id}`, end it with `envdeck cancel {build.id}`"
 
 
@@ -87,7 +92,7 @@ def _document(
 
 def _refused(plan: BuildPlan, problem: Problem, terminal: Terminal) -> int:
     if terminal.json:
-        terminal.document(json_output.built(plan, time.time(), problem=problem))
+        terminal.document(json_output.built(plan, time.time(), refused=problem))
     else:
         terminal.complain(problem)
     return 1
@@ -102,11 +107,11 @@ def _ended(plan: BuildPlan, build: Build | None, environment: Environment | None
         if not terminal.json:
             terminal.say(f"ready  {path}  ({how})")
         return _document(plan, build, environment, terminal, 0)
-    _tell_end(build, terminal)
+    tell_end(build, terminal)
     return _document(plan, build, None, terminal, 1)
 
 
-def _tell_end(build: Build, terminal: Terminal) -> None:
+def tell_end(build: Build, terminal: Terminal) -> None:
     """How a build ended that did not succeed, on standard error."""
     if build.fault:
         terminal.say(clean(f"{build.state.value} in {build.fault}"), error=True)
@@ -127,10 +132,10 @@ def log(engine: Engine, options: Namespace, terminal: Terminal) -> int:
             if item.state.final:
                 terminal.say("interrupted", error=True)
             else:
-                terminal.say(f"interrupted: the build goes on. {_going_on(item)}", error=True)
+                terminal.say(f"interrupted: the build goes on. {going_on(item)}", error=True)
             return _INTERRUPTED
         if item.state is not BuildState.DONE:
-            _tell_end(item, terminal)
+            tell_end(item, terminal)
         return 0
     if options.follow:
         item = engine.wait(item.id)
@@ -161,6 +166,8 @@ def cancel(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     plan = engine.plan_cancel(options.build)
     problem = plan.problem
     after = plan.build
+    if options.dry_run:
+        return _cancel_plan(plan, terminal)
     if problem is None:
         try:
             engine.execute(plan)
@@ -178,3 +185,68 @@ def cancel(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     else:
         terminal.say(f"asked {after.id} to stop, but it is still {after.state.value}", error=True)
     return 0 if after.state is BuildState.CANCELLED and problem is None else 1
+
+
+def _cancel_plan(plan: CancelPlan, terminal: Terminal) -> int:
+    if terminal.json:
+        terminal.document(json_output.cancelled(plan.build, time.time(), plan.problem))
+    elif plan.problem:
+        terminal.complain(plan.problem)
+    else:
+        terminal.say(clean(f"would stop  {plan.build.id}, {plan.build.state.value}, started by {plan.build.by}"))
+    return 1 if plan.problem else 0
+
+
+def add_commands(children: Commands) -> None:
+    command = children.add(
+        "build",
+        build,
+        "find the environment of a bundle, or build it",
+        "Finds the environment of a bundle in the cache, or builds it and shows pip's log\n"
+        "while it runs. The last line says where the environment is. The build runs on\n"
+        "its own: closing the terminal or pressing Ctrl-C does not stop it.",
+        "  envdeck build ./my-app\n"
+        "  envdeck build ./my-app --detach\n"
+        "  python=$(envdeck build ./my-app --json | jq -r .path)/bin/python",
+        "  0    the environment is ready, or with --detach the build was started\n"
+        "  1    no match, refused, or the build failed, was cancelled or was lost\n"
+        "  2    bad usage, or a bundle or configuration file that cannot be read\n"
+        "  130  interrupted with Ctrl-C; the build goes on",
+        "{key, path (null unless ready), reused, seconds (0 for a hit), status (done,\n"
+        "  failed, cancelled, lost, running or refused), build (id, null for a hit),\n"
+        "  fault (null or {phase, package, message, advice}), log (path or null), match\n"
+        "  (as `envdeck match`), error}. The log goes to standard error. With --dry-run\n"
+        "  the document of `envdeck plan`.",
+    )
+    command.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
+    command.add_argument(
+        "--detach", "--no-wait", dest="detach", action="store_true", help="start the build and do not wait for it"
+    )
+    add_dry_run(command)
+
+    command = children.add(
+        "log",
+        log,
+        "the log of a build",
+        "Prints the log of a build; with --follow until the build has ended.",
+        "  envdeck log last\n  envdeck log -f last --timestamps",
+        "  0    shown, however the build ended\n"
+        "  2    bad usage, or no such build\n"
+        "  130  interrupted with Ctrl-C; the build goes on",
+        f"{{{BUILD_FIELDS},\n  lines [{{at, text}}]}}. With --follow it is printed when the build has ended.",
+    )
+    command.add_argument("build", metavar="BUILD", help=BUILD)
+    command.add_argument("-f", "--follow", action="store_true", help="go on until the build has ended")
+    command.add_argument("--timestamps", action="store_true", help="put the UTC time in front of each line")
+
+    command = children.add(
+        "cancel",
+        cancel,
+        "stop a running build",
+        "Stops a running build and waits for its end. Nothing of it stays in the cache.",
+        "  envdeck cancel last",
+        "  0  cancelled\n  1  it had ended already, or cancelling was refused\n  2  bad usage, or no such build",
+        f"{{{BUILD_FIELDS},\n  cancelled, error}}",
+    )
+    command.add_argument("build", metavar="BUILD", help=BUILD)
+    add_dry_run(command)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 
-from packaging.version import Version
-
-from app.cli import json_output
+from app.cli import json_config, json_output
+from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, Commands, specifier, version
 from app.cli.terminal import Terminal
-from engine import Engine, InputError, Problem, Request, Rule
+from engine import Engine, InputError, Problem, Request, Rule, Severity
 
-__all__ = ["builds", "bundles", "environments", "installations", "match", "plan"]
+__all__ = ["add_commands", "builds", "bundles", "installations", "match", "plan", "targets"]
 
 
 def installations(engine: Engine, options: Namespace, terminal: Terminal) -> int:
@@ -54,28 +53,29 @@ def _request(engine: Engine, options: Namespace) -> Request:
 
 def match(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     request = _request(engine, options)
-    version: Version | None = request.version
     rule = Rule(options.rule) if options.rule else None
-    decision = engine.match(version, request.requires, rule)
+    decision = engine.match(request.version, request.requires, rule)
     if terminal.json:
         terminal.document(json_output.match(decision))
     else:
-        from app.cli import render
+        from app.cli import render_plan
 
-        terminal.show(render.match(decision))
+        terminal.show(render_plan.match(decision))
         if decision.problem:
             terminal.complain(decision.problem)
     return 0 if decision.chosen else 1
 
 
 def plan(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    item = engine.plan_build(engine.open_bundle(options.bundle))
+    bundle = engine.open_bundle(options.bundle)
+    item = engine.plan_build(bundle)
+    steps = engine.explain_request(bundle)
     if terminal.json:
-        terminal.document(json_output.plan(item))
+        terminal.document(json_output.plan(item, steps))
     else:
-        from app.cli import render
+        from app.cli import render_plan
 
-        terminal.show(render.plan(item))
+        terminal.show(render_plan.plan(item, steps))
         if item.problem:
             terminal.complain(item.problem)
     return 1 if item.problem else 0
@@ -92,15 +92,15 @@ def bundles(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # n
     return 0
 
 
-def environments(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
-    items = engine.refresh().environments
+def targets(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
+    declared = engine.refresh().declarations
     if terminal.json:
-        terminal.document([json_output.environment(item) for item in items])
+        terminal.document(json_config.targets(declared))
     else:
-        from app.cli import render
+        from app.cli import render_plan
 
-        terminal.show(render.environments(items))
-    return 0
+        terminal.show(render_plan.targets(declared))
+    return 1 if any(item.severity is Severity.ERROR for item in declared.problems) else 0
 
 
 def builds(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
@@ -113,3 +113,102 @@ def builds(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # no
 
         terminal.show(render.builds(items, now))
     return 0
+
+
+def add_commands(children: Commands) -> None:
+    command = children.add(
+        "installations",
+        installations,
+        "the configured interpreters, and whether each can be used",
+        "Shows every interpreter named by Python.Executable: its version, whether it can\n"
+        "be used, and if not why and what to do.",
+        "  envdeck installations\n  envdeck installations --json | jq '.[] | select(.usable | not)'",
+        LOOKING,
+        "a list of {version, path (as declared), executable, origin, target, usable,\n"
+        "  state, reason, remedy, checks [{code, status, finding, remedy}],\n"
+        "  facts (null, or what the interpreter said of itself), seconds}",
+    )
+    command.add_argument("--force-probe", action="store_true", help="run every interpreter again, ignoring the cache")
+
+    command = children.add(
+        "match",
+        match,
+        "which installation serves a bundle or a version, and why",
+        "Decides which installation serves a bundle, or a version and constraint given\n"
+        "here, and shows the verdict and the reason for every candidate.",
+        "  envdeck match ./my-app\n"
+        "  envdeck match --python 3.9.7\n"
+        "  envdeck match --python 3.11.4 --requires '>=3.9,<3.12' --json",
+        "  0  an installation was chosen\n"
+        "  1  none fits\n"
+        "  2  bad usage, or a bundle or configuration file that cannot be read",
+        "{rule, request {version, requires}, chosen (null or {version, path,\n"
+        "  target}), reason, candidates [{version, path, target, verdict, reason}],\n"
+        "  error}. A verdict is chosen, passed over, rejected or unusable.",
+    )
+    command.add_argument("bundle", metavar="BUNDLE", nargs="?", help=BUNDLE)
+    command.add_argument("--python", metavar="X.Y.Z", type=version, help="match this version instead of a bundle's")
+    command.add_argument(
+        "--requires", metavar="SPEC", type=specifier, help="a version constraint, which supersedes version and rule"
+    )
+    command.add_argument(
+        "--rule",
+        choices=["major-minor", "exact"],
+        help="match by this rule instead of the configured Python.VersionMatching",
+    )
+
+    command = children.add(
+        "plan",
+        plan,
+        "what building a bundle would do, and why; changes nothing",
+        "Shows where the version request comes from, the match, whether the environment\n"
+        "is managed and by which level, what happens to each requirement line and why,\n"
+        "the key, and whether the environment is there already. On a miss it names the\n"
+        "nearest environment and the lines that differ.",
+        "  envdeck plan ./my-app\n  envdeck plan bundle.tar.gz --json | jq .hit",
+        "  0  the plan can be carried out, or its environment is there\n"
+        "  1  it cannot be carried out; the reason is shown\n"
+        "  2  bad usage, or a bundle or configuration file that cannot be read",
+        "{bundle, bundle_path, key, hit, match (as `envdeck match`), installation\n"
+        "  (as `envdeck installations`, or null), packages [{name, requirement, action,\n"
+        "  reason, where, notes, mutable}], needs_source, lines (those the key covers),\n"
+        "  environment (path or null), nearest (null or {key, path, only_here,\n"
+        "  only_there, other_ingredients}), running (a build's id or null), ingredients,\n"
+        "  management {managed, level, reason, levels [{level, value, standing,\n"
+        "  reason}]}, provenance [{source, standing, raw, constraint, reason}], target_match (null,\n"
+        "  or {basis, environment, reason, environments, error}), error}",
+    )
+    command.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
+
+    children.add(
+        "bundles",
+        bundles,
+        "the bundles on offer: shipped samples and those under Envdeck.BundleDir",
+        "Shows the shipped samples and the bundles in the directories named by\n"
+        "Envdeck.BundleDir, with whether the environment of each is in the cache.",
+        "  envdeck bundles",
+        LOOKING,
+        "a list of {name, path, sample, title, key, hit, error}",
+    )
+    children.add(
+        "targets",
+        targets,
+        "the execution environments that are declared, and what is wrong with them",
+        "Shows every declared execution environment (a container image) with the\n"
+        "installations in it, and each problem of the files with line and column. While\n"
+        "any file is configured all content runs off-host.",
+        "  envdeck targets\n  envdeck targets --json | jq -r '.environments[].image'",
+        "  0  shown, and no error in the files\n  1  the files have errors\n  2  bad usage",
+        "{off_host, files, environments [{image, title, description, matching (any,\n"
+        "  exact or none), supervisor, guid, where, installations [{version, path,\n"
+        "  where}], runtimes}], ok, errors, warnings (counts), problems}",
+    )
+    children.add(
+        "builds",
+        builds,
+        "running and past builds, newest first",
+        "Shows the builds of everybody on this data directory, newest first.",
+        "  envdeck builds\n  envdeck builds --json | jq -r '.[0].log'",
+        LOOKING,
+        f"a list of {{{BUILD_FIELDS}}}",
+    )

@@ -1,4 +1,4 @@
-"""The `config` commands: check, show and init. Each returns the exit code."""
+"""The `config` commands: check, show, pip and init. Each returns the exit code."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.cli import json_output
+from app.cli import json_config
+from app.cli.grammar import Commands
 from app.cli.terminal import Terminal
-from engine import Engine, EnvdeckError, InputError, Problem, Refused, Where
+from engine import Engine, EnvdeckError, InputError, Problem, Refused, Severity, Where
 
-__all__ = ["check", "init", "show"]
+__all__ = ["add_commands", "check", "init", "pip", "show"]
 
 
 def check(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001 - all commands look alike
     state = engine.snapshot().config
     if terminal.json:
-        terminal.document(json_output.config_check(state))
+        terminal.document(json_config.config_check(state))
     else:
         from app.cli import render
 
@@ -30,7 +31,7 @@ def show(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     state = engine.snapshot().config
     values = [value for value in state.values if not (options.changed and value.is_default)]
     if terminal.json:
-        terminal.document(json_output.config_show(state, values))
+        terminal.document(json_config.config_show(state, values))
     else:
         from app.cli import render
 
@@ -85,3 +86,74 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         raise EnvdeckError(
             Problem("config-write", f"cannot write the file: {error.strerror or error}", where=Where(str(path)))
         ) from error
+
+
+def pip(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
+    files, settings = engine.pip_files(), engine.pip_settings()
+    if terminal.json:
+        terminal.document(json_config.config_pip(files, settings))
+    else:
+        from app.cli import render
+
+        terminal.show(render.config_pip(files, settings))
+        for file in files:
+            if file.problem:
+                terminal.complain(file.problem)
+    return 1 if any(f.problem and f.problem.severity is Severity.ERROR for f in files) else 0
+
+
+def add_commands(children: Commands) -> None:
+    command = children.add(
+        "config",
+        None,
+        "check, show or create the configuration",
+        "Checks, shows or creates the configuration.",
+        "  envdeck config check",
+        "  see `envdeck config COMMAND --help`",
+    )
+    children = Commands(command, "config_command")
+    children.add(
+        "check",
+        check,
+        "what is wrong with the configuration, with file, line and column",
+        "Reads the configuration and tells every problem with its place, what was\nexpected and found, and what to do.",
+        "  envdeck config check\n  envdeck config check --config new.gcfg",
+        "  0  no error (warnings may be)\n  1  it has errors\n  2  bad usage, or a file that cannot be read",
+        "{ok, errors, warnings (counts), problems [{code, severity, message, expected,\n"
+        "  found, where, hint}], is_default (true when no file was found and the embedded\n"
+        "  default is in force), files, loaded_at}",
+    )
+    command = children.add(
+        "show",
+        show,
+        "every setting in force and where its value comes from",
+        "Shows every setting with its value and where that comes from: a file and line,\n"
+        "an environment variable, or the default.",
+        "  envdeck config show --changed",
+        "  0  shown\n  1  shown, but the configuration has errors\n  2  bad usage, or a file that cannot be read",
+        "{values [{name, values, origins, is_default, meaning, document}], problems,\n  is_default, files, loaded_at}",
+    )
+    command.add_argument("--changed", action="store_true", help="only settings that differ from the default")
+    children.add(
+        "pip",
+        pip,
+        "pip's configuration files, and what they set for builds",
+        "Shows the files that pip reads in builds, and every option that they set with\n"
+        "its value and place. Passwords are masked. Options marked as part of the key\n"
+        "give another environment when they change.",
+        "  envdeck config pip\n  envdeck config pip --json | jq '.settings[] | select(.in_key)'",
+        "  0  shown\n  1  shown, but pip would stop at a file\n  2  bad usage",
+        "{files [{path, exists, error}], settings [{name, value, section, origin,\n  in_key}]}",
+    )
+    command = children.add(
+        "init",
+        init,
+        "write the default configuration as a file to edit",
+        "Writes the default configuration for this machine, commented, to PATH, or to\n"
+        "envdeck/envdeck.gcfg under $XDG_CONFIG_HOME (~/.config).",
+        "  envdeck config init\n  envdeck config init - | less",
+        "  0  written\n  1  refused: the file is there already, or cannot be written\n  2  bad usage",
+        "{path (null when printed), text}",
+    )
+    command.add_argument("path", metavar="PATH", nargs="?", help="the file to write; `-` prints it")
+    command.add_argument("--force", action="store_true", help="replace a file that is there")

@@ -60,19 +60,23 @@ def stamped(line: LogLine, timestamps: bool) -> str:
 class PlainReporter:
     """Lines only, for pipes and files; a change of phase is a line too."""
 
-    def __init__(self, terminal: Terminal, *, timestamps: bool = False, phases: bool = True) -> None:
+    def __init__(
+        self, terminal: Terminal, *, timestamps: bool = False, phases: bool = True, error: bool = False
+    ) -> None:
         self._terminal = terminal
+        self._error = error
         self._timestamps = timestamps
         self._phases = phases
         self._phase: Phase | None = None
 
     def lines(self, lines: Sequence[LogLine]) -> None:
-        self._terminal.say("\n".join(stamped(line, self._timestamps) for line in lines))
+        self._terminal.say("\n".join(stamped(line, self._timestamps) for line in lines), error=self._error)
 
     def progress(self, build: Build) -> None:
         if self._phases and build.phase is not self._phase:
             self._phase = build.phase
-            self._terminal.say(f"phase {build.phase.value} after {duration(build.seconds(time.time()))}")
+            told = f"phase {build.phase.value} after {duration(build.seconds(time.time()))}"
+            self._terminal.say(told, error=self._error)
 
 
 class LineReporter:
@@ -120,10 +124,14 @@ class LineReporter:
 
 
 @contextmanager
-def reporter(terminal: Terminal) -> Iterator[Reporter]:
-    """The reporter that suits where the words go; its progress line is gone afterwards."""
-    if not terminal.json and sys.stdout.isatty():
-        console = terminal.console()
+def reporter(terminal: Terminal, *, error: bool = False) -> Iterator[Reporter]:
+    """The reporter that suits where the words go; its progress line is gone afterwards.
+
+    With `error` they go to standard error, for when standard output belongs to a command that is run.
+    """
+    stream = sys.stderr if error else sys.stdout
+    if not terminal.json and stream.isatty():
+        console = terminal.console(stream)
         if not console.is_dumb_terminal:
             line = LineReporter(console)
             try:
@@ -131,4 +139,4 @@ def reporter(terminal: Terminal) -> Iterator[Reporter]:
             finally:
                 line.clear()
             return
-    yield PlainReporter(terminal)
+    yield PlainReporter(terminal, error=error)

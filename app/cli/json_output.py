@@ -6,7 +6,7 @@ durations seconds, sizes bytes, and a value that is not known is null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.cli.units import iso, number
 from engine import (
@@ -15,46 +15,51 @@ from engine import (
     BuildState,
     BundleEntry,
     Candidate,
-    ConfigState,
-    EffectiveValue,
     Environment,
     Fault,
     Installation,
     InterpreterFacts,
     LogLine,
+    ManagementDecision,
     Match,
     Nearest,
+    Pin,
     PlannedLine,
     Problem,
-    Severity,
+    ProvenanceStep,
+    TargetMatch,
     Usability,
 )
 
 __all__ = [
+    "Document",
     "build",
     "built",
     "bundle",
     "cancelled",
-    "config_check",
-    "config_show",
     "environment",
     "error",
     "installation",
     "log",
+    "management",
     "match",
+    "pin",
     "plan",
+    "problem",
+    "provenance",
 ]
 
 Document = dict[str, object]
 
 
-def error(problem: Problem) -> Document:
+def error(item: Problem) -> Document:
     """What is printed in place of an answer when the input cannot be used."""
-    return {"error": problem.to_json()}
+    return {"error": item.to_json()}
 
 
-def _problem(problem: Problem | None) -> Document | None:
-    return problem.to_json() if problem else None
+def problem(item: Problem | None) -> Document | None:
+    """A problem, or null."""
+    return item.to_json() if item else None
 
 
 def installation(item: Installation) -> Document:
@@ -120,7 +125,7 @@ def match(decision: Match) -> Document:
         "candidates": [
             {**_candidate(j.candidate), "verdict": j.verdict.value, "reason": j.reason} for j in decision.judgements
         ],
-        "error": _problem(decision.problem),
+        "error": problem(decision.problem),
     }
 
 
@@ -132,6 +137,62 @@ def _line(line: PlannedLine) -> Document:
         "action": line.action.value,
         "reason": line.reason,
         "where": str(line.where),
+        "notes": list(line.notes),
+        "mutable": line.mutable,
+    }
+
+
+def management(decision: ManagementDecision) -> Document:
+    """Whether there is an environment at all, and what each level says."""
+    return {
+        "managed": decision.managed,
+        "level": decision.level.value,
+        "reason": decision.reason,
+        "levels": [
+            {
+                "level": level.level.value,
+                "value": level.value,
+                "standing": level.standing.value,
+                "reason": level.reason,
+            }
+            for level in decision.levels
+        ],
+    }
+
+
+def provenance(steps: Sequence[ProvenanceStep]) -> list[Document]:
+    """Where a version request comes from."""
+    return [
+        {
+            "source": step.source,
+            "standing": step.standing.value,
+            "raw": step.raw,
+            "constraint": step.constraint,
+            "reason": step.reason,
+        }
+        for step in steps
+    ]
+
+
+def _target_match(found: TargetMatch) -> Document:
+    return {
+        "basis": found.basis.value,
+        "environment": found.environment.name if found.environment else None,
+        "reason": found.reason,
+        "environments": [
+            {
+                "image": judged.environment.name,
+                "title": judged.environment.title,
+                "verdict": judged.verdict.value,
+                "reason": judged.reason,
+                "installations": [
+                    {**_candidate(j.candidate), "verdict": j.verdict.value, "reason": j.reason}
+                    for j in judged.installations
+                ],
+            }
+            for judged in found.judgements
+        ],
+        "error": problem(found.problem),
     }
 
 
@@ -145,7 +206,8 @@ def _nearest(nearest: Nearest) -> Document:
     }
 
 
-def plan(item: BuildPlan) -> Document:
+def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> Document:
+    """A plan; `steps` are where its version request comes from."""
     return {
         "bundle": item.bundle.name,
         "bundle_path": str(item.bundle.path),
@@ -160,12 +222,15 @@ def plan(item: BuildPlan) -> Document:
         "nearest": _nearest(item.nearest) if item.nearest else None,
         "running": item.running.id if item.running else None,
         "ingredients": dict(item.ingredients),
-        "error": _problem(item.problem),
+        "management": management(item.management),
+        "provenance": provenance(steps),
+        "target_match": _target_match(item.target_match) if item.target_match else None,
+        "error": problem(item.problem),
     }
 
 
 def bundle(entry: BundleEntry) -> Document:
-    problem = entry.problem or (entry.plan.problem if entry.plan else None)
+    refused = entry.problem or (entry.plan.problem if entry.plan else None)
     return {
         "name": entry.name,
         "path": str(entry.path),
@@ -173,11 +238,12 @@ def bundle(entry: BundleEntry) -> Document:
         "title": entry.plan.bundle.title if entry.plan else "",
         "key": entry.plan.key if entry.plan else "",
         "hit": entry.plan.hit if entry.plan else False,
-        "error": _problem(problem),
+        "error": problem(refused),
     }
 
 
-def environment(item: Environment) -> Document:
+def environment(item: Environment, used_by: Sequence[str] = (), pinned: Pin | None = None) -> Document:
+    """One environment; `used_by` are the contents that use it."""
     return {
         "key": item.key,
         "attempt": item.attempt,
@@ -197,7 +263,15 @@ def environment(item: Environment) -> Document:
         "seconds": number(item.seconds),
         "bundle": item.bundle,
         "ingredients": dict(item.ingredients),
+        "used_by": list(used_by),
+        "last_used_at": iso(item.last_used_at or None),
+        "pinned": pin(pinned),
     }
+
+
+def pin(item: Pin | None) -> Document | None:
+    """Who pinned an environment, when and why; null when nobody did."""
+    return {"by": item.by, "at": iso(item.at or None), "note": item.note} if item else None
 
 
 def _fault(fault: Fault | None) -> Document | None:
@@ -240,10 +314,10 @@ def built(
     *,
     build: Build | None = None,
     environment: Environment | None = None,
-    problem: Problem | None = None,
+    refused: Problem | None = None,
 ) -> Document:
-    """The outcome of `build`: a plan that was a hit, led to a build, or was refused for `problem`."""
-    if problem:
+    """The outcome of `build`: a plan that was a hit, led to a build, or was `refused`."""
+    if refused:
         status = "refused"
     elif build is None:
         status = "done"
@@ -259,51 +333,14 @@ def built(
         "fault": _fault(build.fault) if build else None,
         "log": str(build.log) if build else None,
         "match": match(item.match),
-        "error": _problem(problem),
+        "error": problem(refused),
     }
 
 
-def cancelled(after: Build, now: float, problem: Problem | None = None) -> Document:
+def cancelled(after: Build, now: float, refused: Problem | None = None) -> Document:
     """The outcome of `cancel`: the build as it is now, and why it was not cancelled if so."""
-    return {**build(after, now), "cancelled": after.state is BuildState.CANCELLED, "error": _problem(problem)}
+    return {**build(after, now), "cancelled": after.state is BuildState.CANCELLED, "error": problem(refused)}
 
 
 def log(item: Build, lines: Sequence[LogLine], now: float) -> Document:
     return {**build(item, now), "lines": [{"at": iso(line.at or None), "text": line.text} for line in lines]}
-
-
-def _config_source(state: ConfigState) -> Document:
-    return {
-        "is_default": state.is_default,
-        "files": [str(path) for path in state.files],
-        "loaded_at": iso(state.loaded_at),
-    }
-
-
-def config_check(state: ConfigState) -> Document:
-    return {
-        **_config_source(state),
-        "ok": not state.errors,
-        "errors": len(state.errors),
-        "warnings": sum(p.severity is Severity.WARNING for p in state.problems),
-        "problems": [p.to_json() for p in state.problems],
-    }
-
-
-def config_show(state: ConfigState, values: Sequence[EffectiveValue]) -> Document:
-    return {
-        **_config_source(state),
-        "values": [_value(value) for value in values],
-        "problems": [p.to_json() for p in state.problems],
-    }
-
-
-def _value(value: EffectiveValue) -> Mapping[str, object]:
-    return {
-        "name": value.name,
-        "values": list(value.values),
-        "origins": list(value.origins),
-        "is_default": value.is_default,
-        "meaning": value.meaning,
-        "document": value.document,
-    }

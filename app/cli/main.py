@@ -7,13 +7,16 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from app.cli.parser import parse_command, split_globals
+from app.cli import completion
+from app.cli.parser import own_words, parse_command, split_globals
 from app.cli.terminal import Terminal, prepare_streams
 from app.version import VERSION
 from engine import Engine, EnvdeckError, InputError, Problem, Refused, Where
 
 __all__ = ["main"]
 
+_WITHOUT_CONFIG = ("bundle", "config")
+"""Commands that answer also while the configuration has errors: they do not depend on it, or tell about it."""
 _REFUSED = 1
 _BAD_INPUT = 2
 _DEFECT = 70
@@ -28,7 +31,8 @@ def main(argv: Sequence[str], make_engine: Callable[..., Engine] = Engine) -> in
     """
     prepare_streams()
     # Usage errors, too, are answered in the form that was asked for.
-    terminal = Terminal(json="--json" in argv, color="--no-color" not in argv)
+    own = own_words(argv)
+    terminal = Terminal(json="--json" in own, color="--no-color" not in own)
     try:
         code = _guarded(argv, make_engine, terminal)
         sys.stdout.flush()
@@ -84,9 +88,11 @@ def _run(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Term
         _show_version(terminal)
         return 0
     options = parse_command(rest, options)
+    if options.command == "completion":
+        return completion.completion(options, terminal)
     engine = make_engine(options.config_files, read_only=options.read_only)
     try:
-        if options.command != "config":
+        if options.command not in _WITHOUT_CONFIG:
             _require_good_config(engine)
         code: int = options.run(engine, options, terminal)
         return code

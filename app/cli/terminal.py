@@ -82,13 +82,13 @@ class Terminal:
             else:
                 self.document(json_output.error(problem))
             return
-        from app.cli import render
+        from app.cli import blocks
 
-        self.console(sys.stderr).print(render.problem(problem), soft_wrap=True)
+        self.console(sys.stderr).print(blocks.problem(problem), soft_wrap=True)
 
     def console(self, stream: TextIO | None = None) -> Console:
         """A rich console on `stream` (standard output by default) that takes no text for markup."""
-        from app.cli.render import SafeConsole
+        from app.cli.blocks import SafeConsole
 
         return SafeConsole(
             file=stream or sys.stdout,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -13,46 +13,100 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from engine import (
+    UNCHANGED,
     Action,
     Build,
     BuildPlan,
     BuildState,
+    BulkPlan,
+    BulkResult,
     Bundle,
     BundleEntry,
+    CachePlan,
     CancelPlan,
     Candidate,
+    Captured,
+    CapturedFile,
+    CaptureOptions,
     Check,
     CheckStatus,
+    Choice,
     ConfigState,
+    Content,
+    ContentBundle,
+    Declarations,
+    DeclaredInstallation,
+    DeployPlan,
     EffectiveValue,
     Engine,
     Environment,
+    EnvironmentsFile,
     EnvironmentState,
+    ExecutionEnvironment,
     Fault,
+    ForeignEnvironment,
+    FrozenLine,
     InputError,
     Installation,
     InterpreterFacts,
+    ItemState,
     Judgement,
+    KeepCode,
+    KeepReason,
+    LeftOut,
+    Level,
+    LevelDecision,
     LockedPackage,
     LogLine,
     LogRing,
+    ManagementDecision,
     Manifest,
     Match,
     Outcome,
     PackagePlan,
     Phase,
+    PickedInstallation,
+    Pin,
+    PinPlan,
+    PipFile,
+    PipSetting,
     PlannedLine,
+    PlannedRebuild,
     Problem,
+    ProcessUse,
+    Provenance,
+    ProvenanceStep,
+    ReapItem,
+    ReapKind,
+    ReapPlan,
+    ReapResult,
+    ReapVerdict,
+    Reason,
+    RebuildItem,
+    RebuildList,
+    RebuildPlan,
+    RemovePlan,
     Request,
+    Resolution,
     Rule,
+    RunPlan,
+    RunProgress,
+    RunResult,
+    RuntimeCache,
+    SetPlan,
     Settings,
     Snapshot,
+    Standing,
+    StepStanding,
+    Unchanged,
     Usability,
+    Users,
     Verdict,
     Where,
 )
 
 KEY = "k" * 22
+GUID = "017c0fec-c139-4891-9820-b267cbda9146"
 ID = "20260131T120000-ab12"
 AT = 1769860800.25
 
@@ -112,9 +166,27 @@ def build(state: BuildState = BuildState.DONE, *, fault: Fault | None = None, re
 def plan(*, hit: bool = False, problem: Problem | None = None, chosen: bool = True) -> BuildPlan:
     lines = (line("flask==3.0"), line("pywin32==300", Action.PROHIBITED, "only for Windows"))
     return BuildPlan(
-        bundle(), match(chosen=chosen), installation() if chosen else None, PackagePlan(lines), KEY if chosen else "",
-        {"format": 1}, lines=("flask==3.0",), environment=environment() if hit else None, problem=problem,
+        bundle(), match(chosen=chosen), installation() if chosen else None, PackagePlan(lines), management(),
+        key=KEY if chosen else "", ingredients={"format": 1}, lines=("flask==3.0",),
+        environment=environment() if hit else None, problem=problem,
     )  # fmt: skip
+
+
+def management(*, managed: bool = True) -> ManagementDecision:
+    return ManagementDecision(
+        managed,
+        Level.SERVER,
+        (
+            LevelDecision(Level.BUNDLE, None, Standing.UNSET, "the bundle says nothing"),
+            LevelDecision(Level.SERVER, managed, Standing.DECIDES, "Python.EnvironmentManagement decides"),
+        ),
+    )
+
+
+STEPS = (
+    ProvenanceStep("python.version", StepStanding.DECIDES, "3.11.9", "3.11.9", "the author's version"),
+    ProvenanceStep("setup.cfg", StepStanding.ABSENT, "", "", "there is no such file"),
+)
 
 
 def config(*problems: Problem, default: bool = False) -> ConfigState:
@@ -126,6 +198,76 @@ def config(*problems: Problem, default: bool = False) -> ConfigState:
     )
     files = () if default else (Path("/etc/envdeck.gcfg"),)
     return ConfigState(settings, values, problems, files, default, AT, {}, {})
+
+
+def declarations(*problems: Problem) -> Declarations:
+    where = Where("/etc/environments.yaml", 3, 5)
+    python = DeclaredInstallation(Version("3.12.1"), "/opt/python/bin/python3", where)
+    image = ExecutionEnvironment("registry/content:1", where, "Base", python=(python,), guid="g-1")
+    file = EnvironmentsFile(Path("/etc/environments.yaml"), (image,), problems, True)
+    return Declarations((file,), (image,), problems)
+
+
+def content(*, problem: Problem | None = None) -> Content:
+    one = ContentBundle(1, AT, "anna", "my-app", KEY, "3.11.9", 2000)
+    picked = PickedInstallation("3.11.9", "/opt/python/3.11.9/bin/python3")
+    return Content(
+        GUID, "board", "python-dash", AT, "anna", (one, replace(one, number=2)), 2, picked, True, problem=problem
+    )
+
+
+def resolution(*, build: BuildPlan | None = None, problem: Problem | None = None) -> Resolution:
+    there = None if build or problem else environment()
+    return Resolution(
+        content(), content().installation, there, build, (Reason("kept", "it is still there"),), problem=problem
+    )
+
+
+def deploy_plan(*, problem: Problem | None = None, hit: bool = False) -> DeployPlan:
+    return DeployPlan(bundle(), plan(hit=hit), "board", content(), 3, content().bundles[:1], problem=problem)
+
+
+def run_plan(*, problem: Problem | None = None) -> RunPlan:
+    return RunPlan(
+        content(), resolution(), Path("/data/content/1"), "/e/bin/python", Path("/e"), {"PATH": "/e/bin"},
+        problem=problem,
+    )  # fmt: skip
+
+
+def reap_item(*reasons: KeepReason, used_by: tuple[str, ...] = ()) -> ReapItem:
+    path = Path("/data") / KEY
+    return ReapItem(ReapKind.ENVIRONMENT, KEY, path, 41_200_000, ReapVerdict(reasons), environment(), used_by)
+
+
+KEPT = KeepReason(KeepCode.USED_BY_CONTENT, "1 content item would need it again", ("board",))
+
+
+def reap_plan(*items: ReapItem, complete: bool = True) -> ReapPlan:
+    return ReapPlan(items, complete, 3600.0, 1, AT)
+
+
+def cache_plan(*items: ReapItem) -> CachePlan:
+    return CachePlan(RuntimeCache("Python", "3.11.9", "Local", 1, 41_200_000, 2), items, 0)
+
+
+def rebuild_plan(*problems: Problem) -> RebuildPlan:
+    return RebuildPlan((PlannedRebuild(environment(), installation(), None, problems),))
+
+
+def rebuild_list() -> RebuildList:
+    return RebuildList("up", (RebuildItem(KEY, ItemState.ERROR, ID, AT, "no matching distribution"),))
+
+
+def captured() -> Captured:
+    choice = Choice("app", "app.py is one of the usual names", ("RETICULATE_PYTHON is not set",))
+    return Captured(
+        Path("/srv/my-app"), choice, choice, choice, choice, (FrozenLine("six @ file:///x", "six==1.16", "a path"),),
+        Provenance(STEPS), {"version": 1}, (CapturedFile("app.py", 10, "0" * 32),), {},
+        (LeftOut(".git", "never part of a bundle"),),
+    )  # fmt: skip
+
+
+management_decision = management  # where a parameter has that name
 
 
 @dataclass
@@ -141,6 +283,20 @@ class FakeEngine:
     cancel_problem: Problem | None = None
     execute_error: Exception | None = None
     on_follow: Callable[[], None] = lambda: None
+    declared: Declarations = field(default_factory=Declarations)
+    deploying: DeployPlan = field(default_factory=deploy_plan)
+    deployed: Build | None = None
+    running: RunPlan = field(default_factory=run_plan)
+    ran: RunResult = field(default_factory=lambda: RunResult(0))
+    reaping: ReapPlan = field(default_factory=lambda: reap_plan(reap_item()))
+    due: bool = True
+    clearing: CachePlan = field(default_factory=lambda: cache_plan(reap_item(used_by=("board",))))
+    result: ReapResult = field(default_factory=lambda: ReapResult((reap_item(),), (), ()))
+    rebuilding: RebuildPlan = field(default_factory=rebuild_plan)
+    bulk_problem: Problem | None = None
+    bulk_end: ItemState = ItemState.COMPLETE
+    settings_problem: Problem | None = None
+    pip_problem: Problem | None = None
     asked: list[object] = field(default_factory=list)
     closed: bool = False
 
@@ -156,7 +312,7 @@ class FakeEngine:
         broken = BundleEntry(Path("/srv/x"), "x", False, None, Problem("manifest-missing", "no manifest.json"))
         return Snapshot(
             1, AT, "host", "anna", self.configuration, self.installations(),
-            (environment(),), (self.ended,), (entry, broken), Path("/data"),
+            (environment(),), (self.ended,), (entry, broken), Path("/data"), (content(),), self.declared,
         )  # fmt: skip
 
     def refresh(self, *, force_probe: bool = False) -> Snapshot:
@@ -182,10 +338,19 @@ class FakeEngine:
     def plan_cancel(self, build_id: str) -> CancelPlan:
         return CancelPlan(self.build(build_id), self.cancel_problem)
 
-    def execute(self, plan: object) -> Outcome:
+    def execute(self, plan: object) -> object:
         self.asked.append(("execute", type(plan).__name__))
         if self.execute_error:
             raise self.execute_error
+        match plan:
+            case ReapPlan() | CachePlan():
+                return self.result
+            case RebuildPlan():
+                return (self.build("last"),)
+            case SetPlan():
+                return replace(content(), name=plan.name)
+            case PinPlan():
+                return environment()
         return self.outcome
 
     def build(self, build_id: str) -> Build:
@@ -205,6 +370,144 @@ class FakeEngine:
 
     def default_config(self) -> str:
         return "; the default\n[Python]\n"
+
+    def explain_request(self, bundle: Bundle) -> tuple[ProvenanceStep, ...]:
+        return STEPS
+
+    def pip_files(self) -> tuple[PipFile, ...]:
+        return (PipFile(Path("/etc/pip.conf"), True, self.pip_problem), PipFile(Path("/root/pip.conf"), False))
+
+    def pip_settings(self) -> tuple[PipSetting, ...]:
+        return (PipSetting("index-url", "https://u:****@host.example/simple", "global", "/etc/pip.conf:2"),)
+
+    def capture(self, directory: Path, options: CaptureOptions | None = None) -> Captured:
+        self.asked.append(("capture", str(directory), options))
+        return captured()
+
+    def write_bundle(self, captured: Captured, archive: Path) -> None:
+        self.asked.append(("write", str(archive)))
+
+    def content(self, reference: str) -> Content:
+        if reference == "nothing":
+            raise InputError(Problem("content-unknown", "there is no such content", found=reference))
+        return content()
+
+    def contents(self) -> tuple[Content, ...]:
+        return (content(),)
+
+    def plan_deploy(self, bundle: Bundle, *, name: str | None = None, guid: str | None = None) -> DeployPlan:
+        self.asked.append(("deploy", name, guid))
+        return self.deploying
+
+    def deploy(self, plan: DeployPlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
+        self.asked.append("deployed")
+        if self.deployed and on_build_started:
+            on_build_started(self.deployed)
+        if self.execute_error:
+            raise self.execute_error
+        return content()
+
+    def resolve(self, item: Content) -> Resolution:
+        return self.running.resolution
+
+    def plan_set(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        management: bool | Unchanged | None = UNCHANGED,
+        default_image: str | None = None,
+    ) -> SetPlan:
+        self.asked.append(("set", name, management, default_image))
+        found = self.content(reference)
+        level = None if isinstance(management, Unchanged) else management
+        return SetPlan(
+            found, name or found.name, level, default_image or "", management_decision(), self.settings_problem
+        )
+
+    def plan_remove(self, reference: str) -> RemovePlan:
+        return RemovePlan(self.content(reference), 4000, self.settings_problem)
+
+    def plan_run(self, reference: str) -> RunPlan:
+        self.content(reference)
+        return self.running
+
+    def run(
+        self, plan: RunPlan, argv: Sequence[str], on_build_started: Callable[[Build], None] | None = None
+    ) -> RunResult:
+        self.asked.append(("run", list(argv)))
+        if self.deployed and on_build_started:
+            on_build_started(self.deployed)
+        return self.ran
+
+    def users_of(self, environments: Iterable[Environment]) -> Users:
+        use = ProcessUse(42, "anna", "python app.py", ("command line",))
+        return Users({item.key_dir: (use,) for item in environments}, 1)
+
+    def foreign(self) -> tuple[ForeignEnvironment, ...]:
+        return (
+            ForeignEnvironment(
+                "AbrY5VfQZ5r97HDk5puHtA", Path("/data/pip/AbrY"), "pip", "3.11.9", "Local", "/opt/python/bin",
+                EnvironmentState.STALE, "no interpreter", (LockedPackage("flask", "3.0"),), AT,
+            ),
+        )  # fmt: skip
+
+    def plan_reap(self, keys: Sequence[str] | None = None, *, grace: float | None = None) -> ReapPlan:
+        self.asked.append(("reap", keys, grace))
+        return self.reaping
+
+    def reap_is_due(self) -> bool:
+        return self.due
+
+    def plan_pin(self, key: str, *, note: str = "") -> PinPlan:
+        return PinPlan(environment(), Pin("anna", AT, note), None)
+
+    def plan_unpin(self, key: str) -> PinPlan:
+        return PinPlan(environment(), None, Pin("anna", AT, "why"), self.settings_problem)
+
+    def caches(self) -> tuple[RuntimeCache, ...]:
+        return (self.clearing.cache,)
+
+    def plan_delete_cache(self, language: str, version: str, image_name: str) -> CachePlan:
+        self.asked.append(("clear", language, version, image_name))
+        return self.clearing
+
+    def plan_rebuild(self, keys: Sequence[str]) -> RebuildPlan:
+        return self.rebuilding
+
+    def rebuild_lists(self) -> tuple[RebuildList, ...]:
+        return (rebuild_list(),)
+
+    def plan_bulk(
+        self,
+        name: str,
+        keys: Sequence[str] = (),
+        *,
+        retry: bool = False,
+        everything: bool = False,
+        force: bool = False,
+    ) -> BulkPlan:
+        self.asked.append(("bulk", name, list(keys), retry, everything, force))
+        return BulkPlan(name, (KEY,), (KEY, "gone"), self.rebuilding, ("gone",), problem=self.bulk_problem)
+
+    def run_bulk(
+        self,
+        plan: BulkPlan,
+        *,
+        parallelism: int = 1,
+        on_progress: Callable[[RunProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> BulkResult:
+        self.asked.append(("parallelism", parallelism))
+        on_progress(RunProgress(0, 1, 0, 0))
+        self.on_follow()
+        item = RebuildItem(KEY, self.bulk_end, ID, AT, "it went wrong")
+        done = self.bulk_end is ItemState.COMPLETE
+        on_progress(RunProgress(0, 0, int(done), int(not done), item=item))
+        return BulkResult((item,), RunProgress(0, 0, int(done), int(not done)), 3.4)
+
+    def serve(self) -> int:
+        return 0
 
 
 def building(ended: Build) -> FakeEngine:

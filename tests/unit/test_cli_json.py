@@ -7,27 +7,41 @@ import inspect
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cli_fakes as fakes
 import pytest
 from cli_fakes import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
-from app.cli import json_output
+from app.cli import json_cache, json_config, json_content, json_output
 from app.cli.terminal import Terminal
 from app.cli.units import duration, iso, number, size
 from engine import (
+    Basis,
     BuildState,
+    Candidate,
     Engine,
+    EnvironmentJudgement,
     EnvironmentState,
     Fault,
+    FrozenLine,
+    Judgement,
     LogLine,
     Nearest,
     PackagePlan,
     Phase,
+    Pin,
     Problem,
+    ReapResult,
+    Request,
+    Rule,
     Severity,
+    TargetMatch,
+    TargetRequest,
+    Verdict,
     Where,
 )
 
@@ -98,6 +112,8 @@ def test_a_plan_that_is_a_hit() -> None:
             "action": "install",
             "reason": "",
             "where": "requirements.txt:1",
+            "notes": [],
+            "mutable": False,
         },
         {
             "name": "pywin32",
@@ -105,6 +121,8 @@ def test_a_plan_that_is_a_hit() -> None:
             "action": "prohibited",
             "reason": "only for Windows",
             "where": "requirements.txt:1",
+            "notes": [],
+            "mutable": False,
         },
     ]
     assert (document["nearest"], document["running"], document["error"]) == (None, None, None)
@@ -145,7 +163,7 @@ def test_a_password_in_a_requirement_is_not_in_the_document() -> None:
     ],
 )
 def test_the_outcome_of_a_build(build, environment, problem, expected) -> None:  # type: ignore[no-untyped-def]
-    document = json_output.built(fakes.plan(), fakes.AT, build=build, environment=environment, problem=problem)
+    document = json_output.built(fakes.plan(), fakes.AT, build=build, environment=environment, refused=problem)
     assert document.items() >= expected.items()
     assert document["key"] == fakes.KEY
     if environment:
@@ -196,7 +214,7 @@ def test_a_cancelled_build() -> None:
 def test_a_checked_configuration_counts_errors_and_warnings() -> None:
     error = Problem("key-unknown", "no such key", where=Where("/etc/envdeck.gcfg", 3, 1))
     warning = Problem("key-repeated", "twice", severity=Severity.WARNING)
-    document = json_output.config_check(fakes.config(error, warning))
+    document = json_config.config_check(fakes.config(error, warning))
     assert (document["ok"], document["errors"], document["warnings"]) == (False, 1, 1)
     assert document["problems"][0]["where"] == "/etc/envdeck.gcfg:3:1"  # type: ignore[index]
     assert document["files"] == ["/etc/envdeck.gcfg"]
@@ -204,7 +222,7 @@ def test_a_checked_configuration_counts_errors_and_warnings() -> None:
 
 def test_a_shown_configuration() -> None:
     state = fakes.config(default=True)
-    document = json_output.config_show(state, state.values)
+    document = json_config.config_show(state, state.values)
     assert (document["is_default"], document["files"]) == (True, [])
     assert document["values"][1] == {  # type: ignore[index]
         "name": "Server.DataDir",
@@ -258,8 +276,104 @@ def test_a_document_is_printable_ascii_and_says_exactly_what_was_put_in(text: st
     assert json.loads(output.getvalue()) == {"path": text}
 
 
+def test_a_plan_tells_which_level_decides_and_where_the_version_comes_from() -> None:
+    document = json_output.plan(fakes.plan(), fakes.STEPS)
+    assert document["management"] == {
+        "managed": True,
+        "level": "server",
+        "reason": "Python.EnvironmentManagement decides",
+        "levels": [
+            {"level": "bundle", "value": None, "standing": "unset", "reason": "the bundle says nothing"},
+            {"level": "server", "value": True, "standing": "decides", "reason": "Python.EnvironmentManagement decides"},
+        ],
+    }
+    assert document["provenance"][0] == {  # type: ignore[index]
+        "source": "python.version",
+        "standing": "decides",
+        "raw": "3.11.9",
+        "constraint": "3.11.9",
+        "reason": "the author's version",
+    }
+    assert document["target_match"] is None
+
+
+def test_a_plan_off_host_tells_how_the_environment_was_chosen() -> None:
+    (image,) = fakes.declarations().environments
+    asked = TargetRequest(image="registry/content:1")
+    inside = Judgement(Candidate(Version("3.12.1"), "/p", image.name), Verdict.CHOSEN, "exact match")
+    judged = EnvironmentJudgement(image, Verdict.CHOSEN, "the manifest asks for it", (inside,))
+    request = Request(Version("3.12.1"))
+    found = TargetMatch(Rule.EXACT, request, asked, Basis.IMAGE, (judged,), image, image.python[0], None)
+    document = json_output.plan(replace(fakes.plan(), target_match=found))["target_match"]
+    assert isinstance(document, dict)
+    assert (document["environment"], document["basis"]) == (image.name, "the manifest's environment.image")
+    assert document["environments"][0]["verdict"] == "chosen"
+    assert document["environments"][0]["installations"][0]["version"] == "3.12.1"
+
+
+def test_targets() -> None:
+    problem = Problem("image-unknown", "no image", where=Where("/etc/environments.yaml", 9, 2))
+    document = json_config.targets(fakes.declarations(problem))
+    assert (document["off_host"], document["ok"], document["errors"]) == (True, False, 1)
+    assert document["problems"][0]["where"] == "/etc/environments.yaml:9:2"  # type: ignore[index]
+    assert document["environments"][0]["installations"] == [  # type: ignore[index]
+        {"version": "3.12.1", "path": "/opt/python/bin/python3", "where": "/etc/environments.yaml:3:5"}
+    ]
+
+
+def test_an_environment_tells_who_uses_it() -> None:
+    users = FakeEngine().users_of([fakes.environment()])
+    document = json_cache.environment(fakes.environment(), ["board"], Pin("anna", fakes.AT, "why"), users)
+    assert document["used_by"] == ["board"]
+    assert document["pinned"] == {"by": "anna", "at": "2026-01-31T12:00:00.250Z", "note": "why"}
+    assert document["processes"] == [{"pid": 42, "user": "anna", "command": "python app.py", "how": ["command line"]}]
+    assert document["last_used_at"] is None
+
+
+def test_content_and_how_it_would_run() -> None:
+    document = json_content.shown(fakes.content(), fakes.resolution())
+    assert (document["guid"], document["active"], document["key"]) == (fakes.GUID, 2, fakes.KEY)
+    assert document["bundles"][0]["deployed_at"] == "2026-01-31T12:00:00.250Z"  # type: ignore[index]
+    assert document["resolution"] == {
+        "installation": {"version": "3.11.9", "path": "/opt/python/3.11.9/bin/python3", "target": "Local"},
+        "environment": f"/data/{fakes.KEY}/{fakes.ID}",
+        "key": fakes.KEY,
+        "builds_first": False,
+        "reasons": [{"code": "kept", "text": "it is still there"}],
+        "match": None,
+        "error": None,
+    }
+
+
+def test_a_reaping_tells_each_verdict_with_its_reasons() -> None:
+    plan = fakes.reap_plan(fakes.reap_item(), fakes.reap_item(fakes.KEPT, used_by=("board",)))
+    document = json_cache.reap(plan)
+    assert (document["reapable"], document["kept"], document["bytes"]) == (1, 1, 41_200_000)
+    assert document["result"] is None
+    assert document["items"][1]["reasons"] == [  # type: ignore[index]
+        {"code": "used-by-content", "message": "1 content item would need it again", "names": ["board"]}
+    ]
+
+
+def test_a_reaping_that_failed_in_part_tells_what_failed() -> None:
+    item, problem = fakes.reap_item(), Problem("storage-write", "no")
+    document = json_cache.reap(fakes.reap_plan(item), ReapResult((), (), ((item, problem),)))
+    assert document["result"]["failed"][0]["error"]["code"] == "storage-write"  # type: ignore[index]
+
+
+def test_a_frozen_line_does_not_give_its_password_away() -> None:
+    line = FrozenLine("a @ https://u:****@host.example/a.whl", "a @ https://u:secret@host.example/a.whl", "x")
+    document = json_content.captured(replace(fakes.captured(), frozen=(line,)), Path("/tmp/a.tar.gz"), written=True)
+    assert document["frozen"] == [{"line": line.original, "dropped": False, "reason": "x"}]
+    assert "secret" not in json.dumps(document)
+
+
 def test_the_fake_engine_has_the_methods_of_the_real_one() -> None:
     for name in ("snapshot", "refresh", "installations", "open_bundle", "match", "plan_build", "plan_cancel", "execute",
-                 "build", "wait", "follow", "default_config", "close"):  # fmt: skip
+                 "build", "wait", "follow", "default_config", "close", "explain_request", "pip_files", "pip_settings",
+                 "capture", "write_bundle", "content", "contents", "plan_deploy", "deploy", "resolve", "plan_set",
+                 "plan_remove", "plan_run", "run", "users_of", "foreign", "plan_reap", "reap_is_due", "plan_pin",
+                 "plan_unpin", "caches", "plan_delete_cache", "plan_rebuild", "rebuild_lists", "plan_bulk", "run_bulk",
+                 "serve"):  # fmt: skip
         real = inspect.signature(getattr(Engine, name)).parameters
         assert list(inspect.signature(getattr(FakeEngine, name)).parameters) == list(real), name

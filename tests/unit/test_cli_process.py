@@ -30,7 +30,25 @@ def run(code: str, *, stdout: int = subprocess.PIPE, **env: str) -> subprocess.C
     )
 
 
-@pytest.mark.parametrize("command", ["installations", "match app", "plan app", "build app", "builds", "config check"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "installations",
+        "match app",
+        "plan app",
+        "build app",
+        "builds",
+        "config check",
+        "content",
+        "targets",
+        "deploy app",
+        "run board --dry-run",
+        "environments",
+        "reap --dry-run",
+        "rebuild k --dry-run",
+        "completion bash",
+    ],
+)
 def test_json_needs_neither_rich_nor_textual(command: str) -> None:
     done = run(
         f"code = main({command.split()!r} + ['--json'], f.FakeEngine().make); "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cli_fakes as fakes
 import pytest
+from cli_fakes import FakeEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
@@ -16,28 +17,48 @@ from packaging.version import Version
 from rich.cells import cell_len
 from rich.console import RenderableType
 
-from app.cli import render
+from app.cli import blocks, render, render_cache, render_content, render_plan
+from app.cli.blocks import SafeConsole
 from app.cli.following import stamped
-from app.cli.render import SafeConsole
 from engine import (
     Action,
     BuildState,
+    BulkPlan,
     BundleEntry,
     Candidate,
     Check,
     CheckStatus,
     EffectiveValue,
     EnvironmentState,
+    ExecutionEnvironment,
     Fault,
+    FrozenLine,
+    ItemState,
     Judgement,
+    KeepCode,
+    KeepReason,
+    LeftOut,
     LogLine,
     Nearest,
     PackagePlan,
     Phase,
+    Pin,
+    PipFile,
+    PipSetting,
     PlannedLine,
     Problem,
+    ProcessUse,
+    ProvenanceStep,
+    ReapResult,
+    ReapVerdict,
+    Reason,
+    RebuildItem,
+    RebuildList,
+    RemovePlan,
     Severity,
+    StepStanding,
     Usability,
+    Users,
     Verdict,
     Where,
 )
@@ -87,20 +108,57 @@ def everything(text: str) -> list[RenderableType]:
     )
     value = EffectiveValue(text, (text, text), (text, text), False, text, text)
     state = fakes.config(problem)
+    step = ProvenanceStep(text, StepStanding.DECIDES, text, text, text)
+    content = replace(fakes.content(problem=problem), name=text, app_mode=text, created_by=text, default_image=text)
+    content = replace(content, bundles=(replace(content.bundles[0], name=text, deployed_by=text),))
+    resolution = replace(fakes.resolution(problem=problem), reasons=(Reason(text, text),))
+    keep = KeepReason(KeepCode.IN_USE, text, (text,))
+    item = replace(fakes.reap_item(keep, used_by=(text,)), key=text, environment=environment)
+    going = replace(item, verdict=ReapVerdict())
+    pin = Pin(text, fakes.AT, text)
+    users = Users({environment.key_dir: (ProcessUse(1, text, text, (text,)),)}, 3)
+    where = Where(text, 1)
+    image = ExecutionEnvironment(text, where, text, text, supervisor=text, guid=text)
+    declared = replace(fakes.declarations(problem), environments=(image,))
+    foreign = replace(FakeEngine().foreign()[0], name=text, home=text, reason=text, installer=text, target=text)
+    captured = replace(fakes.captured(), left_out=(LeftOut(text, text),), frozen=(FrozenLine(text, text, text),))
+    rebuild = fakes.rebuild_plan(problem)
+    listed = RebuildList(text, (RebuildItem(text, ItemState.ERROR, text, fakes.AT, text),))
     return [
+        render_plan.plan(plan, [step]),
+        render_plan.targets(declared),
+        render_cache.environments([environment], {text: [text]}),
+        render_cache.environment(environment, pin, [text], users),
+        render_cache.foreign([foreign]),
+        render_cache.pinning(replace(FakeEngine().plan_unpin("x"), before=pin)),
+        render_cache.reap_plan(fakes.reap_plan(going, item)),
+        render_cache.cache_plan(fakes.cache_plan(going, item)),
+        render_cache.caches([replace(fakes.cache_plan().cache, version=text, image_name=text)]),
+        render_cache.rebuild_plan(rebuild),
+        render_cache.bulk(BulkPlan(text, (text,), (text,), rebuild, (text,))),
+        render_cache.rebuild_list(listed),
+        render_content.contents([content]),
+        render_content.content(content, resolution),
+        render_content.setting(replace(FakeEngine().plan_set("x"), content=content, name=text)),
+        render_content.deploying(replace(fakes.deploy_plan(), build=plan, name=text), [step]),
+        render_content.running(replace(fakes.run_plan(), account=text, variables={text: text}), [text]),
+        render_content.captured(captured, Path("/x")),
+        render.config_pip([PipFile(Path("/x"), True, problem)], [PipSetting(text, text, text, text)]),
         render.installations([installation]),
-        render.match(match),
-        render.plan(plan),
+        render_plan.match(match),
+        render_plan.plan(plan),
         render.bundles(
             [
                 BundleEntry(Path("/x"), text, False, plan, None),
                 BundleEntry(Path("/x"), text, False, None, problem),
             ]
         ),
-        render.environments([environment]),
+        render_cache.environments([environment], {}),
         render.builds([running, failed], fakes.AT),
+        render_cache.reaped(ReapResult((), (item,), ((item, problem),))),
+        render_content.removing(RemovePlan(content, 1)),
         render.progress(running, fakes.AT),
-        render.problem(problem),
+        blocks.problem(problem),
         render.config_check(state),
         render.config_show(state, [value]),
         stamped(LogLine(fakes.AT, text), True),
@@ -120,7 +178,7 @@ def test_no_foreign_text_reaches_the_terminal_as_a_control_character(text: str) 
 @settings(deadline=None)
 @given(HOSTILE, st.integers(30, 120))
 def test_every_view_fits_the_terminal(text: str, width: int) -> None:
-    for renderable in everything(text)[:-5]:
+    for renderable in everything(text)[:-7]:
         for line in shown(renderable, width).splitlines():
             assert cell_len(line) <= width
 
@@ -149,13 +207,13 @@ def test_a_long_path_is_folded_and_not_cut() -> None:
     [
         (render.installations([fakes.installation()]), "✓ usable"),
         (render.installations([fakes.installation(broken="gone")]), "✗ unusable"),
-        (render.match(fakes.match()), "✓ chosen"),
-        (render.match(fakes.match(chosen=False)), "– rejected"),
-        (render.environments([fakes.environment(EnvironmentState.STALE, "x")]), "⊘ stale"),
+        (render_plan.match(fakes.match()), "✓ chosen"),
+        (render_plan.match(fakes.match(chosen=False)), "– rejected"),
+        (render_cache.environments([fakes.environment(EnvironmentState.STALE, "x")], {}), "⊘ stale"),
         (render.builds([fakes.build(BuildState.LOST)], fakes.AT), "? lost"),
-        (render.plan(fakes.plan()), "⊘ prohibited"),
-        (render.plan(fakes.plan(hit=True)), "✓ hit"),
-        (render.plan(fakes.plan()), "miss"),
+        (render_plan.plan(fakes.plan()), "⊘ prohibited"),
+        (render_plan.plan(fakes.plan(hit=True)), "✓ hit"),
+        (render_plan.plan(fakes.plan()), "miss"),
     ],
 )
 def test_a_state_is_a_symbol_and_a_word(view: RenderableType, words: str) -> None:
@@ -167,7 +225,7 @@ def test_a_state_is_a_symbol_and_a_word(view: RenderableType, words: str) -> Non
     [
         render.installations([]),
         render.bundles([]),
-        render.environments([]),
+        render_cache.environments([], {}),
         render.builds([], fakes.AT),
         render.config_show(fakes.config(), []),
     ],
@@ -178,7 +236,7 @@ def test_an_empty_answer_says_so(view: RenderableType) -> None:
 
 def test_the_nearest_environment_is_shown_with_what_differs() -> None:
     nearest = Nearest(fakes.environment(), ("flask==3.1",), ("flask==3.0",), ("index",))
-    output = shown(render.plan(replace(fakes.plan(), nearest=nearest)))
+    output = shown(render_plan.plan(replace(fakes.plan(), nearest=nearest)))
     assert "+ flask==3.1" in output
     assert "- flask==3.0" in output
     assert "index" in output
@@ -187,10 +245,30 @@ def test_the_nearest_environment_is_shown_with_what_differs() -> None:
 def test_a_password_in_a_requirement_is_not_shown() -> None:
     line = fakes.line("flask @ https://u:****@host.example/flask.whl")
     assert Requirement(line.effective).url == "https://u:secret@host.example/flask.whl"
-    assert "secret" not in shown(render.plan(replace(fakes.plan(), packages=PackagePlan((line,)))), 200)
+    assert "secret" not in shown(render_plan.plan(replace(fakes.plan(), packages=PackagePlan((line,)))), 200)
 
 
 def test_a_warning_is_not_told_as_an_error() -> None:
     warning = Problem("key-repeated", "given twice", severity=Severity.WARNING)
-    assert shown(render.problem(warning)) == "warning[key-repeated]: given twice\n"
+    assert shown(blocks.problem(warning)) == "warning[key-repeated]: given twice\n"
     assert "0 errors, 1 warning" in shown(render.config_check(fakes.config(warning)))
+
+
+def test_a_line_that_can_change_is_marked_and_its_notes_are_shown() -> None:
+    line = replace(fakes.line("flask"), notes=("no version is asked for",), mutable=True)
+    output = shown(render_plan.plan(replace(fakes.plan(), packages=PackagePlan((line,)))))
+    assert "flask  (mutable)" in output
+    assert "! no version is asked for" in output
+
+
+def test_a_plan_shows_every_level_of_environment_management() -> None:
+    output = shown(render_plan.plan(fakes.plan()))
+    assert "managed, decided by the server level" in output
+    assert "· unset    bundle" in output
+    assert "✓ decides  server" in output
+
+
+def test_what_a_cache_costs_to_delete_is_shown() -> None:
+    output = shown(render_cache.cache_plan(fakes.cache_plan(fakes.reap_item(used_by=("board",)))))
+    assert "board would wait for rebuilds of 3.4 s" in output
+    assert "2 environments of the server itself stay" in output

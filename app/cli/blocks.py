@@ -1,0 +1,137 @@
+"""What every view is built of: safe text, states, tables. Pure; all foreign text is made safe here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from engine import (
+    Action,
+    BuildState,
+    EnvironmentState,
+    ItemState,
+    Problem,
+    Severity,
+    Standing,
+    StepStanding,
+    Usability,
+    Verdict,
+    clean,
+)
+
+__all__ = ["SafeConsole", "count", "grid", "mark", "pairs", "problem", "safe", "stack", "titled"]
+
+# State is always word + symbol + colour; every symbol is one cell wide.
+_LOOK: dict[str, tuple[str, str]] = {
+    Usability.USABLE: ("✓", "green"),
+    Usability.UNUSABLE: ("✗", "bold red"),
+    Usability.PROBING: ("?", "dim"),
+    Verdict.CHOSEN: ("✓", "green"),
+    Verdict.PASSED_OVER: ("·", "default"),
+    Verdict.REJECTED: ("–", "dim"),
+    Action.INSTALL: ("+", "green"),
+    Action.EXTERNAL: ("=", "green"),
+    Action.SUPPORT: ("+", "green"),
+    Action.REWRITTEN: ("+", "yellow"),
+    Action.PROHIBITED: ("⊘", "yellow"),
+    Action.REFUSED: ("✗", "bold red"),
+    Action.OPTION: ("·", "dim"),
+    Action.CONSTRAINT: ("·", "dim"),
+    Standing.DECIDES: ("✓", "green"),
+    Standing.UNSET: ("·", "dim"),
+    Standing.NOT_ALLOWED: ("⊘", "yellow"),
+    Standing.OVERRIDDEN: ("–", "dim"),
+    StepStanding.ABSENT: ("·", "dim"),
+    StepStanding.WARNING: ("!", "yellow"),
+    EnvironmentState.READY: ("✓", "green"),
+    EnvironmentState.STALE: ("⊘", "yellow"),
+    EnvironmentState.DAMAGED: ("✗", "bold red"),
+    BuildState.QUEUED: ("◌", "dim"),
+    BuildState.RUNNING: ("↻", "bold yellow"),
+    BuildState.DONE: ("✓", "green"),
+    BuildState.FAILED: ("✗", "bold red"),
+    BuildState.CANCELLED: ("⊘", "yellow"),
+    BuildState.LOST: ("?", "bold red"),
+    ItemState.NEEDS_BUILD: ("◌", "dim"),
+    ItemState.RUNNING: ("↻", "bold yellow"),
+    ItemState.COMPLETE: ("✓", "green"),
+    ItemState.ERROR: ("✗", "bold red"),
+    ItemState.ABORTED: ("⊘", "yellow"),
+    Severity.WARNING: ("!", "yellow"),
+    Severity.ERROR: ("✗", "bold red"),
+    "reap": ("✗", "yellow"),
+    "delete": ("✗", "yellow"),
+    "keep": ("✓", "green"),
+    "refused": ("✗", "bold red"),
+    "rebuild": ("↻", "bold yellow"),
+}
+
+
+class SafeConsole(Console):
+    """A console that lets the caller decide what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # rich calls this while it handles the BrokenPipeError
+
+
+def safe(value: object, style: str = "") -> Text:
+    """`value` as text that cannot drive a terminal and is no markup."""
+    return Text(clean(str(value)), style=style)
+
+
+def mark(word: str) -> Text:
+    """A state's symbol and word in its colour."""
+    symbol, style = _LOOK.get(word, ("?", "dim"))
+    return safe(f"{symbol} {word}", style)
+
+
+def stack(*parts: Text | None) -> Text:
+    """The parts that are there and not empty, one under the other."""
+    return Text("\n").join(part for part in parts if part)
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 package``, ``2 packages``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def titled(title: str, *parts: RenderableType) -> list[RenderableType]:
+    """A part of a view: an empty line, its title, what it holds."""
+    return [Text(), Text(title, style="bold"), *parts]
+
+
+def grid(*columns: str) -> Table:
+    """A borderless table whose last column takes the room that is left and wraps."""
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns[:-1]:
+        made.add_column(column, no_wrap=True)
+    made.add_column(columns[-1], overflow="fold", ratio=1)
+    return made
+
+
+def pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Label and value, one per row."""
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    made.add_column(no_wrap=True, style="bold")
+    made.add_column(overflow="fold", ratio=1)
+    for label, value in rows:
+        made.add_row(label, value)
+    return made
+
+
+def problem(item: Problem) -> Text:
+    """The block that every error and warning is told with: message, place, expected, found, what to do."""
+    _, style = _LOOK[item.severity]
+    block = Text.assemble((f"{item.severity.value}[{clean(item.code)}]", style), ": ", safe(item.message))
+    details = [
+        f"at {item.where}" if item.where else "",
+        f"expected {item.expected}" if item.expected else "",
+        f"found {item.found}" if item.found else "",
+        f"→ {item.hint}" if item.hint else "",
+    ]
+    for detail in filter(None, details):
+        block.append("\n  ").append_text(safe(detail))
+    return block

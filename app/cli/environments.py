@@ -1,0 +1,149 @@
+"""The commands about single environments of the cache: list, show, pin, unpin. Each returns the exit code."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+
+from app.cli import json_cache, json_output
+from app.cli.grammar import LOOKING, Commands, add_dry_run
+from app.cli.terminal import Terminal
+from engine import Content, Engine, PinPlan, clean, find_environment, read_pin
+
+__all__ = ["add_commands", "environments", "pin", "show", "unpin"]
+
+_KEY = "the key of an environment, or the beginning of one"
+_FIELDS = """\
+key, attempt, path, state (ready, stale or damaged), reason,
+  installer, python_version, python_path, target, lines, packages [{name,
+  version}], size, files, built_at, built_by, seconds, bundle, ingredients,
+  used_by (names of contents), last_used_at, pinned (null or {by, at, note})"""
+
+
+def _used_by(contents: Iterable[Content]) -> dict[str, list[str]]:
+    """Key to the names of the contents whose active bundle uses its environment."""
+    users: dict[str, list[str]] = {}
+    for content in contents:
+        if content.key:
+            users.setdefault(content.key, []).append(content.name or content.guid)
+    return users
+
+
+def environments(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    if options.foreign:
+        return _foreign(engine, terminal)
+    snapshot = engine.refresh()
+    used_by = _used_by(snapshot.contents)
+    if terminal.json:
+        terminal.document(
+            [json_output.environment(e, used_by.get(e.key, ()), read_pin(e)) for e in snapshot.environments]
+        )
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.environments(snapshot.environments, used_by))
+    return 0
+
+
+def _foreign(engine: Engine, terminal: Terminal) -> int:
+    items = engine.foreign()
+    if terminal.json:
+        terminal.document([json_cache.foreign(item) for item in items])
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.foreign(items))
+    return 0
+
+
+def show(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    snapshot = engine.refresh()
+    item = find_environment(snapshot.environments, options.key)
+    used_by, users = _used_by(snapshot.contents).get(item.key, []), engine.users_of([item])
+    if terminal.json:
+        terminal.document(json_cache.environment(item, used_by, read_pin(item), users))
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.environment(item, read_pin(item), used_by, users))
+    return 0
+
+
+def pin(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    return _set(engine, engine.plan_pin(options.key, note=options.note), options, terminal)
+
+
+def unpin(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    return _set(engine, engine.plan_unpin(options.key), options, terminal)
+
+
+def _set(engine: Engine, plan: PinPlan, options: Namespace, terminal: Terminal) -> int:
+    after = None if options.dry_run or plan.problem else engine.execute(plan)
+    if terminal.json:
+        terminal.document(json_cache.pinned(plan, after, read_pin(after or plan.environment)))
+    elif plan.problem:
+        terminal.complain(plan.problem)
+    elif after is None:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.pinning(plan))
+    else:
+        terminal.say(clean(f"{'pinned' if plan.pin else 'unpinned'}  {plan.environment.key}"))
+    return 1 if plan.problem else 0
+
+
+def add_commands(children: Commands) -> None:
+    command = children.add(
+        "environments",
+        environments,
+        "the cache: every environment with its state, size and who uses it",
+        "Shows every environment of the cache: its state and the reason for it, its\n"
+        "Python, size, age, the bundle it was first built for, which content uses it,\n"
+        "when it was last used, and whether it is pinned.",
+        "  envdeck environments\n"
+        "  envdeck environments --foreign\n"
+        "  envdeck environments show q3Zk\n"
+        "  envdeck environments --json | jq 'map(.size) | add'",
+        LOOKING,
+        f"a list of {{{_FIELDS}}}.\n"
+        "  With --foreign a list of {name, path, installer, python_version, target,\n"
+        "  home, state, reason, packages, made_at}",
+    )
+    command.add_argument("--foreign", action="store_true", help="list those that the server itself made instead")
+    children_of = Commands(command, "environments_command", required=False)
+    command = children_of.add(
+        "show",
+        show,
+        "one environment: its record, its packages, and who uses it",
+        "Shows one environment: its record, what it was asked for, its packages, the\n"
+        "content that uses it and the processes that run in it now.",
+        "  envdeck environments show q3Zk",
+        "  0  shown\n  2  bad usage, or no such environment",
+        f"{{{_FIELDS},\n  processes [{{pid, user, command, how}}], unreadable_processes}}",
+    )
+    command.add_argument("key", metavar="KEY", help=_KEY)
+
+    fields = "{key, done, pinned (null or {by, at, note}), error}"
+    command = children.add(
+        "pin",
+        pin,
+        "keep an environment, whether or not content uses it",
+        "Pins an environment, so that it is never reaped. A pin that is there already is\nreplaced.",
+        "  envdeck pin q3Zk --note 'base of the training course'",
+        "  0  pinned\n  1  refused\n  2  bad usage, or no such environment",
+        fields,
+    )
+    command.add_argument("key", metavar="KEY", help=_KEY)
+    command.add_argument("--note", metavar="TEXT", default="", help="why, for whoever comes later")
+    add_dry_run(command)
+    command = children.add(
+        "unpin",
+        unpin,
+        "take the pin off an environment",
+        "Takes the pin off an environment. It is reaped then when no content uses it.",
+        "  envdeck unpin q3Zk",
+        "  0  unpinned\n  1  it is not pinned, or refused\n  2  bad usage, or no such environment",
+        fields,
+    )
+    command.add_argument("key", metavar="KEY", help=_KEY)
+    add_dry_run(command)

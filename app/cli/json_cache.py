@@ -1,0 +1,213 @@
+"""The JSON documents about the cache: reaping, pins, runtime caches, rebuilds. Promises as in `json_output`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.cli import json_output
+from app.cli.json_output import Document, problem
+from app.cli.units import iso, number
+from engine import (
+    Build,
+    BulkPlan,
+    BulkResult,
+    CachePlan,
+    Environment,
+    ForeignEnvironment,
+    Pin,
+    PinPlan,
+    ReapItem,
+    ReapPlan,
+    ReapResult,
+    RebuildItem,
+    RebuildList,
+    RebuildPlan,
+    RuntimeCache,
+    Users,
+)
+
+__all__ = [
+    "bulk",
+    "cache",
+    "deleted",
+    "environment",
+    "foreign",
+    "pinned",
+    "reap",
+    "rebuild",
+    "rebuild_list",
+]
+
+
+def environment(item: Environment, used_by: Sequence[str], pin: Pin | None, users: Users) -> Document:
+    """One environment with the processes that use it."""
+    return {
+        **json_output.environment(item, used_by, pin),
+        "processes": [
+            {"pid": use.pid, "user": use.user, "command": use.command, "how": list(use.how)}
+            for use in users.by_path.get(item.key_dir, ())
+        ],
+        "unreadable_processes": users.unreadable,
+    }
+
+
+def foreign(item: ForeignEnvironment) -> Document:
+    """One environment of the server itself."""
+    return {
+        "name": item.name,
+        "path": str(item.path),
+        "installer": item.installer,
+        "python_version": item.python_version,
+        "target": item.target,
+        "home": item.home,
+        "state": item.state.value,
+        "reason": item.reason,
+        "packages": [{"name": p.name, "version": p.version} for p in item.packages],
+        "made_at": iso(item.made_at),
+    }
+
+
+def pinned(plan: PinPlan, after: Environment | None, pin: Pin | None) -> Document:
+    """The outcome of `pin` and `unpin`; without `after` nothing was done."""
+    return {
+        "key": plan.environment.key,
+        "done": after is not None,
+        "pinned": json_output.pin(pin),
+        "error": problem(plan.problem),
+    }
+
+
+def _item(item: ReapItem) -> Document:
+    return {
+        "kind": item.kind.value,
+        "key": item.key,
+        "path": str(item.path),
+        "bytes": item.bytes,
+        "reapable": item.verdict.reapable,
+        "reasons": [
+            {"code": reason.code.value, "message": reason.message, "names": list(reason.names)}
+            for reason in item.verdict.reasons
+        ],
+        "used_by": list(item.used_by),
+    }
+
+
+def _result(result: ReapResult | None) -> Document | None:
+    if result is None:
+        return None
+    return {
+        "removed": [_item(item) for item in result.removed],
+        "refused": [_item(item) for item in result.refused],
+        "failed": [{**_item(item), "error": found.to_json()} for item, found in result.failed],
+        "bytes": result.bytes,
+    }
+
+
+def reap(plan: ReapPlan | None, result: ReapResult | None = None) -> Document:
+    """The plan of a reaping and what came of it. Without a plan it was not due."""
+    if plan is None:
+        return {"due": False, "items": [], "reapable": 0, "kept": 0, "bytes": 0, "result": None}
+    return {
+        "due": True,
+        "complete": plan.complete,
+        "grace": number(plan.grace),
+        "planned_at": iso(plan.planned_at),
+        "unreadable_processes": plan.unreadable,
+        "items": [_item(item) for item in plan.items],
+        "reapable": len(plan.reapable),
+        "kept": len(plan.kept),
+        "bytes": plan.bytes,
+        "result": _result(result),
+    }
+
+
+def cache(item: RuntimeCache) -> Document:
+    """One runtime cache."""
+    return {
+        "language": item.language,
+        "version": item.version,
+        "image_name": item.image_name,
+        "environments": item.environments,
+        "bytes": item.bytes,
+        "foreign": item.foreign,
+    }
+
+
+def deleted(plan: CachePlan, result: ReapResult | None = None) -> Document:
+    """The plan of deleting a runtime cache and what came of it."""
+    return {
+        "cache": cache(plan.cache),
+        "unreadable_processes": plan.unreadable,
+        "items": [_item(item) for item in plan.items],
+        "deletable": len(plan.deletable),
+        "kept": len(plan.kept),
+        "bytes": plan.bytes,
+        "contents": list(plan.contents),
+        "rebuild_seconds": number(plan.rebuild_seconds),
+        "result": _result(result),
+    }
+
+
+def rebuild(plan: RebuildPlan, builds: Sequence[Build] | None, now: float) -> Document:
+    """The plan of rebuilds, and the builds that came of it; null when none was started."""
+    return {
+        "items": [
+            {
+                "key": item.environment.key,
+                "attempt": item.environment.attempt,
+                "installation": item.installation.executable if item.installation else None,
+                "running": item.running.id if item.running else None,
+                "errors": [found.to_json() for found in item.problems],
+            }
+            for item in plan.items
+        ],
+        "seconds": number(plan.seconds),
+        "builds": None if builds is None else [json_output.build(build, now) for build in builds],
+        "error": problem(plan.problem),
+    }
+
+
+def _entry(item: RebuildItem) -> Document:
+    return {
+        "key": item.key,
+        "state": item.state.value,
+        "build": item.build_id or None,
+        "changed_at": iso(item.changed_at or None),
+        "message": item.message,
+    }
+
+
+def rebuild_list(item: RebuildList) -> Document:
+    """A list with the state of each of its items."""
+    runner = item.runner if item.alive else None
+    return {
+        "name": item.name,
+        "items": [_entry(entry) for entry in item.items],
+        "runner": {"by": runner.by, "host": runner.host, "pid": runner.pid, "started_at": iso(runner.started_at)}
+        if runner
+        else None,
+    }
+
+
+def bulk(plan: BulkPlan, now: float, result: BulkResult | None = None, *, interrupted: bool = False) -> Document:
+    """The plan of a run over a list and what came of it."""
+    reached = result.progress if result else None
+    return {
+        "name": plan.name,
+        "added": list(plan.added),
+        "keys": list(plan.keys),
+        "gone": list(plan.gone),
+        "plan": rebuild(plan.plan, None, now),
+        "interrupted": interrupted,
+        "result": {
+            "items": [_entry(entry) for entry in result.items],
+            "success": reached.success,
+            "error": reached.error,
+            "aborted": reached.aborted,
+            "total": reached.total,
+            "seconds": number(result.seconds),
+        }
+        if result and reached
+        else None,
+        "error": problem(plan.problem),
+    }

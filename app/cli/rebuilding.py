@@ -1,0 +1,174 @@
+"""The command that rebuilds environments: some by key, or a list of them that survives an interruption."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from argparse import Namespace
+
+from app.cli import json_cache
+from app.cli.building import going_on, tell_end
+from app.cli.following import follow, reporter
+from app.cli.grammar import Commands, add_dry_run, count
+from app.cli.terminal import Terminal
+from engine import BuildState, BulkPlan, Engine, InputError, ItemState, Problem, RebuildPlan, RunProgress, clean
+
+__all__ = ["add_commands", "rebuild"]
+
+_INTERRUPTED = 130
+
+
+def rebuild(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    if options.list is None:
+        if options.all or options.retry or options.force or options.show or options.parallelism is not None:
+            raise _usage("--all, --retry, --force, --parallelism and --show are about a list", "--list NAME")
+        if not options.keys:
+            raise _usage("nothing to rebuild", "KEY, or --list NAME")
+        return _by_key(engine, options, terminal)
+    if options.show:
+        return _show(engine, options.list, terminal)
+    plan = engine.plan_bulk(
+        options.list, options.keys, retry=options.retry, everything=options.all, force=options.force
+    )
+    if options.dry_run or plan.problem:
+        return _planned_bulk(plan, terminal)
+    return _bulk(engine, plan, options, terminal)
+
+
+def _usage(message: str, expected: str) -> InputError:
+    return InputError(Problem("usage", message, expected=expected, hint="See `envdeck rebuild --help`"))
+
+
+def _by_key(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    plan = engine.plan_rebuild(options.keys)
+    if options.dry_run or plan.problem:
+        return _planned(plan, terminal)
+    builds = engine.execute(plan)
+    code = 0
+    if len(builds) == 1:
+        (started,) = builds
+        try:
+            with reporter(terminal) as report:
+                ended = follow(engine, started.id, report)
+        except KeyboardInterrupt:
+            terminal.say(f"interrupted: the build goes on. {going_on(started)}", error=True)
+            ended, code = engine.build(started.id), _INTERRUPTED
+        else:
+            code = 0 if ended.state is BuildState.DONE else 1
+            if code:
+                tell_end(ended, terminal)
+            elif not terminal.json:
+                terminal.say(clean(f"rebuilt  {ended.key}"))
+        builds = (ended,)
+    elif not terminal.json:
+        for build in builds:
+            terminal.say(clean(f"started  {build.id}  for {build.key}"))
+        terminal.say("Follow them with `envdeck builds`")
+    if terminal.json:
+        terminal.document(json_cache.rebuild(plan, builds, time.time()))
+    return code
+
+
+def _planned(plan: RebuildPlan, terminal: Terminal) -> int:
+    if terminal.json:
+        terminal.document(json_cache.rebuild(plan, None, time.time()))
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.rebuild_plan(plan))
+        for item in plan.items:
+            for problem in item.problems:
+                terminal.complain(problem)
+    return 1 if plan.problem else 0
+
+
+def _planned_bulk(plan: BulkPlan, terminal: Terminal) -> int:
+    if terminal.json:
+        terminal.document(json_cache.bulk(plan, time.time()))
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.bulk(plan))
+        if plan.problem:
+            terminal.complain(plan.problem)
+    return 1 if plan.problem else 0
+
+
+def _bulk(engine: Engine, plan: BulkPlan, options: Namespace, terminal: Terminal) -> int:
+    def tell(progress: RunProgress) -> None:
+        item = progress.item
+        changed = f"  {item.key} {item.state.value}" if item else ""
+        if item and item.state in (ItemState.ERROR, ItemState.ABORTED):
+            changed += f": {item.message}"
+        terminal.say(clean(f"{progress}{changed}"))
+
+    try:
+        result = engine.run_bulk(plan, parallelism=options.parallelism or 1, on_progress=tell)
+    except KeyboardInterrupt:
+        again = shlex.join(["envdeck", "rebuild", "--list", plan.name, "--retry"])
+        terminal.say(
+            f"interrupted: builds that were started go on, the others were not begun. Resume with `{again}`", error=True
+        )
+        if terminal.json:
+            terminal.document(json_cache.bulk(plan, time.time(), interrupted=True))
+        return _INTERRUPTED
+    if terminal.json:
+        terminal.document(json_cache.bulk(plan, time.time(), result))
+    else:
+        terminal.say(str(result))
+    return 0 if result.ok else 1
+
+
+def _show(engine: Engine, name: str, terminal: Terminal) -> int:
+    lists = engine.rebuild_lists()
+    found = next((item for item in lists if item.name == name), None)
+    if found is None:
+        raise InputError(
+            Problem(
+                "rebuild-list-unknown",
+                "there is no such list",
+                expected=", ".join(item.name for item in lists) or "none exists",
+                found=name,
+                hint="`envdeck rebuild --list NAME KEY…` begins one",
+            )
+        )
+    if terminal.json:
+        terminal.document(json_cache.rebuild_list(found))
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.rebuild_list(found))
+    return 0
+
+
+def add_commands(children: Commands) -> None:
+    command = children.add(
+        "rebuild",
+        rebuild,
+        "build environments again, some or a whole list",
+        "Builds environments again under the keys they have; what is running keeps what\n"
+        "it runs in. One is followed like `envdeck build`, several are only started.\n\n"
+        "With --list the KEYs are put on a named list, which is worked off, so many at a\n"
+        "time. The list is kept: after an interruption the same command goes on with it.",
+        "  envdeck rebuild q3Zk\n"
+        "  envdeck rebuild --list upgrade q3Zk 7dGa --parallelism 2\n"
+        "  envdeck rebuild --list upgrade --retry\n"
+        "  envdeck rebuild --list upgrade --show",
+        "  0    rebuilt, or several were started\n"
+        "  1    refused, or a build failed\n"
+        "  2    bad usage, or no such environment or list\n"
+        "  130  interrupted with Ctrl-C; builds that were started go on",
+        "{items [{key, attempt, installation, running, errors}], seconds, builds (null\n"
+        "  when none was started), error}. With --list {name, added, keys, gone, plan,\n"
+        "  interrupted, result (null, or {items, success, error, aborted, total,\n"
+        "  seconds}), error}; with --show {name, items [{key, state, build, changed_at,\n"
+        "  message}], runner}",
+    )
+    command.add_argument("keys", metavar="KEY", nargs="*", help="the key of an environment, or the beginning of one")
+    command.add_argument("--list", metavar="NAME", help="put the KEYs on this list and work it off")
+    command.add_argument("--all", action="store_true", help="also what is complete on the list")
+    command.add_argument("--retry", action="store_true", help="also what failed or was aborted")
+    command.add_argument("--force", action="store_true", help="take the list over from a run that is alive")
+    command.add_argument("--parallelism", metavar="N", type=count, help="builds at a time (1)")
+    command.add_argument("--show", action="store_true", help="only show the list")
+    add_dry_run(command)

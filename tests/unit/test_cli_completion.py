@@ -1,0 +1,72 @@
+"""Shell completion: what real shells make of the scripts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.cli.completion import script
+
+BASH = shutil.which("bash")
+SHELLS = [shell for shell in ("bash", "zsh", "fish") if shutil.which(shell)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_accepts_its_script(shell: str, tmp_path: Path) -> None:
+    path = tmp_path / "completion"
+    path.write_text(script(shell))
+    done = subprocess.run([shell, "-n", path], capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def complete(words: list[str], directory: Path) -> list[str]:
+    """What bash offers for the last of `words` in `directory`."""
+    assert BASH
+    ask = 'eval "$SCRIPT"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _envdeck; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(
+        [BASH, "--norc", "-c", ask, "bash", *words],
+        env={"PATH": os.environ["PATH"], "SCRIPT": script("bash")},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [line for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.skipif(BASH is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("envdeck con", ["config", "content"]),
+        ("envdeck config ", ["check", "show", "init", "pip"]),
+        ("envdeck --json config ch", ["check"]),
+        ("envdeck config check --j", ["--json"]),
+        ("envdeck caches delete --ver", ["--version"]),
+        ("envdeck plan my", ["my app.tar.gz", "my-app"]),
+        ("envdeck plan --", ["--help", "--config", "--json", "--read-only", "--no-color"]),
+        ("envdeck --config my", ["my app.tar.gz", "my-app"]),
+        ("envdeck reap ", []),
+        ("envdeck match --rule ", ["major-minor", "exact"]),
+        ("envdeck content set board --management o", ["on", "off"]),
+        ("envdeck completion ", ["bash", "zsh", "fish"]),
+        ("envdeck nonsense con", ["config", "content"]),
+    ],
+)
+def test_what_bash_offers(tmp_path: Path, typed: str, offered: list[str]) -> None:
+    (tmp_path / "my-app").mkdir()
+    (tmp_path / "my app.tar.gz").touch()
+    assert sorted(complete(typed.split(" "), tmp_path)) == sorted(offered)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_command_is_in_the_script(shell: str) -> None:
+    text = script(shell)
+    for command in ("installations", "deploy", "reap", "rebuild", "completion"):
+        assert command in text
+    assert "major-minor" in text
