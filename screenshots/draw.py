@@ -19,7 +19,9 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 DEMO = Path("/tmp/web01")  # noqa: S108 - the pictures show this path, so it must be the same everywhere
@@ -48,25 +50,39 @@ from rich.console import Console  # noqa: E402
 from rich.terminal_theme import TerminalTheme  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
+import engine.engine  # noqa: E402
 import engine.planning  # noqa: E402
 from app.tui.app import EnvdeckApp  # noqa: E402
 from app.tui.screens.log_page import LogPage  # noqa: E402
-from engine import LOCAL, BuildPlan, BuildState, Engine, Fault, LogLine, Phase  # noqa: E402
+from engine import (  # noqa: E402
+    LOCAL,
+    BuildPlan,
+    BuildState,
+    Content,
+    ContentBundle,
+    Engine,
+    Fault,
+    LogLine,
+    Phase,
+    PickedInstallation,
+)
+from engine.builds import pip_config  # noqa: E402
 from engine.builds.job import append_event, write_result  # noqa: E402
 from engine.builds.log import format_line  # noqa: E402
 from engine.bundles.samples import samples  # noqa: E402
+from engine.content.store import ContentStore  # noqa: E402
 from engine.environments.locks import open_lock_file  # noqa: E402
 from engine.environments.store import EnvironmentStore  # noqa: E402
 from engine.files import write_json  # noqa: E402
 from engine.packages.key import environment_key  # noqa: E402
 
-
-def no_pip_configuration(home: Path, root: Path = Path("/")) -> Mapping[str, str]:  # noqa: ARG001
-    """This machine's configuration of pip would be part of the keys."""
-    return {}
-
-
-engine.planning.index_configuration = no_pip_configuration  # type: ignore[attr-defined]  # not its to export
+# This machine's configuration of pip would be in the pictures, and part of the keys.
+PIP_ROOT = DEMO / "root"
+engine.planning.index_configuration = partial(  # type: ignore[attr-defined]  # not its to export
+    pip_config.index_configuration, root=PIP_ROOT
+)
+engine.engine.pip_files = partial(pip_config.pip_files, root=PIP_ROOT)  # type: ignore[attr-defined]
+engine.engine.effective = partial(pip_config.effective, root=PIP_ROOT)  # type: ignore[attr-defined]
 
 SIZES = ((80, 24), (120, 40))
 TERMINALS = {
@@ -152,6 +168,7 @@ def server() -> Iterator[None]:
         configuration()
         bundles()
         environments()
+        contents()
         with builds():
             yield
     finally:
@@ -208,6 +225,10 @@ def configuration() -> None:
         f"[Python]\nEnabled = true\n{executables}VersionMatching = major-minor\nProhibitedPackage = tabulate\n\n"
         f"[Envdeck]\nBundleDir = {DEMO}/bundles\nBuildTimeout = 45m\n"
     )
+    (PIP_ROOT / "etc").mkdir(parents=True)
+    (PIP_ROOT / "etc" / "pip.conf").write_text(
+        "[global]\nindex-url = https://builder:secret@packages.example.org/simple\ntimeout = 60\n"
+    )
 
 
 def bundles() -> None:
@@ -255,6 +276,8 @@ def environments() -> None:
         other: tuple[str, str] = ("", ""),
         python: str = "",
         complete: bool = True,
+        pinned: bool = False,
+        used: float | None = None,
     ) -> None:
         """The environment of `plan`, with one line or the Python replaced by another."""
         assert plan.installation is not None
@@ -268,6 +291,10 @@ def environments() -> None:
         (key_dir / attempt).mkdir(parents=True)
         if complete:
             (key_dir / attempt / "pyvenv.cfg").touch()
+        if pinned:
+            write_json(key_dir / "pinned.json", {"by": "bob", "at": NOW - ago, "note": "base of the training course"})
+        if used is not None:
+            made_at(key_dir / "last-used", NOW - used)
         names = packages.split()
         store.publish(
             key_dir,
@@ -294,7 +321,7 @@ def environments() -> None:
         "blinker==1.9.0 click==8.1.8 flask==3.0.3 itsdangerous==2.2.0 jinja2==3.1.5 markupsafe==3.0.2 werkzeug==3.1.3"
     )
     sales = "numpy==2.0.2 pandas==2.2.2 pytz==2024.2 six==1.16.0 tzdata==2024.2"
-    publish(found["flask-api"], "20260312-075412-1b60f3", 2 * HOUR + 5 * MINUTE, flask, 9_820_000)
+    publish(found["flask-api"], "20260312-075412-1b60f3", 2 * HOUR + 5 * MINUTE, flask, 9_820_000, used=3 * MINUTE)
     publish(
         found["sales-report"],
         "20260228-141530-9ce04a",
@@ -302,9 +329,57 @@ def environments() -> None:
         sales,
         164_000_000,
         other=("pandas==2.2.3", "pandas==2.2.2"),
+        pinned=True,
+        used=5 * DAY,
     )
     publish(found["sales-report"], "20251208-091144-52a7d8", 94 * DAY, sales, 161_000_000, python="3.9.5")
     publish(found["fastapi-exact"], "20260306-172209-e0b13c", 6 * DAY, "fastapi==0.115.6", 31_400_000, complete=False)
+
+    foreign()
+
+
+def made_at(path: Path, at: float) -> None:
+    path.touch()
+    os.utime(path, (at, at))
+
+
+def foreign() -> None:
+    """What the server itself made before."""
+    home = DEMO / "python" / "3.11.7" / "bin"
+    path = DATA / "python-environments/_packages_cache/pip/3.11.7/mKv0hT2r1bXUo9"
+    library = path / "lib/python3.11/site-packages"
+    for name in ("streamlit-1.41.1", "numpy-2.2.1", "pillow-11.1.0"):
+        (library / f"{name}.dist-info").mkdir(parents=True)
+    (path / "bin").mkdir()
+    (path / "bin/python").symlink_to(home / "python3")
+    (path / "pyvenv.cfg").write_text(f"home = {home}\nversion = 3.11.7\n")
+    made_at(path / "pyvenv.cfg", NOW - 41 * DAY)
+
+
+def contents() -> None:
+    """What is deployed: one in an environment that is there, one that needs a build, one without an environment."""
+    found = plans()
+    store = ContentStore(DATA)
+
+    def deploy(name: str, bundle: str, ago: float, number: int, used: float | None, *, managed: bool = True) -> None:
+        plan = found[bundle]
+        assert plan.installation is not None
+        version, key = str(plan.match.chosen.version if plan.match.chosen else ""), plan.key if managed else ""
+        deployed = tuple(
+            ContentBundle(n, NOW - ago - (number - n) * DAY, "alice", bundle, key, version, 18_400)
+            for n in range(1, number + 1)
+        )
+        guid = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        (store.root / guid).mkdir(parents=True)
+        picked = PickedInstallation(version, plan.installation.executable)
+        mode = plan.bundle.manifest.app_mode
+        store.save(Content(guid, name, mode, deployed[0].deployed_at, "alice", deployed, number, picked, managed))
+        if used is not None:
+            made_at(store.root / guid / "used", NOW - used)
+
+    deploy("orders-api", "flask-api", 2 * HOUR, 3, 3 * MINUTE)
+    deploy("quarterly-figures", "sales-report", 20 * DAY, 1, 5 * DAY)
+    deploy("on-the-server", "mac-desktop", 3 * DAY, 2, None, managed=False)
 
 
 @contextlib.contextmanager
@@ -427,6 +502,7 @@ VIEWS: dict[str, Callable[[Hands], Awaitable[None]]] = {
     "match": lambda pilot: go(pilot, "3", "G"),
     "builds": lambda pilot: go(pilot, "4"),
     "config": lambda pilot: go(pilot, "5"),
+    "content": lambda pilot: go(pilot, "2", "colon", *"content", "enter"),
     "log": show_log,
     "help": lambda pilot: go(pilot, "q", "3", "question_mark"),
 }

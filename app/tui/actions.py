@@ -17,6 +17,7 @@ class Scope(StrEnum):
     """Where an action means something; the value is its title in the help."""
 
     INSTALLATIONS = "Installations"
+    ENVIRONMENTS = "Environments"
     MATCH = "Match"
     BUILDS = "Builds"
     CONFIG = "Config"
@@ -60,6 +61,18 @@ def _can_cancel(context: InputContext) -> str:
     return _needs_row(context) or context.cannot_cancel
 
 
+def _can_change(context: InputContext) -> str:
+    return _needs_row(context) or context.cannot_change
+
+
+def _can_change_marked(context: InputContext) -> str:
+    return "" if context.marked else _can_change(context)
+
+
+def _needs_marks(context: InputContext) -> str:
+    return "" if context.marked else "nothing is marked"
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing that can be done."""
@@ -93,6 +106,68 @@ def _view(number: int, view: View, *aliases: str) -> Action:
 ACTIONS: tuple[Action, ...] = (
     # Installations
     Action("probe", ("t",), "test again", "Run every interpreter again", Scope.INSTALLATIONS, 1, ("probe",)),
+    # Environments
+    Action(
+        "reap",
+        ("x",),
+        "reap",
+        "Delete the marked environments, or the selected one (asks first)",
+        Scope.ENVIRONMENTS,
+        1,
+        ("reap",),
+        needs_write=True,
+        why_disabled=_can_change_marked,
+    ),
+    Action(
+        "reap-all",
+        ("X",),
+        "reap all",
+        "Delete everything that nobody needs (asks first)",
+        Scope.ENVIRONMENTS,
+        commands=("reap-all",),
+        needs_write=True,
+    ),
+    Action(
+        "rebuild",
+        ("r",),
+        "rebuild",
+        "Build the marked environments again, or the selected one (asks first)",
+        Scope.ENVIRONMENTS,
+        2,
+        ("rebuild",),
+        needs_write=True,
+        why_disabled=_can_change_marked,
+    ),
+    Action(
+        "pin",
+        ("p",),
+        "pin",
+        "Keep the selected environment whether or not content uses it, or stop keeping it",
+        Scope.ENVIRONMENTS,
+        4,
+        ("pin",),
+        needs_write=True,
+        why_disabled=_can_change,
+    ),
+    Action(
+        "mark",
+        ("space",),
+        "mark",
+        "Mark the selected environment, or take the mark off",
+        Scope.ENVIRONMENTS,
+        6,
+        ("mark",),
+        why_disabled=_can_change,
+    ),
+    Action(
+        "unmark",
+        ("u",),
+        "unmark",
+        "Take all marks off",
+        Scope.ENVIRONMENTS,
+        commands=("unmark",),
+        why_disabled=_needs_marks,
+    ),
     # Match
     Action(
         "build",
@@ -190,6 +265,7 @@ ACTIONS: tuple[Action, ...] = (
     _view(3, View.MATCH, "m"),
     _view(4, View.BUILDS, "b"),
     _view(5, View.CONFIG, "cfg", "c"),
+    Action("content", (), "content", "List what is deployed", Scope.GLOBAL, commands=("content",)),
     Action("open", ("a",), "open", "Open a bundle by its path", Scope.GLOBAL, 11, commands=("open",), argument="PATH"),
     Action(
         "build-bundle",

@@ -23,10 +23,12 @@ from app.tui.context import complete, find_command, resolve, why_not
 from app.tui.describe.help import help_lines
 from app.tui.events import Event, Level, changes, event_lines
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
+from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged
 from app.tui.offload import offload
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
+from app.tui.screens.content import ContentPage
 from app.tui.screens.environments import EnvironmentsPage
 from app.tui.screens.installations import InstallationsPage
 from app.tui.screens.log_page import LogPage
@@ -85,6 +87,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.filters: list[str] = []
         self.searches: list[str] = []
         self.commands: list[str] = []
+        self.lookups = Lookups(self)
         self._environ = environ
         self._line_filters: list[LineFilter] = [StripControl()]
         if ascii_only:
@@ -93,6 +96,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self._line_filters.append(NoColor())
         self._taken = 0.0
         self._waiting = False
+        self._arrived = False
         self._unsubscribe: Callable[[], object] = bool
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -150,9 +154,18 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             page.show()
 
     def catch_up(self) -> None:
-        """Take the snapshot that waited for an answer."""
+        """Show what waited for an answer."""
         if self._waiting:
             self.take_snapshot()
+        if self._arrived:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Show what was looked up, unless a question is open."""
+        page = self.page
+        self._arrived = page.prompt.asking
+        if not self._arrived and page.is_mounted:
+            page.show()
 
     # Talking
 
@@ -249,6 +262,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.push_screen(PalettePage(self.page.view, self.page.context()))
 
     def do_refresh(self, _argument: str) -> None:
+        self.lookups.forget_all()
         self.engine.request_refresh()
         self.say("looking at everything again")
 
@@ -257,6 +271,13 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self.theme = argument
         else:
             self.say(f"themes: {', '.join(sorted(self.available_themes))}", Level.WARNING)
+
+    def do_content(self, _argument: str) -> None:
+        if not any(isinstance(page, ContentPage) for page in self.screen_stack):
+            self.push_screen(ContentPage(self.page.view))
+            return
+        while not isinstance(self.page, ContentPage):
+            self.pop_screen()
 
     def do_open(self, argument: str) -> None:
         if argument:
@@ -276,13 +297,17 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.perform(lambda: clipboard.copy(text, self._environ, send), lambda where: self.say(f"{name}: {where}"))
 
     def do_back(self, _argument: str) -> None:
-        if len(self.screen_stack) > 1:
+        page = self.page
+        if isinstance(page, TablePage) and page.table.filter.text:
+            page.clear_filter()
+        elif len(self.screen_stack) > 1:
             self.pop_screen()
-        elif isinstance(self.page, TablePage):
-            self.page.clear_filter()
 
     def do_leave(self, argument: str) -> None:
-        (self.do_back if len(self.screen_stack) > 1 else self.do_quit)(argument)
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        else:
+            self.do_quit(argument)
 
     def do_quit(self, _argument: str) -> None:
         running = sum(build.state is BuildState.RUNNING for build in self.snapshot.builds)

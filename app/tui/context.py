@@ -54,6 +54,10 @@ class InputContext:
     cannot_build: str = ""
     """Why the selected bundle cannot be built, if so."""
     cannot_cancel: str = ""
+    cannot_change: str = ""
+    """Why nothing can be done with the selected environment, if so."""
+    marked: int = 0
+    """How many environments are marked."""
 
 
 @dataclass(frozen=True, slots=True)

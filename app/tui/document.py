@@ -53,19 +53,28 @@ class Document:
             name = safe((label if index == 0 else "").ljust(_LABEL), "dim")
             self.add("  ", name, value, hang=_LABEL + 2)
 
-    def table(self, rows: Iterable[Sequence[Text | str]], indent: int = 2) -> None:
-        """Rows with aligned columns; the last column wraps under itself."""
+    def table(
+        self, rows: Iterable[Sequence[Text | str]], indent: int = 2, notes: Sequence[Sequence[Text | str]] = ()
+    ) -> None:
+        """Rows with aligned columns; the last column wraps under itself.
+
+        `notes`, if any, are lines for each row, which begin below its second column.
+        """
         cells = [[cell if isinstance(cell, Text) else safe(cell) for cell in row] for row in rows]
         if not cells:
             return
         widths = [max(row[column].cell_len for row in cells) for column in range(len(cells[0]) - 1)]
-        for row in cells:
+        hang = indent + sum(widths) + 2 * len(widths)
+        second = indent + sum(widths[:1]) + 2
+        for index, row in enumerate(cells):
             parts: list[Text] = []
             for cell, width in zip(row, widths, strict=False):
                 padded = cell.copy()
                 padded.pad_right(width - cell.cell_len + 2)
                 parts.append(padded)
-            self.add(" " * indent, *parts, row[-1], hang=indent + sum(widths) + 2 * len(widths))
+            self.add(" " * indent, *parts, row[-1], hang=hang)
+            for remark in notes[index] if notes else ():
+                self.add(" " * second, remark, hang=second)
 
     def problem(self, problem: Problem) -> None:
         """A problem in full: what, where, what was expected and found, and the hint."""

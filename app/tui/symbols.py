@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from engine import Action, BuildPlan, BuildState, CheckStatus, EnvironmentState, Severity, Usability, Verdict
+from engine import (
+    Action,
+    BuildPlan,
+    BuildState,
+    CheckStatus,
+    EnvironmentState,
+    Severity,
+    Standing,
+    StepStanding,
+    Usability,
+    Verdict,
+)
 
 __all__ = [
     "ACTION",
@@ -17,7 +28,12 @@ __all__ = [
     "BUILD",
     "CHECK",
     "ENVIRONMENT",
+    "FOREIGN",
+    "MISSING",
+    "NO_ENVIRONMENT",
     "SEVERITY",
+    "STANDING",
+    "STEP",
     "USABILITY",
     "VERDICT",
     "Mark",
@@ -53,6 +69,9 @@ ENVIRONMENT = {
     EnvironmentState.STALE: Mark("⊘", "stale", "yellow"),
     EnvironmentState.DAMAGED: Mark("✗", "damaged", "bold red"),
 }
+FOREIGN = Mark("-", "foreign", "dim")
+MISSING = Mark("◌", "missing", "bold yellow")
+NO_ENVIRONMENT = Mark("-", "NO ENV", "cyan")
 BUILD = {
     BuildState.QUEUED: Mark("◌", "queued", "dim"),
     BuildState.RUNNING: Mark("↻", "running", "bold yellow"),
@@ -69,9 +88,26 @@ VERDICT = {
 }
 ACTION = {
     Action.INSTALL: Mark("+", "install", "green"),
+    Action.EXTERNAL: Mark("=", "external", "cyan"),
+    Action.SUPPORT: Mark("+", "support", "green"),
+    Action.REWRITTEN: Mark("*", "rewritten", "yellow"),
     Action.PROHIBITED: Mark("⊘", "prohibited", "yellow"),
+    Action.REFUSED: Mark("✗", "refused", "bold red"),
     Action.OPTION: Mark("-", "option", "dim"),
     Action.CONSTRAINT: Mark("-", "constraint", "dim"),
+}
+STANDING = {
+    Standing.DECIDES: Mark("▸", "decides", "bold green"),
+    Standing.UNSET: Mark("-", "unset", "dim"),
+    Standing.NOT_ALLOWED: Mark("⊘", "not allowed", "yellow"),
+    Standing.OVERRIDDEN: Mark("◌", "overridden", ""),
+}
+STEP = {
+    StepStanding.DECIDES: Mark("▸", "decides", "bold green"),
+    StepStanding.PASSED_OVER: Mark("◌", "passed over", ""),
+    StepStanding.REJECTED: Mark("✗", "rejected", "red"),
+    StepStanding.ABSENT: Mark("-", "absent", "dim"),
+    StepStanding.WARNING: Mark("!", "warning", "yellow"),
 }
 SEVERITY = {
     Severity.ERROR: Mark("✗", "error", "bold red"),
@@ -100,9 +136,11 @@ ASCII = {
 
 
 def plan_mark(plan: BuildPlan | None) -> Mark:
-    """What a bundle's plan comes to: HIT, MISS, BUILDING, or NO when it cannot be served."""
+    """What a bundle's plan comes to: HIT, MISS, BUILDING, NO ENV when none is wanted, NO when it cannot be served."""
     if plan is None or plan.problem is not None or plan.match.chosen is None:
         return _NO
+    if not plan.management.managed:
+        return NO_ENVIRONMENT
     if plan.hit:
         return _HIT
     return _RUNNING if plan.running is not None else _MISS

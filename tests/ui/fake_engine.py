@@ -25,38 +25,62 @@ from engine import (
     Check,
     CheckStatus,
     ConfigState,
+    Content,
+    ContentBundle,
     EffectiveValue,
     Engine,
     Environment,
     EnvironmentState,
     Executable,
     Fault,
+    ForeignEnvironment,
     InputError,
     Installation,
     InterpreterFacts,
     Judgement,
+    Level,
+    LevelDecision,
     LineKind,
     LockedPackage,
     LogLine,
     LogRing,
+    ManagementDecision,
     Manifest,
     Match,
     Nearest,
     Outcome,
     PackagePlan,
     Phase,
+    PickedInstallation,
+    Pin,
+    PinPlan,
+    PipFile,
+    PipSetting,
     PlannedLine,
+    PlannedRebuild,
     Problem,
+    ProvenanceStep,
+    ReapItem,
+    ReapKind,
+    ReapPlan,
+    ReapResult,
+    ReapVerdict,
+    Reason,
+    RebuildPlan,
     Refused,
     Request,
     RequirementLine,
+    Resolution,
     Rule,
     Settings,
     Snapshot,
+    Standing,
+    StepStanding,
     Usability,
     Verdict,
     Where,
 )
+from engine.actions.reap import KeepReason
 
 NOW = 1_750_000_000.0
 DATA = Path("/var/lib/envdeck")
@@ -229,6 +253,73 @@ CANDIDATES = (
 )
 
 
+def management(*, managed: bool = True) -> ManagementDecision:
+    """The server decides, or with `managed` false the bundle."""
+    setting = "environment.environment_management.python"
+    return ManagementDecision(
+        managed,
+        Level.SERVER if managed else Level.BUNDLE,
+        (
+            LevelDecision(Level.BUNDLE, None, Standing.UNSET, f"{setting} is not set")
+            if managed
+            else LevelDecision(Level.BUNDLE, False, Standing.DECIDES, f"{setting} is false"),
+            LevelDecision(Level.CONTENT, None, Standing.UNSET, "the content's own setting is not set"),
+            LevelDecision(
+                Level.SERVER,
+                True,
+                Standing.DECIDES if managed else Standing.OVERRIDDEN,
+                "Python.EnvironmentManagement is true" if managed else "the bundle level has precedence",
+            ),
+        ),
+    )
+
+
+def content(name: str, key: str = "", **changes: Any) -> Content:
+    """Content with two bundles, of which the second runs in the environment `key`."""
+    bundles = tuple(
+        ContentBundle(number, NOW - 86400 / number, "alice", name, key if number == 2 else "", "3.11.7", 20_000)
+        for number in (1, 2)
+    )
+    base = Content(
+        guid=f"guid-of-{name}",
+        name=name,
+        app_mode="python-api",
+        created_at=NOW - 86400,
+        created_by="alice",
+        bundles=bundles,
+        active=2,
+        installation=PickedInstallation("3.11.7", "/opt/python/3.11.7/bin/python3"),
+        managed=bool(key),
+        last_used_at=NOW - 300,
+    )
+    return replace(base, **changes)
+
+
+def foreign(name: str, **changes: Any) -> ForeignEnvironment:
+    base = ForeignEnvironment(
+        name=name,
+        path=DATA / "python-environments/_packages_cache/pip/3.11.7" / name,
+        installer="pip",
+        python_version="3.11.7",
+        target="Local",
+        home="/opt/python/3.11.7/bin",
+        state=EnvironmentState.READY,
+        reason="",
+        packages=(LockedPackage("flask", "3.0.0"),),
+        made_at=NOW - 86400 * 5,
+    )
+    return replace(base, **changes)
+
+
+STEPS = (
+    ProvenanceStep("environment.python.requires", StepStanding.ABSENT, "", "", "the manifest has no constraint"),
+    ProvenanceStep("python.version", StepStanding.DECIDES, "3.11.2", "3.11.2", "the configured rule compares it"),
+    ProvenanceStep(".python-version", StepStanding.REJECTED, "pypy3.11", "", "it names an implementation of Python"),
+    ProvenanceStep("pyproject.toml", StepStanding.PASSED_OVER, ">=3.10", ">=3.10", "what a client takes"),
+    ProvenanceStep("manifest.json", StepStanding.WARNING, ">=3.10", ">=3.10", "write the manifest again"),
+)
+
+
 def entry(one: Bundle, **changes: Any) -> BundleEntry:
     """A bundle on 3.11.7 that would have to be built."""
     plan = BuildPlan(
@@ -236,6 +327,7 @@ def entry(one: Bundle, **changes: Any) -> BundleEntry:
         match=match("3.11.2", "3.11.7", CANDIDATES),
         installation=installation("3.11.7"),
         packages=package_plan(one),
+        management=management(),
         key="Zk3vW8sQn1rT5yUa7bXc9d",
         ingredients={"installer": "pip"},
     )
@@ -369,7 +461,13 @@ class FakeEngine(Engine):
     def __init__(self, first: Snapshot | None = None) -> None:
         self.current = first or snapshot()
         self.calls: list[tuple[str, Any]] = []
-        self.executed: list[BuildPlan | CancelPlan] = []
+        self.executed: list[Any] = []
+        self.kept: dict[str, tuple[KeepReason, ...]] = {}
+        self.old_attempts: dict[str, str] = {}
+        self.cannot_rebuild: dict[str, tuple[Problem, ...]] = {}
+        self.foreigners: tuple[ForeignEnvironment, ...] = ()
+        self.pip: tuple[tuple[PipFile, ...], tuple[PipSetting, ...]] = ((), ())
+        self.steps = STEPS
         self.rings: dict[str, LogRing] = {}
         self.refuse: Problem | None = None
         self._callbacks: list[Callable[[], None]] = []
@@ -419,12 +517,74 @@ class FakeEngine(Engine):
     def plan_cancel(self, build_id: str) -> CancelPlan:
         return CancelPlan(self.build(build_id))
 
-    def execute(self, plan: Any) -> Outcome:
+    def explain_request(self, bundle: Bundle) -> tuple[ProvenanceStep, ...]:
+        self.calls.append(("explain", bundle.name))
+        return self.steps
+
+    def foreign(self) -> tuple[ForeignEnvironment, ...]:
+        return self.foreigners
+
+    def pip_files(self) -> tuple[PipFile, ...]:
+        return self.pip[0]
+
+    def pip_settings(self) -> tuple[PipSetting, ...]:
+        return self.pip[1]
+
+    def resolve(self, item: Content) -> Resolution:
+        self.calls.append(("resolve", item.name))
+        env = next((one for one in self.current.environments if one.key == item.key), None)
+        reasons = (Reason("there", "3.11.7 is still there"), Reason("environment", "its environment is there"))
+        return Resolution(item, item.installation, env, None, reasons)
+
+    def plan_reap(self, keys: Sequence[str] | None = None, *, grace: float | None = None) -> ReapPlan:
+        self.calls.append(("plan-reap", keys))
+        items = []
+        for env in self.current.environments:
+            if keys is None or env.key in keys:
+                verdict = ReapVerdict(self.kept.get(env.key, ()))
+                items.append(ReapItem(ReapKind.ENVIRONMENT, env.key, env.key_dir, env.size, verdict, env))
+                if attempt := self.old_attempts.get(env.key):
+                    path = env.key_dir / attempt
+                    items.append(ReapItem(ReapKind.ATTEMPT, env.key, path, 1000, ReapVerdict(), env))
+        return ReapPlan(tuple(items), keys is None, grace or 0.0, 2, NOW)
+
+    def plan_pin(self, key: str, *, note: str = "") -> PinPlan:
+        env = next(one for one in self.current.environments if one.key == key)
+        return PinPlan(env, Pin("alice", NOW, note), None)
+
+    def plan_unpin(self, key: str) -> PinPlan:
+        env = next(one for one in self.current.environments if one.key == key)
+        return PinPlan(env, None, Pin("alice", NOW, ""))
+
+    def plan_rebuild(self, keys: Sequence[str]) -> RebuildPlan:
+        self.calls.append(("plan-rebuild", keys))
+        chosen = [env for env in self.current.environments if env.key in keys]
+        return RebuildPlan(
+            tuple(PlannedRebuild(env, None, None, self.cannot_rebuild.get(env.key, ())) for env in chosen)
+        )
+
+    def execute(self, plan: Any) -> Any:  # type: ignore[override]  # one answer for every kind of plan
         if self.refuse is not None:
             raise Refused(self.refuse)
         self.executed.append(plan)
-        if isinstance(plan, CancelPlan):
-            return Outcome(build=plan.build)
+        environments = self.current.environments
+        match plan:
+            case CancelPlan():
+                return Outcome(build=plan.build)
+            case ReapPlan():
+                gone = {item.path for item in plan.reapable}
+                self.publish(environments=tuple(env for env in environments if env.key_dir not in gone))
+                return ReapResult(plan.reapable, (), ())
+            case PinPlan():
+                changed = replace(plan.environment, pinned=plan.pin is not None)
+                self.publish(environments=tuple(changed if e.key == changed.key else e for e in environments))
+                return changed
+            case RebuildPlan():
+                jobs = tuple(
+                    build(f"20250615-12000{i}-ffff", item.environment.bundle) for i, item in enumerate(plan.items)
+                )
+                self.publish(builds=(*jobs, *self.current.builds))
+                return jobs
         started = build("20250615-120001-ffff", plan.bundle.name, started_at=NOW - 1, packages_done=0, packages_total=0)
         self.publish(builds=(started, *self.current.builds))
         self.write(started.id, "Collecting flask==3.0.0", "Downloading flask-3.0.0-py3-none-any.whl")

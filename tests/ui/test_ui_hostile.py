@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
-from fake_engine import FakeEngine, build, config, environment, snapshot, value
+from fake_engine import FakeEngine, build, config, content, entry, environment, foreign, management, snapshot, value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.segment import Segment
@@ -14,7 +14,26 @@ from textual.color import Color
 from textual.events import Paste
 
 from app.tui.line_filters import AsciiOnly, StripControl
-from engine import BuildState, Check, CheckStatus, Fault, Phase, Problem
+from engine import (
+    Action,
+    BuildState,
+    Check,
+    CheckStatus,
+    Declarations,
+    EnvironmentsFile,
+    ExecutionEnvironment,
+    Fault,
+    PackagePlan,
+    Phase,
+    PipFile,
+    PipSetting,
+    PlannedLine,
+    Problem,
+    ProvenanceStep,
+    StepStanding,
+    Where,
+)
+from engine.actions.reap import KeepCode, KeepReason
 
 CONTROL = "\x1b]52;c;aGFja2Vk\x07 \x1b[31m \x9b31m \r \x00 \u202e"
 MARKUP = "[/foo] requests[socks] [bold red]"
@@ -42,19 +61,35 @@ def hostile(text: str) -> FakeEngine:
         path=Path("/srv") / text.replace("\0", "0"),
         problem=Problem("x", text, text, text, hint=text),
     )
+    line = PlannedLine(None, text, Action.REFUSED, text, Where(text), "", (text,), mutable=True)
+    unmanaged = entry(first.plan.bundle, packages=PackagePlan((line,)), management=management(managed=False))
+    unmanaged = replace(unmanaged, path=Path("/srv/unmanaged"), name=text)
+    declared = ExecutionEnvironment(text, Where(text), text, text)
     problems = config(Problem("x", text, text, text, hint=text), changed={text: (text, text)})
-    return FakeEngine(
+    engine = FakeEngine(
         replace(
             base,
             host=text,
             installations=(broken,),
             environments=(env,),
             builds=(job,),
-            bundles=(bundle, torn),
+            bundles=(bundle, unmanaged, torn),
+            contents=(content(text, env.key, app_mode=text, created_by=text, default_image=text),),
+            declarations=Declarations(
+                (EnvironmentsFile(Path("/etc/e.yaml")),), (declared,), (Problem("x", text, text, text, hint=text),)
+            ),
             config=replace(problems, values=(value("A.B", text, origin=text),)),
             read_only=text,
         )
     )
+    engine.foreigners = (foreign("f" * 8, reason=text, home=text, installer=text),)
+    engine.steps = (ProvenanceStep(text, StepStanding.REJECTED, text, text, text),)
+    engine.kept = {env.key: (KeepReason(KeepCode.IN_USE, text, (text,)),)}
+    engine.pip = (
+        (PipFile(Path("/etc/pip.conf"), True, Problem("x", text, text, hint=text)),),
+        (PipSetting(text, text, "global", text),),
+    )
+    return engine
 
 
 async def test_every_view_and_page_shows_hostile_text_as_it_is(desk) -> None:
@@ -68,6 +103,15 @@ async def test_every_view_and_page_shows_hostile_text_as_it_is(desk) -> None:
                 assert not any(has_control(line) for line in d.lines)
                 assert "[/foo]" in d.text
                 await d.press("escape")
+        await d.press("2", "G", "d")
+        assert not any(has_control(line) for line in d.lines)
+        await d.press("escape", "colon", *"content", "enter")
+        for key in ("d", "escape", "v", "escape"):
+            assert "[/foo]" in d.text
+            assert not any(has_control(line) for line in d.lines)
+            await d.press(key)
+        await d.press("escape", "5", "tab", "G")
+        assert not any(has_control(line) for line in d.lines)
         await d.press("4", "l")
         assert not any(has_control(line) for line in d.lines)
         assert "requests[socks] [bold red]" in d.text

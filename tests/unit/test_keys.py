@@ -10,6 +10,7 @@ from app.tui.actions import ACTIONS, Scope
 from app.tui.app import EnvdeckApp
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
+from app.tui.screens.content import ContentPage
 from app.tui.screens.environments import EnvironmentsPage
 from app.tui.screens.installations import InstallationsPage
 from app.tui.screens.log_page import LogPage
@@ -21,6 +22,7 @@ from app.tui.widgets.lines import LineWidget
 
 PAGES: dict[Scope, tuple[type, ...]] = {
     Scope.INSTALLATIONS: (InstallationsPage,),
+    Scope.ENVIRONMENTS: (EnvironmentsPage,),
     Scope.MATCH: (MatchPage,),
     Scope.BUILDS: (BuildsPage,),
     Scope.CONFIG: (ConfigPage,),
@@ -64,6 +66,15 @@ def test_nothing_is_bound_to_the_keys_that_terminals_keep() -> None:
 
 
 def test_a_page_has_scopes_that_the_registry_knows() -> None:
-    for page in (InstallationsPage, EnvironmentsPage, MatchPage, BuildsPage, ConfigPage, LogPage, TextPage):
+    for page in (
+        InstallationsPage,
+        EnvironmentsPage,
+        MatchPage,
+        BuildsPage,
+        ConfigPage,
+        ContentPage,
+        LogPage,
+        TextPage,
+    ):
         assert issubclass(page, Page)
         assert all(any(action.scope is scope for action in ACTIONS) for scope in page.scopes)

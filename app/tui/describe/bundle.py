@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.text import Text
 
+from app.tui.describe.decisions import management, packages, request_source, targets
 from app.tui.document import Document, Line
-from app.tui.symbols import ACTION, VERDICT, plan_mark
+from app.tui.symbols import VERDICT, plan_mark
 from app.tui.text import ago, count, safe, size
-from engine import LOCAL, Action, BuildPlan, BundleEntry, Judgement, Rule, Verdict
+from engine import LOCAL, Action, BuildPlan, BundleEntry, Judgement, Problem, ProvenanceStep, Rule, Verdict
 
-__all__ = ["answer", "build_question", "explain", "package_summary"]
+__all__ = ["answer", "build_question", "explain", "why_no_environment"]
 
 _RULES = {
     Rule.MAJOR_MINOR: "same major.minor",
@@ -29,26 +31,32 @@ def answer(entry: BundleEntry) -> Text:
         return Text("")
     if plan.problem is not None:
         return safe(plan.problem.message, "red")
+    if plan.match.chosen is not None and not plan.management.managed:
+        return safe(f"runs on the installation itself: {plan.match.reason}")
     return safe(plan.match.reason)
 
 
-def package_summary(plan: BuildPlan) -> str:
-    """``4 install, 1 prohibited``."""
-    counts = Counter(line.action for line in plan.packages.lines)
-    return ", ".join(f"{counts[action]} {action.value}" for action in Action if counts[action]) or "no lines"
+def why_no_environment(plan: BuildPlan) -> str:
+    """Why nothing is built for a bundle whose environment is not managed; "" when it is."""
+    if plan.management.managed:
+        return ""
+    return f"it runs on the installation itself: {plan.management.reason}"
 
 
 def build_question(plan: BuildPlan) -> str:
     """Exactly what building would do, in one line."""
-    lines = sum(line.action is Action.INSTALL for line in plan.packages.lines)
-    dropped = sum(line.action is Action.PROHIBITED for line in plan.packages.lines)
+    lines = len(plan.packages.requested)
+    dropped = len(plan.packages.of(Action.PROHIBITED, Action.REFUSED))
     version = plan.match.chosen.version if plan.match.chosen else None
     left_out = f", {dropped} left out" if dropped else ""
     return f"Build {plan.bundle.name} on {version}: {count(lines, 'line')} to pip{left_out}, new environment."
 
 
-def explain(entry: BundleEntry, now: float) -> list[Line]:
-    """The whole way from the bundle to its environment, the answer first."""
+def explain(entry: BundleEntry, now: float, steps: Sequence[ProvenanceStep] | Problem | None = None) -> list[Line]:
+    """The whole way from the bundle to its environment, the answer first.
+
+    `steps` are where the Python request comes from; None while that is being looked up.
+    """
     document = Document()
     plan = entry.plan
     _headline(document, entry, now)
@@ -62,7 +70,9 @@ def explain(entry: BundleEntry, now: float) -> list[Line]:
         document.field("Path", str(entry.path))
         return document.lines
     _match(document, plan)
-    _packages(document, plan)
+    request_source(document, steps)
+    management(document, plan.management)
+    packages(document, plan)
     _environment(document, plan, now)
     document.heading("Bundle")
     if plan.bundle.title:
@@ -86,6 +96,8 @@ def _headline(document: Document, entry: BundleEntry, now: float) -> None:
         text.append_text(safe(f"  Python {chosen.version}", "default bold"))
         if plan.problem is not None:
             what = "but it cannot be built"
+        elif not plan.management.managed:
+            what = "runs on the installation itself"
         elif plan.environment is not None:
             what = f"reuses an environment built {ago(now - plan.environment.built_at)}"
         elif plan.running is not None:
@@ -104,6 +116,8 @@ def _match(document: Document, plan: BuildPlan) -> None:
     if match.chosen is not None:
         document.field("Chosen", Text.assemble(safe(match.chosen.version, "bold"), "  ", safe(match.chosen.path)))
         document.field("Because", match.reason)
+    if plan.target_match is not None:
+        targets(document, plan.target_match)
     document.heading("Candidates", f"{count(len(match.judgements), 'installation')}, the chosen one first")
     ordered = sorted(match.judgements, key=lambda judgement: judgement.verdict is not Verdict.CHOSEN)
     versions = Counter(judgement.candidate.version for judgement in ordered)
@@ -124,20 +138,11 @@ def _candidate(judgement: Judgement, ambiguous: bool) -> tuple[Text, Text, Text]
     return mark.text(), safe(candidate.version or "?", "bold" if chosen else ""), reason
 
 
-def _packages(document: Document, plan: BuildPlan) -> None:
-    document.heading("Package plan", package_summary(plan))
-    rows: list[tuple[Text, Text, Text]] = []
-    for line in plan.packages.lines:
-        rows.append((ACTION[line.action].text(), safe(line.requirement), safe(line.reason, "dim")))
-    document.table(rows)
-    if plan.packages.needs_source:
-        document.add(
-            "  ", safe("a line refers to files of the bundle, so its source is needed to build", "dim"), hang=4
-        )
-
-
 def _environment(document: Document, plan: BuildPlan, now: float) -> None:
     document.heading("Environment")
+    if plan.match.chosen is not None and not plan.management.managed:
+        document.add("  none: it runs on the installation itself, with the packages that are there", hang=4)
+        return
     document.field("Key", plan.key or "none without an installation")
     env = plan.environment
     if env is not None:

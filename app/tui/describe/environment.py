@@ -1,19 +1,40 @@
-"""An environment: what is in it, what it was built from, by whom, and what its key covers."""
+"""An environment: what is in it, what it was built from, by whom, who uses it, and what its key covers."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from rich.text import Text
+
+from app.tui.describe.reaping import kept_reasons
 from app.tui.document import Document, Line
-from app.tui.symbols import ENVIRONMENT
+from app.tui.symbols import ENVIRONMENT, FOREIGN
 from app.tui.text import ago, clock, count, duration, safe, size
-from engine import LOCAL, Environment
+from engine import LOCAL, Environment, ForeignEnvironment, LockedPackage, Pin, Problem, ReapKind, ReapPlan
 
-__all__ = ["describe_environment"]
+__all__ = ["NOT_OURS", "Examined", "describe_environment", "describe_foreign"]
+
+NOT_OURS = "the server itself made it; envdeck only looks at it"
 
 
-def describe_environment(env: Environment, now: float) -> list[Line]:
-    """Everything about `env` at the time `now`."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What only a look at the disk and at the processes tells of an environment."""
+
+    reap: ReapPlan
+    """What deleting it would do."""
+    pin: Pin | None
+
+
+def describe_environment(
+    env: Environment, contents: Sequence[str], examined: Examined | Problem | None, now: float
+) -> list[Line]:
+    """Everything about `env` at the time `now`.
+
+    `contents` are the names of the content whose active bundle uses it; `examined` is None while it is looked at.
+    """
     document = Document()
     mark = ENVIRONMENT[env.state]
     document.add(mark.text(), "  ", safe(env.key, "bold"), hang=2)
@@ -29,12 +50,12 @@ def describe_environment(env: Environment, now: float) -> list[Line]:
     document.field("Built", built + (f", by {env.built_by}" if env.built_by else ""))
     document.field("First for", env.bundle or "unknown")
     document.field("Attempt", env.attempt)
+    _use(document, env, contents, examined, now)
 
     document.heading("Lines", f"{count(len(env.lines), 'line')} given to {env.installer}")
     for line in env.lines:
         document.add("  ", line, hang=4)
-    document.heading("Packages", count(len(env.packages), "package"))
-    document.table([(package.name, safe(package.version, "dim")) for package in env.packages])
+    _packages(document, env.packages)
     if env.ingredients:
         document.heading("Ingredients", "the key is a digest of these")
         document.table(
@@ -47,3 +68,64 @@ def describe_environment(env: Environment, now: float) -> list[Line]:
             ]
         )
     return document.lines
+
+
+def describe_foreign(env: ForeignEnvironment, now: float) -> list[Line]:
+    """Everything about an environment of the server itself."""
+    document = Document()
+    document.add(FOREIGN.text(), "  ", safe(env.name, "bold"), hang=2)
+    document.add("  ", safe(NOT_OURS, "dim"), hang=2)
+    document.blank()
+    mark = ENVIRONMENT[env.state]
+    document.field("State", Text.assemble(mark.text(), "  ", safe(env.reason, mark.style)))
+    document.field("Path", str(env.path))
+    document.field("Python", f"{env.python_version}  of {env.home or 'an unknown directory'}")
+    if env.target != LOCAL:
+        document.field("Target", env.target)
+    document.field("Made", f"{clock(env.made_at, now)}, {ago(now - env.made_at)}, with {env.installer}")
+    _packages(document, env.packages)
+    return document.lines
+
+
+def _packages(document: Document, packages: Sequence[LockedPackage]) -> None:
+    document.heading("Packages", count(len(packages), "package"))
+    document.table([(package.name, safe(package.version, "dim")) for package in packages])
+
+
+def _use(
+    document: Document, env: Environment, contents: Sequence[str], examined: Examined | Problem | None, now: float
+) -> None:
+    document.heading("Use")
+    document.field("Content", *contents or (safe("none uses it", "dim"),))
+    document.field("Last used", f"{ago(now - env.last_used_at)}" if env.last_used_at else safe("never noted", "dim"))
+    if examined is None:
+        document.field("Pinned", "yes" if env.pinned else safe("no", "dim"))
+        document.field("Processes", safe("looking at all of them...", "dim"))
+        return
+    if isinstance(examined, Problem):
+        document.problem(examined)
+        return
+    document.field("Pinned", _pin(examined.pin, now))
+    plan = examined.reap
+    item = next((one for one in plan.items if one.kind is ReapKind.ENVIRONMENT), None)
+    processes: list[Text | str] = [str(process) for process in item.in_use_by] if item is not None else []
+    if not processes:
+        processes.append(safe("none uses it", "dim"))
+    if plan.unreadable:
+        processes.append(safe(f"could not see into {plan.unreadable} of this machine", "dim"))
+    document.field("Processes", *processes)
+    if item is not None:
+        kept = [safe(reason, "yellow") for reason in kept_reasons(item)]
+        freed = safe(f"yes, with all of its attempts: {size(item.bytes)}")
+        document.field("Can be reaped", *([safe("no", "bold"), *kept] if kept else [freed]))
+    attempts = [one for one in plan.items if one.kind is ReapKind.ATTEMPT]
+    lines = [f"{one.path.name}  {size(one.bytes)}  {'; '.join(kept_reasons(one)) or 'x reaps it'}" for one in attempts]
+    if lines:
+        document.field("Old attempts", *lines)
+
+
+def _pin(pin: Pin | None, now: float) -> Text | str:
+    if pin is None:
+        return safe("no", "dim")
+    when = f", {clock(pin.at, now)}" if pin.at else ""
+    return f"by {pin.by or 'somebody'}{when}" + (f": {pin.note}" if pin.note else "")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.tui.document import Document, Line
-from app.tui.symbols import CHECK, USABILITY
-from app.tui.text import count, safe
-from engine import LOCAL, CheckStatus, Environment, Installation, InterpreterFacts
+from app.tui.symbols import CHECK, ENVIRONMENT, USABILITY
+from app.tui.text import safe
+from app.tui.usage import content_name, users_by_key
+from engine import LOCAL, CheckStatus, Content, Environment, Installation, InterpreterFacts
 
 __all__ = ["describe_installation"]
 
 
-def describe_installation(one: Installation, environments: Sequence[Environment]) -> list[Line]:
-    """Everything about `one`; `environments` are all there are, to tell which were built on it."""
+def describe_installation(
+    one: Installation, environments: Sequence[Environment], contents: Sequence[Content]
+) -> list[Line]:
+    """Everything about `one`; `environments` and `contents` are all there are, to tell which use it."""
     document = Document()
     title = f"Python {one.version}" if one.version else "Python of unknown version"
     document.add(USABILITY[one.usability].text(), "  ", safe(title, "bold"), hang=2)
@@ -24,8 +27,6 @@ def describe_installation(one: Installation, environments: Sequence[Environment]
     document.field("Declared in", one.origin)
     if one.target != LOCAL:
         document.field("Target", one.target)
-    used = [env for env in environments if env.python_path == one.executable and env.target == one.target]
-    document.field("Environments", count(len(used), "environment") + " built on it")
     if one.seconds:
         document.field("Probe", f"{one.seconds:.2f} s")
 
@@ -41,9 +42,38 @@ def describe_installation(one: Installation, environments: Sequence[Environment]
         )
         if check.remedy:
             document.add(" " * 27, safe("remedy: ", "dim"), check.remedy, hang=27)
+    _used(document, one, environments, contents)
     if one.facts is not None:
         _facts(document, one.facts)
     return document.lines
+
+
+def _used(
+    document: Document, one: Installation, environments: Sequence[Environment], contents: Sequence[Content]
+) -> None:
+    built = [env for env in environments if env.python_path == one.executable and env.target == one.target]
+    users = users_by_key(contents)
+    document.heading("Environments", f"{len(built)} built on it")
+    document.table(
+        [
+            (
+                ENVIRONMENT[env.state].text(),
+                safe(env.key[:8]),
+                safe(env.bundle or "-"),
+                safe(f"used by {', '.join(users[env.key])}" if env.key in users else "no content uses it", "dim"),
+            )
+            for env in built
+        ]
+    )
+    deployed = [
+        item
+        for item in contents
+        if item.installation and (item.installation.path, item.installation.target) == (one.executable, one.target)
+    ]
+    document.heading("Content", f"{len(deployed)} deployed on it")
+    for item in deployed:
+        how = "" if item.managed else "  runs on it directly, without an environment"
+        document.add("  ", content_name(item), safe(how, "dim"), hang=4)
 
 
 def _facts(document: Document, facts: InterpreterFacts) -> None:

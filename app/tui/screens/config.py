@@ -9,9 +9,10 @@ from typing import cast
 from rich.text import Text
 from textual.app import ComposeResult
 
-from app.cli import json_output
+from app.cli import json_config
 from app.tui.actions import Scope, View
 from app.tui.describe.setting import config_notes, describe_setting
+from app.tui.describe.surroundings import surroundings
 from app.tui.document import Line, note
 from app.tui.screens.table_page import TablePage
 from app.tui.text import safe
@@ -95,17 +96,20 @@ class ConfigPage(TablePage[EffectiveValue]):
         return safe(row.meaning, "dim")
 
     def document(self, row: EffectiveValue) -> Mapping[str, object]:
-        shown = json_output.config_show(self.snapshot.config, [row])["values"]
+        shown = json_config.config_show(self.snapshot.config, [row])["values"]
         return cast("list[dict[str, object]]", shown)[0]
 
     def copies(self, row: EffectiveValue) -> dict[str, tuple[str, str]]:
         return {"n": ("name", row.name), "v": ("value", "\n".join(row.values))}
 
     def show(self) -> None:
-        self.notes.show(config_notes(self.snapshot.config, self.snapshot.taken_at))
-        changed = sum(not value.is_default for value in self.snapshot.config.values)
+        now, engine = self.snapshot, self.deck.engine
+        # pip's files are none of the engine's picture, so they are read anew with every other one.
+        pip = self.deck.lookups.get("pip", now.generation, lambda: (engine.pip_files(), engine.pip_settings()))
+        self.notes.show([*config_notes(now.config, now.taken_at), *surroundings(now.declarations, pip)])
+        changed = sum(not value.is_default for value in now.config.values)
         title = safe("Settings", "bold")
-        title.append(f"  {changed} set, {len(self.snapshot.config.values) - changed} default", "not bold")
+        title.append(f"  {changed} set, {len(now.config.values) - changed} default", "not bold")
         self.query_one("#title", OneLine).show(rule(title, self.app.size.width))
         super().show()
 

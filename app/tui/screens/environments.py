@@ -1,74 +1,163 @@
-"""View 2: what is in the cache."""
+"""View 2: what is in the cache, and beneath it what the server itself made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
-from app.cli import json_output
-from app.tui.actions import View
-from app.tui.describe.environment import describe_environment
+from app.cli import json_cache, json_output
+from app.tui.actions import Scope, View
+from app.tui.context import InputContext
+from app.tui.describe.environment import NOT_OURS, Examined, describe_environment, describe_foreign
 from app.tui.document import Line, note
+from app.tui.events import Level
+from app.tui.screens.reaping import ask_to_reap
+from app.tui.screens.rebuilding import ask_to_rebuild
 from app.tui.screens.table_page import TablePage
-from app.tui.symbols import ENVIRONMENT
-from app.tui.text import age, safe, size
+from app.tui.symbols import ENVIRONMENT, FOREIGN, Mark
+from app.tui.text import age, ago, safe, size
+from app.tui.usage import users_by_key
 from app.tui.widgets.columns import Column
-from engine import Environment
+from engine import Engine, Environment, ForeignEnvironment, Pin, PinPlan, Problem, read_pin
 
-__all__ = ["EnvironmentsPage"]
-
-
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+__all__ = ["EnvironmentRow", "EnvironmentsPage"]
 
 
-def _why(env: Environment) -> str:
+@dataclass(frozen=True, slots=True)
+class EnvironmentRow:
+    """One environment as listed."""
+
+    environment: Environment | ForeignEnvironment
+    users: tuple[str, ...] = ()
+    """The names of the content whose active bundle uses it."""
+    marked: bool = False
+
+    @property
+    def key(self) -> str:
+        """What it is called: our key, or the server's hash."""
+        env = self.environment
+        return env.key if isinstance(env, Environment) else env.name
+
+    @property
+    def ours(self) -> Environment | None:
+        return self.environment if isinstance(self.environment, Environment) else None
+
+    @property
+    def state(self) -> Mark:
+        return ENVIRONMENT[self.environment.state] if self.ours else FOREIGN
+
+    @property
+    def since(self) -> float:
+        """When it was built or made, seconds since the epoch."""
+        env = self.environment
+        return env.built_at if isinstance(env, Environment) else env.made_at
+
+
+def _version_key(row: EnvironmentRow) -> tuple[int, ...]:
+    return tuple(int(part) for part in row.environment.python_version.split(".") if part.isdecimal())
+
+
+def _why(row: EnvironmentRow) -> str:
     """The reason for the list, which has the version already: the path would leave no room for the rest."""
-    if not env.python_path:
+    env = row.environment
+    if not isinstance(env, Environment) or not env.python_path:
         return env.reason
     return env.reason.replace(f" {env.python_path}", "").replace(env.python_path, "its Python")
 
 
-class EnvironmentsPage(TablePage[Environment]):
+def _flags(row: EnvironmentRow) -> Text:
+    pinned = row.ours is not None and row.ours.pinned
+    return safe(f"{'*' if row.marked else ' '}{'P' if pinned else ' '}", "bold")
+
+
+def _size(row: EnvironmentRow) -> int:
+    return row.ours.size if row.ours else 0
+
+
+def _last_used(row: EnvironmentRow) -> float:
+    return row.ours.last_used_at if row.ours else 0.0
+
+
+def _bundle(row: EnvironmentRow) -> str:
+    return row.ours.bundle if row.ours else ""
+
+
+def _built_by(row: EnvironmentRow) -> str:
+    return row.ours.built_by if row.ours else ""
+
+
+class EnvironmentsPage(TablePage[EnvironmentRow]):
     view = View.ENVIRONMENTS
+    scopes = (Scope.ENVIRONMENTS,)
     columns = (
-        Column[Environment]("key", lambda env, _now: safe(env.key[:8]), 8, "k", lambda env: env.key),
-        Column[Environment](
-            "python", lambda env, _now: safe(env.python_version), 8, "p", lambda env: _version_key(env.python_version)
+        Column[EnvironmentRow]("*p", lambda row, _now: _flags(row), 2, "f", lambda row: _flags(row).plain),
+        Column[EnvironmentRow]("key", lambda row, _now: safe(row.key[:8]), 8, "k", lambda row: row.key),
+        Column[EnvironmentRow]("python", lambda row, _now: safe(row.environment.python_version), 7, "p", _version_key),
+        Column[EnvironmentRow]("state", lambda row, _now: row.state.text(), 9, "s", lambda row: row.state.word),
+        Column[EnvironmentRow](
+            "size", lambda row, _now: safe(size(_size(row)) if row.ours else "-"), 5, "z", _size, right=True
         ),
-        Column[Environment](
-            "state", lambda env, _now: ENVIRONMENT[env.state].text(), 9, "s", lambda env: env.state.value
-        ),
-        Column[Environment]("size", lambda env, _now: safe(size(env.size)), 5, "z", lambda env: env.size, right=True),
-        Column[Environment](
-            "packages",
-            lambda env, _now: safe(len(env.packages)),
-            8,
+        Column[EnvironmentRow](
+            "pkgs",
+            lambda row, _now: safe(len(row.environment.packages)),
+            4,
             "n",
-            lambda env: len(env.packages),
-            priority=2,
+            lambda row: len(row.environment.packages),
+            priority=4,
             right=True,
         ),
-        Column[Environment](
-            "built", lambda env, now: safe(age(now - env.built_at)), 5, "t", lambda env: -env.built_at, right=True
+        Column[EnvironmentRow](
+            "built", lambda row, now: safe(age(now - row.since)), 5, "t", lambda row: -row.since, right=True
         ),
-        Column[Environment](
-            "bundle", lambda env, _now: safe(env.bundle or "-"), 14, "b", lambda env: env.bundle, grow=2
+        Column[EnvironmentRow](
+            "used",
+            lambda row, now: safe(age(now - used) if (used := _last_used(row)) else "-"),
+            4,
+            "u",
+            lambda row: -_last_used(row),
+            right=True,
         ),
-        Column[Environment](
-            "by", lambda env, _now: safe(env.built_by, "dim"), 8, "y", lambda env: env.built_by, priority=3
+        Column[EnvironmentRow](
+            "content",
+            lambda row, _now: safe(", ".join(row.users) or "-"),
+            8,
+            "c",
+            lambda row: row.users,
+            priority=1,
+            grow=4,
         ),
-        Column[Environment](
-            "why", lambda env, _now: safe(_why(env), "yellow"), 20, "w", lambda env: env.reason, priority=4, grow=3
+        Column[EnvironmentRow](
+            "bundle", lambda row, _now: safe(_bundle(row) or "-"), 12, "b", _bundle, priority=2, grow=4
+        ),
+        Column[EnvironmentRow]("by", lambda row, _now: safe(_built_by(row), "dim"), 6, "y", _built_by, priority=3),
+        Column[EnvironmentRow](
+            "why",
+            lambda row, _now: safe(_why(row), "yellow"),
+            20,
+            "w",
+            lambda row: row.environment.reason,
+            priority=5,
+            grow=1,
         ),
     )
 
-    def identity(self, row: Environment) -> str:
-        return str(row.path)
+    def __init__(self) -> None:
+        super().__init__()
+        self._marks: set[str] = set()
+        """The keys of the marked environments: a rebuild changes the path, not the key."""
 
-    def rows(self) -> tuple[Environment, ...]:
-        return self.snapshot.environments
+    def identity(self, row: EnvironmentRow) -> str:
+        return str(row.ours.key_dir if row.ours else row.environment.path)
+
+    def rows(self) -> list[EnvironmentRow]:
+        users = users_by_key(self.snapshot.contents)
+        ours = [
+            EnvironmentRow(env, users.get(env.key, ()), env.key in self._marks) for env in self.snapshot.environments
+        ]
+        foreign = self.deck.lookups.get("foreign", self.snapshot.generation, self.deck.engine.foreign)
+        return [*ours, *map(EnvironmentRow, foreign if isinstance(foreign, tuple) else ())]
 
     def empty(self) -> list[Line]:
         return note(
@@ -77,20 +166,123 @@ class EnvironmentsPage(TablePage[Environment]):
             "3 shows the bundles and what each would get; b builds one.",
         )
 
-    def heading(self, row: Environment) -> str:
+    def heading(self, row: EnvironmentRow) -> str:
         return f"Environment {row.key}"
 
-    def describe(self, row: Environment) -> list[Line]:
-        return describe_environment(row, self.snapshot.taken_at)
+    def describe(self, row: EnvironmentRow) -> list[Line]:
+        env = row.environment
+        if isinstance(env, ForeignEnvironment):
+            return describe_foreign(env, self.snapshot.taken_at)
+        return describe_environment(env, row.users, self._examined(env), self.snapshot.taken_at)
 
-    def remark(self, row: Environment) -> Text:
-        text = safe(_why(row), "yellow")
-        if row.python_path and row.python_path in row.reason:
-            text = Text.assemble(text, "  ", safe(row.python_path, "dim"))
-        return text
+    def _examined(self, env: Environment) -> Examined | Problem | None:
+        engine = self.deck.engine
+        return self.deck.lookups.get(("environment", env.key), env, lambda: _examine(engine, env))
 
-    def document(self, row: Environment) -> Mapping[str, object]:
-        return json_output.environment(row)
+    def remark(self, row: EnvironmentRow) -> Text:
+        if row.ours is None:
+            return safe(NOT_OURS, "dim")
+        if row.ours.reason:
+            text = safe(_why(row), "yellow")
+            if row.ours.python_path and row.ours.python_path in row.ours.reason:
+                text = Text.assemble(text, "  ", safe(row.ours.python_path, "dim"))
+            return text
+        parts = [f"used by {', '.join(row.users)}" if row.users else "no content uses it"]
+        if row.ours.last_used_at:
+            parts.append(f"last used {ago(self.deck.clock() - row.ours.last_used_at)}")
+        if row.ours.pinned:
+            parts.append("pinned")
+        return safe(", ".join(parts), "dim")
 
-    def copies(self, row: Environment) -> dict[str, tuple[str, str]]:
-        return {"p": ("path", str(row.path)), "k": ("key", row.key)}
+    def document(self, row: EnvironmentRow) -> Mapping[str, object]:
+        env = row.environment
+        if isinstance(env, ForeignEnvironment):
+            return json_cache.foreign(env)
+        pin = None
+        if env.pinned:
+            examined = self._examined(env)
+            known = examined.pin if isinstance(examined, Examined) else None
+            pin = known or Pin("", 0.0, "")
+        return json_output.environment(env, row.users, pin)
+
+    def copies(self, row: EnvironmentRow) -> dict[str, tuple[str, str]]:
+        return {"p": ("path", str(row.environment.path)), "k": ("key", row.key)}
+
+    def tally(self) -> str:
+        marked = len(self._marked())
+        return f"{marked} marked  {super().tally()}" if marked else super().tally()
+
+    def context(self) -> InputContext:
+        row = self.table.current
+        foreign = row is not None and row.ours is None
+        return replace(super().context(), cannot_change=NOT_OURS if foreign else "", marked=len(self._marked()))
+
+    def _marked(self) -> list[Environment]:
+        """The marked environments that are still there."""
+        return [env for env in self.snapshot.environments if env.key in self._marks]
+
+    def _meant(self) -> list[str]:
+        """The keys that an action is about: what is marked, else what the cursor is on."""
+        marked = [env.key for env in self._marked()]
+        row = self.table.current
+        return marked or ([row.key] if row is not None and row.ours is not None else [])
+
+    def show(self) -> None:
+        self._marks &= {env.key for env in self.snapshot.environments}
+        super().show()
+
+    # Actions
+
+    def do_describe(self, argument: str) -> None:
+        row = self.table.current
+        if row is not None:
+            # Processes come and go without a change of the environment.
+            self.deck.lookups.forget(("environment", row.key))
+        super().do_describe(argument)
+
+    def do_mark(self, _argument: str) -> None:
+        row = self.table.current
+        if row is not None and row.ours is not None:
+            self._marks ^= {row.key}
+            self.show()
+            self.table.move_by(1)
+
+    def do_unmark(self, _argument: str) -> None:
+        self._marks.clear()
+        self.show()
+
+    def do_reap(self, _argument: str) -> None:
+        ask_to_reap(self, self._meant())
+
+    def do_reap_all(self, _argument: str) -> None:
+        ask_to_reap(self, None)
+
+    def do_rebuild(self, _argument: str) -> None:
+        ask_to_rebuild(self, self._meant())
+
+    def do_pin(self, _argument: str) -> None:
+        row, deck = self.table.current, self.deck
+        if row is None or row.ours is None:
+            return
+        key, pinned = row.key, row.ours.pinned
+
+        def plan() -> PinPlan:
+            return deck.engine.plan_unpin(key) if pinned else deck.engine.plan_pin(key)
+
+        deck.perform(plan, self._set_pin)
+
+    def _set_pin(self, plan: PinPlan) -> None:
+        """Without a question: nothing is lost by it, and the same key takes it back."""
+        deck = self.deck
+        if plan.problem is not None:
+            deck.say(str(plan.problem), Level.ERROR)
+        else:
+            deck.perform(lambda: deck.engine.execute(plan), self._pinned)
+
+    def _pinned(self, env: Environment) -> None:
+        what = "pinned: it stays, whether or not content uses it" if env.pinned else "not pinned any more"
+        self.deck.say(f"{env.key[:8]} ({env.bundle}) is {what}")
+
+
+def _examine(engine: Engine, env: Environment) -> Examined:
+    return Examined(engine.plan_reap([env.key]), read_pin(env))

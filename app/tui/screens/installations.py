@@ -86,7 +86,7 @@ class InstallationsPage(TablePage[Installation]):
         return f"Installation {row.executable or row.declared}"
 
     def describe(self, row: Installation) -> list[Line]:
-        return describe_installation(row, self.snapshot.environments)
+        return describe_installation(row, self.snapshot.environments, self.snapshot.contents)
 
     def remark(self, row: Installation) -> Text:
         return _reason(row, 0.0)

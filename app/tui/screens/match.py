@@ -13,7 +13,7 @@ from textual.timer import Timer
 from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.context import InputContext
-from app.tui.describe.bundle import answer, build_question, explain
+from app.tui.describe.bundle import answer, build_question, explain, why_no_environment
 from app.tui.document import Line, note
 from app.tui.events import Level
 from app.tui.screens.table_page import TablePage
@@ -25,7 +25,7 @@ from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Question
-from engine import Build, BuildPlan, BundleEntry, Outcome
+from engine import Build, BuildPlan, BundleEntry, Outcome, Problem, ProvenanceStep
 
 __all__ = ["MatchPage"]
 
@@ -94,10 +94,20 @@ class MatchPage(TablePage[BundleEntry]):
         return f"Match of {row.name}"
 
     def describe(self, row: BundleEntry) -> list[Line]:
-        return explain(row, self.snapshot.taken_at)
+        return explain(row, self.snapshot.taken_at, self._request_source(row))
+
+    def _request_source(self, row: BundleEntry) -> tuple[ProvenanceStep, ...] | Problem | None:
+        if row.plan is None:
+            return None
+        bundle, engine = row.plan.bundle, self.deck.engine
+        return self.deck.lookups.get(("request", row.path), bundle, lambda: engine.explain_request(bundle))
 
     def document(self, row: BundleEntry) -> Mapping[str, object]:
-        return json_output.bundle(row) if row.plan is None else json_output.plan(row.plan)
+        return json_output.bundle(row) if row.plan is None else json_output.plan(row.plan, self._steps(row))
+
+    def _steps(self, row: BundleEntry) -> tuple[ProvenanceStep, ...]:
+        known = self._request_source(row)
+        return known if isinstance(known, tuple) else ()
 
     def copies(self, row: BundleEntry) -> dict[str, tuple[str, str]]:
         key = {"k": ("key", row.plan.key)} if row.plan is not None and row.plan.key else {}
@@ -111,7 +121,7 @@ class MatchPage(TablePage[BundleEntry]):
         if row is None or row.plan is None:
             return "the bundle cannot be read"
         problem = row.plan.problem or row.plan.match.problem
-        return problem.message if problem is not None else ""
+        return problem.message if problem is not None else why_no_environment(row.plan)
 
     # The explanation follows the cursor
 
@@ -136,7 +146,7 @@ class MatchPage(TablePage[BundleEntry]):
             title.append_text(safe(f"  {row.path}", "not bold"))
         chrome = self.query_one("#title", OneLine)
         chrome.show(rule(title, chrome.size.width))
-        lines = explain(row, self.snapshot.taken_at) if row is not None else []
+        lines = self.describe(row) if row is not None else []
         self.detail.show(lines, keep_place=identity == self._explained)
         self._explained = identity
 
@@ -156,6 +166,8 @@ class MatchPage(TablePage[BundleEntry]):
         problem = plan.problem or plan.match.problem
         if problem is not None:
             deck.say(str(problem), Level.ERROR)
+        elif why := why_no_environment(plan):
+            deck.say(f"{plan.bundle.name}: {why}", Level.WARNING)
         elif plan.environment is not None:
             built = age(deck.clock() - plan.environment.built_at)
             deck.say(f"HIT: {plan.bundle.name} reuses {plan.key[:8]}, built {built} ago. Nothing to build.", Level.GOOD)

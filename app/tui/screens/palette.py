@@ -18,6 +18,10 @@ from app.tui.widgets.resource_table import ResourceTable
 __all__ = ["PalettePage"]
 
 
+def _shortcut(action: Action) -> str:
+    return key_name(action.keys[0]) if action.keys else f":{action.commands[0]}"
+
+
 class PalettePage(Page):
     """The registry as a list, for those who know what they want but not its key."""
 
@@ -31,7 +35,7 @@ class PalettePage(Page):
     def body(self) -> ComposeResult:
         below = self._below
         columns = (
-            Column[Action]("key", lambda one, _now: safe(key_name(one.keys[0])), 6, "k", lambda _one: 0),
+            Column[Action]("key", lambda one, _now: safe(_shortcut(one)), 8, "k", lambda _one: 0),
             Column[Action]("action", lambda one, _now: safe(one.tooltip), 30, "a", lambda _one: 0, grow=2),
             Column[Action](
                 "not now", lambda one, _now: safe(why_not(one, below), "yellow"), 10, "n", lambda _one: 0, grow=1
@@ -45,7 +49,11 @@ class PalettePage(Page):
         return self.table
 
     def on_mount(self) -> None:
-        actions = [action for action in allowed(self._below) if action.keys and action.scope is not Scope.MOVE]
+        actions = [
+            action
+            for action in allowed(self._below)
+            if action.scope is not Scope.MOVE and (action.keys or not action.argument)
+        ]
         self.table.set_rows([action for action in actions if action.id != "palette"], note("No actions here."))
         self.edit(
             Editing(

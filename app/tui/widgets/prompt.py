@@ -40,6 +40,8 @@ class Editing:
     cursor: int = 0
     recalled: int = 0
     """How many entries back in `history` the text was taken from."""
+    dangerous: bool = False
+    """True where the text confirms something: nothing may change under it, and only typed keys count."""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,8 @@ class Prompt(OneLine):
     @property
     def asking(self) -> bool:
         """Whether a question is open: nothing may move under it."""
-        return isinstance(self._mode, Question)
+        mode = self._mode
+        return isinstance(mode, Question) or (isinstance(mode, Editing) and mode.dangerous)
 
     def say(self, message: Text) -> None:
         """Show `message` while nothing is being typed or asked."""
@@ -112,7 +115,7 @@ class Prompt(OneLine):
 
     def take_paste(self, event: Paste) -> None:
         """Put pasted text into the line being typed: its first line, and never into a question."""
-        if isinstance(self._mode, Editing):
+        if isinstance(self._mode, Editing) and not self._mode.dangerous:
             first = event.text.splitlines()[0] if event.text else ""
             self._insert(self._mode, "".join(filter(str.isprintable, first)))
 
@@ -231,7 +234,7 @@ def _draw_question(question: Question, width: int) -> Text:
 
 
 def _draw_editing(editing: Editing, width: int) -> Text:
-    line = Text(f" {editing.prefix}", style="bold", end="")
+    line = Text(f" {editing.prefix}", style="reverse red" if editing.dangerous else "bold", end="")
     # Keep the cursor in sight: show the end of what is before it.
     room = max(1, width - len(line.plain) - 2)
     start = max(0, editing.cursor - room)

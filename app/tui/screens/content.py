@@ -1,0 +1,133 @@
+"""``:content``: what is deployed, above whichever view one comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from app.cli import json_content
+from app.tui.actions import View
+from app.tui.describe.content import describe_content
+from app.tui.document import Line, note
+from app.tui.screens.table_page import TablePage
+from app.tui.symbols import ENVIRONMENT, MISSING, NO_ENVIRONMENT, Mark
+from app.tui.text import age, safe
+from app.tui.usage import content_name
+from app.tui.widgets.columns import Column
+from engine import Content, Environment, Problem, Resolution
+
+__all__ = ["ContentPage", "ContentRow"]
+
+_BROKEN = Mark("✗", "broken", "bold red")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRow:
+    """One content item as listed, with the environment of its active bundle."""
+
+    content: Content
+    environment: Environment | None
+
+    @property
+    def state(self) -> Mark:
+        """What there is of its environment."""
+        if self.content.problem is not None:
+            return _BROKEN
+        if not self.content.managed:
+            return NO_ENVIRONMENT
+        return ENVIRONMENT[self.environment.state] if self.environment is not None else MISSING
+
+
+def _python(row: ContentRow) -> str:
+    return row.content.installation.version if row.content.installation else ""
+
+
+def _deployed_by(row: ContentRow) -> str:
+    bundle = row.content.active_bundle
+    return bundle.deployed_by if bundle else row.content.created_by
+
+
+class ContentPage(TablePage[ContentRow]):
+    top = False
+    columns = (
+        Column[ContentRow](
+            "name",
+            lambda row, _now: safe(content_name(row.content)),
+            16,
+            "n",
+            lambda row: content_name(row.content),
+            grow=3,
+        ),
+        Column[ContentRow](
+            "type",
+            lambda row, _now: safe(row.content.app_mode),
+            12,
+            "m",
+            lambda row: row.content.app_mode,
+            priority=1,
+            grow=1,
+        ),
+        Column[ContentRow]("python", lambda row, _now: safe(_python(row) or "-"), 7, "p", _python),
+        Column[ContentRow]("environment", lambda row, _now: row.state.text(), 11, "e", lambda row: row.state.word),
+        Column[ContentRow](
+            "bundle",
+            lambda row, _now: safe(f"#{row.content.active}"),
+            6,
+            "b",
+            lambda row: row.content.active,
+            right=True,
+        ),
+        Column[ContentRow](
+            "used",
+            lambda row, now: safe(age(now - row.content.last_used_at) if row.content.last_used_at else "-"),
+            5,
+            "u",
+            lambda row: -(row.content.last_used_at or 0.0),
+            right=True,
+        ),
+        Column[ContentRow]("by", lambda row, _now: safe(_deployed_by(row), "dim"), 8, "y", _deployed_by, priority=2),
+    )
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.view = view
+
+    def identity(self, row: ContentRow) -> str:
+        return row.content.guid
+
+    def rows(self) -> list[ContentRow]:
+        environments = {env.key: env for env in self.snapshot.environments}
+        return [ContentRow(item, environments.get(item.key)) for item in self.snapshot.contents]
+
+    def tally(self) -> str:
+        return f"content {super().tally()}"
+
+    def empty(self) -> list[Line]:
+        return note("Nothing is deployed.", "`envdeck deploy BUNDLE` deploys a bundle.")
+
+    def heading(self, row: ContentRow) -> str:
+        return f"Content {content_name(row.content)}"
+
+    def describe(self, row: ContentRow) -> list[Line]:
+        return describe_content(row.content, self._resolution(row), self.snapshot.taken_at)
+
+    def _resolution(self, row: ContentRow) -> Resolution | Problem | None:
+        item, engine, now = row.content, self.deck.engine, self.snapshot
+        basis = (item, now.installations, now.environments, now.declarations, now.config.loaded_at)
+        return self.deck.lookups.get(("content", item.guid), basis, lambda: engine.resolve(item))
+
+    def remark(self, row: ContentRow) -> Text:
+        item = row.content
+        if item.problem is not None:
+            return safe(item.problem, "red")
+        where = item.installation.path if item.installation else "no installation"
+        return safe(f"{where}, environment {item.key}" if item.key else where, "dim")
+
+    def document(self, row: ContentRow) -> Mapping[str, object]:
+        return json_content.content(row.content)
+
+    def copies(self, row: ContentRow) -> dict[str, tuple[str, str]]:
+        key = {"k": ("key", row.content.key)} if row.content.key else {}
+        return {"g": ("guid", row.content.guid), "n": ("name", row.content.name), **key}

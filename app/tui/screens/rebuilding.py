@@ -1,0 +1,68 @@
+"""Building environments again from their list: plan, question, execution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.tui.actions import View
+from app.tui.describe.rebuilding import rebuild_lines, rebuild_name, rebuild_question
+from app.tui.events import Level
+from app.tui.screens.page import Page
+from app.tui.screens.planning import show_plan, yes
+from app.tui.text import count
+from app.tui.widgets.prompt import Question
+from engine import Build, RebuildPlan
+
+__all__ = ["ask_to_rebuild"]
+
+_AT_ONCE = 4
+"""Builds that are started together here; for more there is a list, which bounds how many run."""
+
+
+def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
+    """Plan rebuilding these environments off the loop, ask on `page` or above it, and start it on ``y``.
+
+    Of several, those that can be rebuilt are, and the plan says why the others cannot.
+    """
+    deck = page.deck
+
+    def ask(plan: RebuildPlan) -> None:
+        if not page.is_current or page.prompt.busy:
+            return
+        good = replace(plan, items=tuple(item for item in plan.items if not item.problems))
+        if len(plan.items) == 1:
+            ask_for_one(plan)
+        elif not good.items:
+            deck.say("none of them can be rebuilt", Level.ERROR)
+            show_plan(page, "Rebuilding", rebuild_lines(plan))
+        elif len(good.items) > _AT_ONCE:
+            deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
+            show_plan(page, "Rebuilding", rebuild_lines(plan))
+        else:
+            question = yes(rebuild_question(good), "rebuild", lambda: execute(good))
+            show_plan(page, "Rebuilding", rebuild_lines(plan), question)
+
+    def ask_for_one(plan: RebuildPlan) -> None:
+        item = plan.items[0]
+        if item.problems:
+            reasons = "; ".join(str(problem) for problem in item.problems)
+            deck.say(f"{rebuild_name(item)} cannot be rebuilt: {reasons}", Level.ERROR)
+        elif item.running is not None:
+            deck.say(f"already being built by {item.running.by}: this is its log")
+            deck.open_log(item.running.id)
+        else:
+            page.prompt.ask(Question(rebuild_question(plan), {"y": ("rebuild", lambda: execute(plan))}))
+
+    def execute(plan: RebuildPlan) -> None:
+        deck.perform(lambda: deck.engine.execute(plan), started)
+
+    def started(builds: tuple[Build, ...]) -> None:
+        if len(builds) == 1:
+            deck.say(f"rebuilding {builds[0].bundle}; leaving the log or envdeck does not stop it")
+            deck.open_log(builds[0].id)
+        else:
+            deck.say(f"rebuilding {count(len(builds), 'environment')}; leaving envdeck does not stop it")
+            deck.go(View.BUILDS)
+
+    deck.perform(lambda: deck.engine.plan_rebuild(keys), ask)

@@ -1,0 +1,268 @@
+"""Reaping, rebuilding, pinning and marking environments: nothing happens without the one right answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fake_engine import NOW, FakeEngine, content, environment, foreign, snapshot
+
+from engine import PinPlan, Problem, ReapPlan, RebuildPlan
+from engine.actions.reap import KeepCode, KeepReason
+
+FIRST, SECOND, THIRD = "9f3ac1d2Wq7rT5yUa7bXc9", "51b0aa7eHq7rT5yUa7bXc9", "0c77de19Jq7rT5yUa7bXc9"
+KEPT = (
+    KeepReason(KeepCode.USED_BY_CONTENT, "1 content item would need it again", ("sales",)),
+    KeepReason(KeepCode.PINNED, "it is pinned"),
+)
+
+
+def keys(d) -> list[str]:
+    return [env.key for env in d.engine.current.environments]
+
+
+def asked(d, name: str) -> list[object]:
+    return [what for called, what in d.engine.calls if called == name]
+
+
+async def test_reaping_one_environment_asks_what_it_frees_and_deletes_on_y(desk) -> None:
+    async with desk(size=(120, 40)) as d:
+        await d.press("2", "x")
+        assert d.status.startswith("Delete 9f3ac1d2 (dash-sales) and free 432M? (2 processes could not be seen into)")
+        assert d.status.endswith("y = delete it   n = no")
+        d.wait_guard()
+        await d.press("y")
+        await d.until(lambda: "deleted 1 item, 432M" in d.status, "the outcome")
+        assert asked(d, "plan-reap") == [[FIRST]]
+        assert FIRST not in keys(d)
+        assert "9f3ac1d2" not in d.text
+
+
+@pytest.mark.parametrize("action", ["x", "r"])
+@pytest.mark.parametrize("key", ["enter", "x", "X", "r", "n", "escape", "q", "space", "Y", "p", "1", "ctrl+c", "colon"])
+async def test_no_other_key_confirms(desk, action: str, key: str) -> None:
+    async with desk() as d:
+        await d.press("2", action)
+        assert d.app.page.prompt.asking
+        d.wait_guard()
+        await d.press(key)
+        assert d.engine.executed == []
+
+
+async def test_what_is_kept_says_every_reason(desk) -> None:
+    engine = FakeEngine()
+    engine.kept = {FIRST: KEPT}
+    async with desk(engine, size=(120, 24)) as d:
+        await d.press("2", "x")
+        assert "9f3ac1d2 (dash-sales) stays: 1 content item would need it again: sales; it is pinned" in d.status
+        assert not d.app.page.prompt.busy
+
+
+async def test_more_than_one_takes_the_typed_word_beneath_the_plan(desk) -> None:
+    engine = FakeEngine()
+    engine.kept = {SECOND: KEPT}
+    async with desk(engine) as d:
+        await d.press("2", "space", "space", "space")
+        assert "3 marked" in d.lines[1]
+        await d.press("x")
+        await d.until(lambda: "Type reap:" in d.status, "the question")
+        assert asked(d, "plan-reap") == [[FIRST, SECOND, THIRD]]
+        assert "Would be deleted  2 items" in d.text
+        assert "it is pinned" in d.text
+        await d.press(*"reap", "enter")
+        await d.until(lambda: "deleted 2 items" in d.status, "the outcome")
+        (plan,) = d.engine.executed
+        assert isinstance(plan, ReapPlan)
+        assert keys(d)[0] == SECOND
+        assert d.lines[-1].rstrip().endswith("q quit")
+
+
+@pytest.mark.parametrize("typed", [[], ["y"], [*"rea"], [*"REAP"], [*"yes"], [*"reapp"]])
+async def test_another_word_deletes_nothing(desk, typed: list[str]) -> None:
+    async with desk() as d:
+        await d.press("2", "X")
+        await d.until(lambda: "Type reap:" in d.status, "the question")
+        await d.press(*typed, "enter")
+        assert "nothing done" in d.status
+        assert d.engine.executed == []
+        await d.press("escape")
+        assert d.lines[-1].rstrip().endswith("q quit")
+
+
+async def test_pasting_the_word_does_not_count(desk) -> None:
+    from textual.events import Paste
+
+    async with desk() as d:
+        await d.press("2", "X")
+        await d.until(lambda: "Type reap:" in d.status, "the question")
+        d.app.screen.post_message(Paste("reap"))
+        await d.settle()
+        await d.press("enter")
+        assert d.engine.executed == []
+
+
+async def test_nothing_moves_under_the_typed_word(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "X")
+        await d.until(lambda: "Type reap:" in d.status, "the question")
+        d.engine.publish(environments=())
+        await d.pilot.pause(0.4)
+        assert len(d.app.snapshot.environments) == 4
+        await d.press("escape", "escape")
+        await d.until(lambda: not d.app.snapshot.environments, "the newer snapshot")
+
+
+async def test_a_large_one_takes_the_typed_word_too(desk) -> None:
+    async with desk(FakeEngine(snapshot(environments=(environment(FIRST, "torch", size=3 * 10**9),)))) as d:
+        await d.press("2", "x")
+        await d.until(lambda: "Delete 1 item, 3.0G? Type reap:" in d.status, "the question")
+
+
+async def test_reaping_everything_includes_what_old_attempts_take(desk) -> None:
+    engine = FakeEngine(snapshot(environments=(environment(FIRST, "dash-sales"),)))
+    engine.kept, engine.old_attempts = {FIRST: KEPT}, {FIRST: "20250101-000000-abcdef"}
+    async with desk(engine) as d:
+        await d.press("2", "X")
+        await d.until(lambda: "y = delete it" in d.status, "the question")
+        assert "old attempt 20250101-000000-abcdef of 9f3ac1d2" in d.text
+        d.wait_guard()
+        await d.press("enter")
+        assert d.engine.executed == []
+        await d.press("q", "X")
+        await d.until(lambda: "y = delete it" in d.status, "the question")
+        d.wait_guard()
+        await d.press("y")
+        assert len(d.engine.executed) == 1
+
+
+async def test_nothing_to_reap_shows_why_each_stays(desk) -> None:
+    engine = FakeEngine()
+    engine.kept = dict.fromkeys(keys := [env.key for env in engine.current.environments], KEPT)
+    async with desk(engine, size=(100, 40)) as d:
+        await d.press("2", "X")
+        await d.until(lambda: "Stays  4 items" in d.text, "the plan")
+        assert d.text.count("it is pinned") == len(keys)
+        assert "nothing of it can be reaped" in d.status
+        assert not d.app.page.prompt.busy
+
+
+async def test_rebuilding_one_asks_and_follows_the_build(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "r")
+        assert d.status.startswith("Rebuild 9f3ac1d2 (dash-sales) on 3.11.7? It took 0:31")
+        d.wait_guard()
+        await d.press("y")
+        await d.until(lambda: "↻ running  dash-sales" in d.text, "the log")
+        assert [type(plan) for plan in d.engine.executed] == [RebuildPlan]
+
+
+async def test_what_cannot_be_rebuilt_says_why(desk) -> None:
+    engine = FakeEngine()
+    engine.cannot_rebuild = {FIRST: (Problem("a", "the interpreter is gone"), Problem("b", "pip looks elsewhere"))}
+    async with desk(engine, size=(120, 24)) as d:
+        await d.press("2", "r")
+        assert "cannot be rebuilt: the interpreter is gone; pip looks elsewhere" in d.status
+        assert not d.app.page.prompt.busy
+
+
+async def test_of_several_those_that_can_be_are_rebuilt(desk) -> None:
+    engine = FakeEngine()
+    engine.cannot_rebuild = {SECOND: (Problem("a", "the interpreter is gone", hint="build the content again"),)}
+    async with desk(engine) as d:
+        await d.press("2", "space", "space", "space", "r")
+        await d.until(lambda: "Rebuild 2 environments at once?" in d.status, "the question")
+        assert "the interpreter is gone" in d.text
+        d.wait_guard()
+        await d.press("y")
+        await d.until(lambda: d.app.current_mode == "builds", "the builds")
+        (plan,) = d.engine.executed
+        assert [item.environment.key for item in plan.items] == [FIRST, THIRD]
+
+
+async def test_too_many_rebuilds_at_once_are_left_to_the_list(desk) -> None:
+    many = tuple(environment(f"{i:08d}Kq7rT5yUa7bXc9", f"bundle-{i}") for i in range(6))
+    async with desk(FakeEngine(snapshot(environments=many))) as d:
+        await d.press("2", *["space"] * 6, "r")
+        await d.until(lambda: "envdeck rebuild --list" in d.status, "the advice")
+        assert not d.app.page.prompt.busy
+
+
+async def test_pinning_and_unpinning(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "p")
+        await d.until(lambda: " P  9f3ac1d2" in d.text, "the mark")
+        assert "9f3ac1d2 (dash-sales) is pinned" in d.status
+        await d.press("p")
+        await d.until(lambda: " P  9f3ac1d2" not in d.text, "that the mark goes")
+        assert [plan.pin is not None for plan in d.engine.executed if isinstance(plan, PinPlan)] == [True, False]
+
+
+async def test_marks_survive_a_refresh_and_go_with_what_they_mark(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "space", "space")
+        new = environment("aaaaaaaaNq7rT5yUa7bXc9", "brand-new")
+        d.engine.publish(environments=(new, *d.engine.current.environments[1:]))
+        await d.until(lambda: "brand-new" in d.text, "the newer snapshot")
+        assert "1 marked  4" in d.lines[1]
+        assert "*   51b0aa7e" in d.text
+        await d.press("u")
+        assert "marked" not in d.lines[1]
+        await d.press("u")
+        assert "unmark: nothing is marked" in d.status
+
+
+@pytest.mark.parametrize("key", ["x", "X", "r", "p"])
+async def test_read_only_disables_and_says_why(desk, key: str) -> None:
+    async with desk(FakeEngine(snapshot(read_only="not writable by uid 1001"))) as d:
+        await d.press("2", key)
+        assert "read-only: not writable by uid 1001" in d.status
+        assert d.engine.executed == []
+        assert not asked(d, "plan-reap")
+        assert not asked(d, "plan-rebuild")
+
+
+@pytest.mark.parametrize("key", ["x", "r", "p", "space"])
+async def test_a_foreign_environment_is_only_looked_at(desk, key: str) -> None:
+    engine = FakeEngine()
+    engine.foreigners = (foreign("deadbeef0123"),)
+    async with desk(engine) as d:
+        await d.press("2", "G")
+        await d.until(lambda: "- foreign" in d.text, "the foreign environment")
+        assert "deadbeef" in d.lines[7]
+        await d.press("G", key)
+        assert "the server itself made it; envdeck only looks at it" in d.status
+        assert d.engine.executed == []
+        await d.press("d")
+        assert "/opt/python/3.11.7/bin" in d.text
+        assert "_packages_cache" in d.text
+
+
+async def test_what_the_engine_refuses_is_told(desk) -> None:
+    async with desk() as d:
+        d.engine.refuse = Problem("plan-changed", "it was rebuilt meanwhile")
+        await d.press("2", "x")
+        d.wait_guard()
+        await d.press("y")
+        await d.until(lambda: "it was rebuilt meanwhile" in d.status, "the refusal")
+
+
+async def test_the_description_tells_who_uses_it_and_whether_it_can_go(desk) -> None:
+    base = snapshot()
+    first = replace(base.environments[0], last_used_at=NOW - 600)
+    engine = FakeEngine(
+        replace(base, environments=(first, *base.environments[1:]), contents=(content("sales", FIRST),))
+    )
+    engine.kept, engine.old_attempts = {FIRST: KEPT}, {FIRST: "20250101-000000-abcdef"}
+    async with desk(engine, size=(110, 40)) as d:
+        await d.press("2")
+        assert "sales" in d.lines[3]
+        assert "10m" in d.lines[3]
+        await d.press("d")
+        await d.until(lambda: "Can be reaped   no" in d.text, "the examination")
+        for words in (
+            "Content         sales",
+            "could not see into 2 of this machine",
+            "it is pinned",
+            "20250101-000000-abcdef",
+        ):
+            assert words in d.text
