@@ -100,7 +100,15 @@ def key_ingredients(
 
 
 def environment_key(ingredients: Mapping[str, object]) -> str:
-    """22 characters of URL-safe base64: the first 16 bytes of the SHA-256 of `ingredients` as canonical JSON."""
+    """22 characters of URL-safe base64: 16 bytes of the SHA-256 of `ingredients` as canonical JSON.
+
+    The first 16 that do not give a leading dash, which a command line would take for an option.
+    """
     text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    digest = hashlib.sha256(text.encode("ascii")).digest()[:16]
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    digest = hashlib.sha256(text.encode("ascii")).digest()
+    name = ""
+    for start in range(len(digest) - 15):
+        name = base64.urlsafe_b64encode(digest[start : start + 16]).rstrip(b"=").decode("ascii")
+        if not name.startswith("-"):
+            break
+    return name

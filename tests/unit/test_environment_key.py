@@ -162,3 +162,8 @@ def test_the_lines_of_the_key_are_fit_to_be_shown() -> None:
     assert key_lines(plan("Six @ https://me:secret@host/six-1-py3-none-any.whl")) == (
         "six @ https://****@host/six-1-py3-none-any.whl",
     )
+
+
+@given(st.integers())
+def test_a_key_never_looks_like_an_option(number: int) -> None:
+    assert not environment_key({"number": number}).startswith("-")
