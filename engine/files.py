@@ -14,6 +14,8 @@ from engine.errors import EnvdeckError, InputError, Problem, Where
 __all__ = [
     "StorageError",
     "fsync_directory",
+    "is_file",
+    "is_there",
     "read_json",
     "read_limited",
     "sync_filesystem",
@@ -24,6 +26,16 @@ __all__ = [
 
 class StorageError(EnvdeckError):
     """The data directory cannot be read or written."""
+
+
+def is_there(path: Path) -> bool:
+    """Whether `path` leads to something. False when that may not be looked at, where `Path.exists` raises."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` leads to a regular file. False when that may not be looked at, where `Path.is_file` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def read_limited(path: Path, limit: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from engine.actions.build import settle_lost
 from engine.builds.model import Build
+from engine.builds.pip_config import index_configuration
 from engine.config.watch import ConfigWatcher
 from engine.content.model import Content
 from engine.planning import Found, plan_build
@@ -20,6 +22,10 @@ from engine.snapshot import BundleEntry, Snapshot
 from engine.world import World
 
 __all__ = ["LivePicture"]
+
+_log = logging.getLogger(__name__)
+# Whoever embeds the engine decides where its log goes; by itself it must never write into a terminal UI.
+_log.addHandler(logging.NullHandler())
 
 _IDLE = 1.0
 """Seconds between looks at the data directory when nothing is going on."""
@@ -33,6 +39,8 @@ class LivePicture:
     def __init__(self, world: World) -> None:
         self._world = world
         self._lock = threading.RLock()
+        # Of its own, so that asking never waits for a look at the disk.
+        self._requests = threading.Lock()
         self._wake = threading.Event()
         self.stopped = threading.Event()
         self._subscribers: list[Callable[[], None]] = []
@@ -41,7 +49,7 @@ class LivePicture:
         self._probe_wanted: bool | None = None
         self._probing = 0
         self._planned: dict[Path, BuildPlan] = {}
-        self._planned_for: Found | None = None
+        self._planned_for: object = None
         # A picture to start with, without a look at anything but the configuration.
         nothing_yet = Found(world.config, world.installations(), (), (), world.builder)
         self.snapshot = self._picture(0, nothing_yet, (), (), ())
@@ -82,7 +90,7 @@ class LivePicture:
 
     def request(self, *, force_probe: bool) -> None:
         """Have the engine's thread probe and look; returns at once."""
-        with self._lock:
+        with self._requests:
             self._probe_wanted = bool(self._probe_wanted) or force_probe
         self._wake.set()
 
@@ -103,18 +111,22 @@ class LivePicture:
 
     def _config_saved(self) -> None:
         self._world.reload()
-        self.publish()
         self.request(force_probe=False)
 
     def _live(self) -> None:
         while not self.stopped.is_set():
-            with self._lock:
+            with self._requests:
                 wanted, self._probe_wanted = self._probe_wanted, None
+            with self._lock:
                 self._probing += wanted is not None
             if wanted is not None:
                 # In a thread of its own, so that an interpreter that hangs does not freeze the picture of the builds.
                 threading.Thread(target=self._probe, args=(wanted,), name="probe", daemon=True).start()
-            self.publish()
+            try:
+                self.publish()
+            except Exception:
+                # Whatever is wrong on disk must not freeze the picture for good: the next turn looks again.
+                _log.exception("a look at the data directory failed")
             busy = any(not build.state.final for build in self.snapshot.builds)
             self._wake.wait(_BUSY if busy else _IDLE)
             self._wake.clear()
@@ -125,7 +137,7 @@ class LivePicture:
         finally:
             with self._lock:
                 self._probing -= 1
-        self.publish()
+            self._wake.set()
 
     def _picture(
         self,
@@ -154,8 +166,11 @@ class LivePicture:
 
     def _bundles(self, found: Found) -> tuple[BundleEntry, ...]:
         """An entry per bundle on the shelf; its plan is made again only when something it depends on changed."""
-        if found != self._planned_for:
-            self._planned, self._planned_for = {}, found
+        # Of builds a plan holds only which one has its key; how far that is changes many times a second.
+        index = index_configuration(found.builder.home, account=found.builder.account)
+        basis = (replace(found, builds=()), tuple((b.id, b.key) for b in found.builds), index)
+        if basis != self._planned_for:
+            self._planned, self._planned_for = {}, basis
         entries = []
         for item in self._world.shelf.items():
             plan = None

@@ -83,6 +83,7 @@ class Housekeeping:
 
     def rebuild_missing(self) -> Iterable[str]:
         self.world.require_writable()
+        self.world.probe()
         return self.rebuild()
 
 

@@ -10,6 +10,7 @@ from engine.bundles.model import Bundle
 from engine.bundles.reading import read_bundle
 from engine.bundles.samples import samples
 from engine.errors import InputError, Problem
+from engine.files import is_file
 
 __all__ = ["BundleShelf", "ShelfItem"]
 
@@ -91,7 +92,7 @@ def _bundles_in(directory: Path) -> list[Path]:
         children = sorted(directory.iterdir())
     except OSError:
         return []
-    return [c for c in children if c.name.endswith(_ARCHIVES) or (c / "manifest.json").is_file()]
+    return [c for c in children if c.name.endswith(_ARCHIVES) or is_file(c / "manifest.json")]
 
 
 def _signature(path: Path) -> object:

@@ -28,6 +28,7 @@ from engine.environments.staleness import judge
 from engine.environments.store import EnvironmentStore
 from engine.errors import Problem, Refused, Severity, Where
 from engine.executors.accounts import BuildAccount, build_account
+from engine.files import is_there
 from engine.installations.discovery import discover
 from engine.installations.externals import ExternalPackage, external_checks, externals_identity, probe_externals
 from engine.installations.inventory import probe_all
@@ -127,9 +128,8 @@ class World:
         settings = self.config.settings
         found, externals = self._with_externals(self._probe(settings.executables, force=force), settings)
         with self.lock:
-            now = self.config.settings
             # A newer configuration asks for a probe of its own.
-            if (now.executables, now.externals) == (settings.executables, settings.externals):
+            if self.config.settings == settings:
                 self._installations, self._externals = found, externals
 
     def installations(self) -> tuple[Installation, ...]:
@@ -270,7 +270,7 @@ class World:
         if self._read_only:
             return "started with --read-only"
         path = self.config.settings.data_dir
-        while not path.exists() and path != path.parent:
+        while not is_there(path) and path != path.parent:
             path = path.parent
         if not os.access(path, os.W_OK | os.X_OK):
             return f"{self.config.settings.data_dir} is not writable for {_account()}"

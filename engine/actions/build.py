@@ -57,6 +57,8 @@ def start(world: World, plan: BuildPlan) -> Outcome:
 
     Raises `Refused` when it cannot be built or the plan no longer holds, `StorageError` when the disk fails.
     """
+    # An interpreter may have been replaced since it was probed; where nothing changed this costs a few looks.
+    world.probe()
     now = world.plan(plan.bundle, plan.content)
     if now.problem is not None:
         raise Refused(now.problem)
@@ -156,6 +158,12 @@ def settle_lost(world: World, builds: Sequence[Build]) -> None:
             spec = read_json(build.directory / "spec.json") or {}
             attempt = Path(str(spec.get("attempt_dir", "")))
             with acquire(world.store.lock_path(build.key), lambda: True) as held:
-                if held and attempt.name == build.id and attempt.is_relative_to(world.store.root):
+                if not held or attempt.name != build.id or not attempt.is_relative_to(world.store.root):
+                    continue
+                there = world.store.read(attempt.parent)
+                if there is not None and there.attempt == attempt.name:
+                    # Published: only the verdict on it was not written any more.
+                    write_result(build.directory, BuildState.DONE, message=f"published {attempt}")
+                else:
                     world.store.discard_attempt(attempt)
                     write_result(build.directory, BuildState.LOST, message=build.message)

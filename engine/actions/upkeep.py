@@ -12,7 +12,7 @@ from engine.world import World
 __all__ = ["rebuild_missing"]
 
 _PATIENCE = 3600.0
-"""Seconds after a failed build before the same environment is tried again."""
+"""Seconds after a failed or cancelled build before the same environment is tried again."""
 
 
 def rebuild_missing(world: World, clock: Callable[[], float]) -> Iterator[str]:
@@ -31,7 +31,7 @@ def rebuild_missing(world: World, clock: Callable[[], float]) -> Iterator[str]:
             if _failed_lately(world, resolution.key, clock()):
                 continue
             rebuild(world, resolution)
-        except EnvdeckError as error:
+        except (EnvdeckError, OSError) as error:
             yield f"rebuild: {content.name}: {error}"
         else:
             reasons = "; ".join(reason.text for reason in resolution.reasons)
@@ -42,6 +42,6 @@ def _failed_lately(world: World, key: str, now: float) -> bool:
     newest = next((build for build in world.builds() if build.key == key and build.state.final), None)
     return (
         newest is not None
-        and newest.state in (BuildState.FAILED, BuildState.LOST)
+        and newest.state in (BuildState.FAILED, BuildState.LOST, BuildState.CANCELLED)
         and now - (newest.finished_at or newest.submitted_at) < _PATIENCE
     )

@@ -14,8 +14,11 @@ import io
 import json
 import os
 import re
+import signal
+import stat
 import subprocess
 import sys
+import threading
 import time
 
 PYTHON_2 = sys.version_info[0] == 2
@@ -189,6 +192,9 @@ class Builder(object):
             raise Failed("verify", "the environment's python did not say what is in it")
         if os.path.realpath(inventory["prefix"]) != os.path.realpath(self.env_dir):
             raise Failed("verify", "the environment's python runs from %s" % inventory["prefix"])
+        planned = re.match(r"\d+\.\d+\.\d+", self.spec["python_version"])
+        if planned and inventory["version"] != planned.group():
+            raise Failed("verify", "it is Python %s, not %s as planned" % (inventory["version"], planned.group()))
         conflicts = []
         if self.spec["installs"]:
             process = subprocess.Popen(self.pip("check"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -217,7 +223,7 @@ class Builder(object):
         os.rename(path + ".tmp", path)
 
     def run(self):
-        name = self.spec["env"].get("USER", "")
+        name = os.environ.get("USER", "")
         self.say("Running as user: uid=%d%s gid=%d" % (os.getuid(), "(%s)" % name if name else "", os.getgid()))
         try:
             self.create()
@@ -233,5 +239,28 @@ class Builder(object):
         return 0
 
 
+def end_with_supervisor():
+    """End this process and all of its group as soon as the supervisor is gone, however it went.
+
+    Where both run on one machine, standard input is a pipe that the supervisor holds open and never writes to. What
+    the builder starts gets the null device instead.
+    """
+    if not stat.S_ISFIFO(os.fstat(0).st_mode) or os.getpgrp() != os.getpid():
+        return
+    lifeline = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+    def wait():
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    thread = threading.Thread(target=wait)
+    thread.daemon = True
+    thread.start()
+
+
 if __name__ == "__main__":
+    end_with_supervisor()
     sys.exit(Builder(sys.argv[1]).run())

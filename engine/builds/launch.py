@@ -125,6 +125,8 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
             )
         ) from error
     try:
+        # Whoever looks must be able to ask whether the lock is held, whatever the umask of the admin.
+        os.fchmod(alive, 0o644)
         # Taken here and inherited, so that there is no moment at which the job looks abandoned.
         fcntl.flock(alive, fcntl.LOCK_EX)
         if prepare_source is not None:
@@ -135,9 +137,21 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
         # For a rebuild to ask for exactly the same; not what the builder's account could have changed meanwhile.
         request = {"constraints": job.constraints, "requirements": job.requirements}
         write_atomic(job_dir / "request.json", json.dumps(request).encode(), 0o600)
+        # A proxy's address may hold a password.
+        write_atomic(job_dir / "env.json", json.dumps(dict(job.env)).encode(), 0o600)
         write_atomic(job_dir / "builder.py", BUILDER.read_bytes())
         write_json(job_dir / "spec.json", _spec(job))
         _start(job_dir, alive)
+    except OSError as error:
+        shutil.rmtree(job_dir, ignore_errors=True)
+        raise StorageError(
+            Problem(
+                "storage-write",
+                f"cannot prepare the build: {error.strerror or error}",
+                where=Where(str(error.filename or job_dir)),
+                hint="Check the files of the bundle, and the space and permissions in Server.DataDir",
+            )
+        ) from error
     except BaseException:
         shutil.rmtree(job_dir, ignore_errors=True)
         raise
@@ -178,7 +192,6 @@ def _spec(job: Job) -> dict[str, object]:
         "by": job.by,
         "constrains": bool(job.constraints),
         "data_dir": str(job.data_dir),
-        "env": dict(job.env),
         "ingredients": dict(job.ingredients),
         "installer": job.installer,
         "installs": bool(job.lines),

@@ -58,6 +58,9 @@ class LogReader:
         except OSError:
             return []
         complete = data[: data.rfind(b"\n") + 1]
+        if not complete and len(data) == _READ_SIZE:
+            # A line longer than what is read at once is given in pieces.
+            complete = data
         self._offset += len(complete)
         return [parse_line(decode(line)) for line in complete.splitlines()]
 

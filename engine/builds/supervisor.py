@@ -69,7 +69,7 @@ class Supervisor:
         self.work_dir = Path(str(spec["work_dir"]))
         self.account = _account(spec.get("account"))
         self.mark = str(spec["mark"])
-        self.deadline = time.monotonic() + float(str(spec["timeout"]))
+        self.deadline = float("inf")
         self.terminated = False
         self.phase = Phase.QUEUE
         self.progress = PipProgress()
@@ -93,7 +93,8 @@ class Supervisor:
             if state is not BuildState.DONE:
                 with suppress(OSError):  # the disk is failing, which the verdict already says
                     self.store.discard_attempt(self.attempt_dir)
-            self._write_log(f"{state.value}: {message}")
+            with suppress(OSError):  # on a full disk the verdict matters more
+                self._write_log(f"{state.value}: {message}")
         for name in ("tmp", "source"):
             shutil.rmtree(self.work_dir / name, ignore_errors=True)
         write_result(self.job_dir, state, fault=fault, reused=reused, message=message)
@@ -106,6 +107,8 @@ class Supervisor:
         if there is not None and there.attempt != self.spec["replaces"]:
             return True, f"reused {there.path}, which another build published"
         started = time.time()
+        # Waiting for another build of the key does not count.
+        self.deadline = time.monotonic() + float(str(self.spec["timeout"]))
         self._make_directories()
         self._run_builder()
         outcome = self._outcome()
@@ -141,7 +144,7 @@ class Supervisor:
                     str(self.job_dir / "spec.json"),
                 ),
                 cwd=source if source.is_dir() else temporary,
-                env={**_strings(self.spec["env"]), "TMPDIR": str(temporary)},
+                env={**_strings(read_json(self.job_dir / "env.json")), "TMPDIR": str(temporary)},
                 user=self.account,
             )
         )
@@ -152,8 +155,14 @@ class Supervisor:
                 output.put(line)
             output.put(None)
 
-        reader = threading.Thread(target=pump, daemon=True)
-        reader.start()
+        threading.Thread(target=pump, daemon=True).start()
+        try:
+            self._attend(job_id, output)
+        finally:
+            self.executor.stop(job_id)
+
+    def _attend(self, job_id: str, output: queue.Queue[bytes | None]) -> None:
+        """Take the builder's output until it has ended."""
         streaming, next_look = True, 0.0
         # A grandchild may hold the pipe open after the job has ended, so the end of the stream is not waited for.
         while streaming and (self.executor.status(job_id).state is JobState.RUNNING or not output.empty()):
@@ -170,7 +179,6 @@ class Supervisor:
         while self.executor.status(job_id).state is JobState.RUNNING:
             self._look(job_id)
             time.sleep(_POLL)
-        self.executor.stop(job_id)
 
     def _look(self, job_id: str) -> None:
         """What has to be noticed while the builder runs, whether or not it prints."""

@@ -34,7 +34,17 @@ def copy_source(bundle: Bundle, destination: Path) -> None:
     if bundle.is_archive:
         extract(bundle.path, destination)
     else:
-        shutil.copytree(bundle.path, destination, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_SOURCE))
+        shutil.copytree(bundle.path, destination, symlinks=True, ignore=_not_source)
+
+
+def _not_source(directory: str, names: list[str]) -> set[str]:
+    """Those of `names` in `directory` that are not copied: what is no source, and pipes, sockets and devices."""
+    entries = {name: Path(directory, name) for name in names}
+    return {
+        name
+        for name, path in entries.items()
+        if name in _NOT_SOURCE or not (path.is_symlink() or path.is_dir() or path.is_file())
+    }
 
 
 def _files(directory: Path) -> Iterator[Path]:

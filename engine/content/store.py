@@ -86,9 +86,10 @@ class ContentStore:
         record, used = _signature(directory / "content.json"), _signature(directory / "used")
         known = self._seen.get(guid)
         if known is None or known[0] != (record, used):
-            content = _parse(directory, read_json(directory / "content.json"))
-            known = ((record, used), replace(content, last_used_at=used[1] / 1e9 if used else None))
-            self._seen[guid] = known
+            text = read_json(directory / "content.json")
+            known = ((record, used), replace(_parse(directory, text), last_used_at=used[1] / 1e9 if used else None))
+            if text is not None:  # else the disk may only have failed this once
+                self._seen[guid] = known
         return known[1]
 
     def find(self, reference: str) -> Content:

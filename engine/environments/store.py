@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
-from engine.files import read_json, write_json
+from engine.files import is_file, is_there, read_json, write_json
 from engine.targets import LOCAL
 from engine.text import clean
 
@@ -114,8 +114,10 @@ class EnvironmentStore:
         signature = (status.st_ino, status.st_mtime_ns, status.st_size)
         known = self._seen.get(path)
         if known is None or known[0] != signature:
-            known = (signature, _parse(key_dir, read_json(path)))
-            self._seen[path] = known
+            record = read_json(path)
+            known = (signature, _parse(key_dir, record))
+            if record is not None:  # else the disk may only have failed this once
+                self._seen[path] = known
         return _check(known[1])
 
 
@@ -139,8 +141,13 @@ def _check(environment: Environment) -> Environment:
     last_used_at = _modified_at(environment.key_dir / "last-used")
     if pinned or last_used_at:
         environment = replace(environment, pinned=pinned, last_used_at=last_used_at)
-    if environment.state is EnvironmentState.READY and not (environment.path / "pyvenv.cfg").is_file():
+    if environment.state is not EnvironmentState.READY:
+        return environment
+    if not is_file(environment.path / "pyvenv.cfg"):
         return replace(environment, state=EnvironmentState.DAMAGED, reason="its directory is gone or incomplete")
+    # In an image the link leads to a place that cannot be looked at from here.
+    if environment.target == LOCAL and not is_there(environment.path / "bin" / "python"):
+        return replace(environment, state=EnvironmentState.DAMAGED, reason="its interpreter is not there any more")
     return environment
 
 
@@ -162,7 +169,9 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
 
     def number(name: str) -> float:
         value = record.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e18:
+            return 0.0
+        return float(value)
 
     def strings(name: str) -> tuple[str, ...]:
         value = record.get(name)

@@ -112,7 +112,10 @@ def _uses(process: psutil.Process, finder: _Finder) -> tuple[dict[Path, list[str
                 if how not in uses.setdefault(path, []):
                     uses[path].append(how)
 
-    command = process.cmdline()
+    try:
+        command = process.cmdline()
+    except (psutil.AccessDenied, OSError):
+        return uses, False
     if not command:
         # A thread of the kernel, or a process that has ended and was not collected.
         return uses, complete

@@ -73,7 +73,8 @@ class LocalExecutor:
                 group=user.gid if user else None,
                 extra_groups=user.groups if user else None,
                 umask=0o022,
-                stdin=subprocess.DEVNULL,
+                # Held open by this process alone, so that a job can notice its end, however it ends.
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -118,7 +119,7 @@ class LocalExecutor:
         # New children may appear while the known ones are being killed, hence until a look finds none.
         while remaining := _living_descendants():
             for child in remaining:
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                     child.kill()
             psutil.wait_procs(remaining, timeout=1)
             process.poll()
