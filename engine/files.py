@@ -21,11 +21,22 @@ __all__ = [
     "sync_filesystem",
     "write_atomic",
     "write_json",
+    "write_problem",
 ]
 
 
 class StorageError(EnvdeckError):
     """The data directory cannot be read or written."""
+
+
+def write_problem(
+    doing: str,
+    path: Path,
+    error: OSError,
+    hint: str = "Check the space, quota and permissions of this directory",
+) -> Problem:
+    """The problem `storage-write`: what could not be done and where, which the system's own message may lack."""
+    return Problem("storage-write", f"cannot {doing}: {error.strerror or error}", where=Where(str(path)), hint=hint)
 
 
 def is_there(path: Path) -> bool:
@@ -109,14 +120,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         temporary = ""
         fsync_directory(path.parent)
     except OSError as error:
-        raise StorageError(
-            Problem(
-                "storage-write",
-                f"cannot write {path.name}: {error.strerror or error}",
-                where=Where(str(path)),
-                hint="Check the space, quota and permissions of this directory",
-            )
-        ) from error
+        raise StorageError(write_problem(f"write {path.name}", path, error)) from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)

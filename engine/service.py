@@ -26,7 +26,7 @@ from engine.actions.reap import ReapResult, UsedBy, plan_reap, reap, reap_is_due
 from engine.builds.log import LogLine, format_line
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, Problem, Refused, Where
-from engine.files import StorageError, read_json
+from engine.files import StorageError, read_json, write_problem
 from engine.text import one_line
 from engine.world import World
 
@@ -189,9 +189,7 @@ def _alone(data_dir: Path) -> Iterator[None]:
                 # Says who holds the lock. Written in place: another file would be another lock.
                 path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
         except OSError as error:
-            raise StorageError(
-                Problem("storage-write", f"cannot use the lock: {error.strerror or error}", where=Where(str(path)))
-            ) from error
+            raise StorageError(write_problem("use the lock", path, error)) from error
         if not held:
             raise _already(path)
         yield

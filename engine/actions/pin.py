@@ -9,8 +9,8 @@ from pathlib import Path
 from engine.actions.reap import find_environment
 from engine.content.store import hold_shared
 from engine.environments.model import Environment
-from engine.errors import Problem, Refused, Where
-from engine.files import StorageError, read_json, write_json
+from engine.errors import Problem, Refused
+from engine.files import StorageError, read_json, write_json, write_problem
 from engine.text import one_line
 from engine.world import World
 
@@ -89,9 +89,7 @@ def set_pin(world: World, plan: PinPlan) -> Environment:
             with world.lock:
                 now = world.store.read(key_dir)
     except OSError as error:
-        raise StorageError(
-            Problem("storage-write", f"cannot change the pin: {error.strerror or error}", where=Where(str(key_dir)))
-        ) from error
+        raise StorageError(write_problem("change the pin", key_dir, error)) from error
     return now or there
 
 

@@ -21,8 +21,8 @@ from engine.environments.locks import acquire, held_elsewhere
 from engine.environments.model import Environment
 from engine.environments.store import measure, subdirectories
 from engine.environments.usage import ProcessUse, in_use, users_of
-from engine.errors import InputError, Problem, Where
-from engine.files import read_json, write_json
+from engine.errors import InputError, Problem
+from engine.files import read_json, write_json, write_problem
 from engine.world import World
 
 __all__ = [
@@ -511,11 +511,11 @@ def remove_items(
                 _remove_trash(world, item) if item.kind is ReapKind.TRASH else _remove(world, item, used_by, grace)
             )
         except OSError as error:
-            problem = Problem(
-                "storage-write",
-                f"cannot delete {item.path.name}: {error.strerror or error}",
-                where=Where(str(item.path)),
-                hint="Check the permissions of this directory and of the trash beside it",
+            problem = write_problem(
+                f"delete {item.path.name}",
+                item.path,
+                error,
+                "Check the permissions of this directory and of the trash beside it",
             )
             failed.append((item, problem))
             continue

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.environments.locks import open_lock_file
-from engine.errors import Problem, Refused, Where
+from engine.errors import Refused
 from engine.executors.accounts import Account, build_account, cannot_build_as
-from engine.files import StorageError, write_atomic, write_json
+from engine.files import StorageError, write_atomic, write_json, write_problem
 
 __all__ = ["BUILDER", "Job", "account_for", "build_environment", "launch"]
 
@@ -117,11 +117,8 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
         alive = open_lock_file(job_dir / "alive")
     except OSError as error:
         raise StorageError(
-            Problem(
-                "storage-write",
-                f"cannot make the job directory: {error.strerror or error}",
-                where=Where(str(job_dir)),
-                hint="Check Server.DataDir, and the space and permissions there",
+            write_problem(
+                "make the job directory", job_dir, error, "Check Server.DataDir, and the space and permissions there"
             )
         ) from error
     try:
@@ -145,11 +142,11 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
     except OSError as error:
         shutil.rmtree(job_dir, ignore_errors=True)
         raise StorageError(
-            Problem(
-                "storage-write",
-                f"cannot prepare the build: {error.strerror or error}",
-                where=Where(str(error.filename or job_dir)),
-                hint="Check the files of the bundle, and the space and permissions in Server.DataDir",
+            write_problem(
+                "prepare the build",
+                Path(error.filename or job_dir),
+                error,
+                "Check the files of the bundle, and the space and permissions in Server.DataDir",
             )
         ) from error
     except BaseException:

@@ -18,8 +18,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from engine.errors import Problem, Where
-from engine.files import StorageError
+from engine.files import StorageError, write_problem
 from engine.installations.externals import ExternalPackage
 
 __all__ = ["COMMANDS_FILE", "make_overlay", "overlay_digest", "overlay_links"]
@@ -74,14 +73,7 @@ def make_overlay(root: Path, packages: Iterable[ExternalPackage]) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise StorageError(
-            Problem(
-                "storage-write",
-                f"cannot make the overlay of external packages: {error.strerror or error}",
-                where=Where(str(overlay)),
-                hint="Check the space, quota and permissions of this directory",
-            )
-        ) from error
+        raise StorageError(write_problem("make the overlay of external packages", overlay, error)) from error
     return overlay
 
 

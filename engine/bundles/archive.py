@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn
 
 from engine.errors import InputError, Problem, Where
-from engine.files import StorageError
+from engine.files import StorageError, write_problem
 
 __all__ = ["Archive", "extract", "open_archive"]
 
@@ -148,14 +148,7 @@ class Archive:
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         except OSError as error:
-            raise StorageError(
-                Problem(
-                    "storage-write",
-                    f"cannot unpack the bundle: {error.strerror or error}",
-                    where=Where(str(destination)),
-                    hint="Check the space, quota and permissions of this directory",
-                )
-            ) from error
+            raise StorageError(write_problem("unpack the bundle", destination, error)) from error
 
 
 def _harmless(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -23,7 +23,7 @@ from engine.capture.freeze import filter_frozen, run_freeze
 from engine.capture.interpreter import choose_interpreter
 from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine
 from engine.errors import InputError, Problem, Refused, Where
-from engine.files import StorageError, read_limited
+from engine.files import StorageError, read_limited, write_problem
 from engine.installations.model import InterpreterFacts, ProbeFailure
 from engine.installations.probe import run_probe
 from engine.text import decode
@@ -123,14 +123,7 @@ def write_bundle(captured: Captured, archive: Path) -> None:
         Path(temporary).replace(archive)
         temporary = ""
     except OSError as error:
-        raise StorageError(
-            Problem(
-                "storage-write",
-                f"cannot write the bundle: {error.strerror or error}",
-                where=Where(str(archive)),
-                hint="Check the space, quota and permissions of this directory",
-            )
-        ) from error
+        raise StorageError(write_problem("write the bundle", archive, error)) from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
