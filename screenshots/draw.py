@@ -291,6 +291,8 @@ def environments() -> None:
         (key_dir / attempt).mkdir(parents=True)
         if complete:
             (key_dir / attempt / "pyvenv.cfg").touch()
+            (key_dir / attempt / "bin").mkdir(exist_ok=True)
+            (key_dir / attempt / "bin" / "python").touch()
         if pinned:
             write_json(key_dir / "pinned.json", {"by": "bob", "at": NOW - ago, "note": "base of the training course"})
         if used is not None:

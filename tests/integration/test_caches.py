@@ -35,6 +35,8 @@ def publish(world: World, letter: str, version: str = "3.11.7", image: str = "Lo
     path = key_dir / "20260101-000000-abcdef"
     path.mkdir(parents=True)
     (path / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
+    (path / "bin").mkdir()
+    (path / "bin" / "python").touch()
     record = {"attempt": path.name, "python_version": version, "target": image, "ingredients": {}, "size": size}
     world.store.publish(key_dir, record | {"built_at": time.time(), "seconds": 30.0})
     return path

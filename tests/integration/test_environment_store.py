@@ -18,6 +18,8 @@ def publish(store: EnvironmentStore, key: str = KEY, attempt: str = "one", **cha
     key_dir = store.key_dir("pip", "3.11.7", "Local", key)
     (key_dir / attempt).mkdir(parents=True)
     (key_dir / attempt / "pyvenv.cfg").write_text("home = /x\n")
+    (key_dir / attempt / "bin").mkdir()
+    (key_dir / attempt / "bin" / "python").touch()
     record: dict[str, object] = {
         "key": key,
         "attempt": attempt,

@@ -26,12 +26,15 @@ def built(server, bundle: Path):
     return engine, engine.wait(outcome.build.id, 60)
 
 
-def test_an_environment_whose_verdict_was_lost_after_publication_stays(server, make_wheel: Make) -> None:
+def test_an_environment_whose_verdict_was_lost_after_publication_stays(
+    server, make_wheel: Make, wait_until: Wait
+) -> None:
     make_wheel(server.packages, "alpha")
     _, build = built(server, server.bundle("alpha"))
     (build.directory / "result.json").unlink()
     fresh = server.engine()
-    fresh.refresh()
+    # Until the supervisor, which wrote the verdict as its last deed, is gone, the build is still its own.
+    wait_until(lambda: fresh.refresh().builds[0].state.final, what="the verdict")
     snapshot = fresh.refresh()
     assert [e.state for e in snapshot.environments] == [EnvironmentState.READY]
     assert [b.state for b in snapshot.builds] == [BuildState.DONE]

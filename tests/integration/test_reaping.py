@@ -55,6 +55,8 @@ def publish(world: World, letter: str = "A", number: int = 0, age: float = 2 * D
     path = key_dir / attempt(number)
     path.mkdir(parents=True)
     (path / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
+    (path / "bin").mkdir()
+    (path / "bin" / "python").touch()
     (path / "data").write_bytes(b"x" * 1000)
     record = {
         "attempt": path.name,

@@ -148,6 +148,8 @@ def publish(world: World, letter: str) -> Path:
     path = key_dir / "20260101-000000-abcdef"
     path.mkdir(parents=True)
     (path / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
+    (path / "bin").mkdir()
+    (path / "bin" / "python").touch()
     record: dict[str, object] = {"attempt": path.name, "ingredients": {}, "size": 1000, "built_at": 1.0}
     world.store.publish(key_dir, record)
     return path
