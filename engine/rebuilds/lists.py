@@ -49,8 +49,10 @@ class RebuildLists:
         Raises `InputError` (`rebuild-list-name`, `rebuild-list-damaged`).
         """
         path = self._path(name)
+        # Asked before it is read: a list that is written for the first time meanwhile is no damaged one.
+        there = path.exists()
         record = read_json(path)
-        if record is None and path.exists():
+        if record is None and there:
             raise InputError(
                 Problem(
                     "rebuild-list-damaged",
