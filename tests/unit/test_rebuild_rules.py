@@ -315,7 +315,7 @@ def test_a_second_run_is_refused_unless_it_takes_the_list_over(tmp_path: Path) -
         except Refused as refused:
             first.append(refused.problem.code)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     deadline = time.monotonic() + 30
     while ("a", "RUNNING") not in states(lists):
