@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -34,6 +34,8 @@ __all__ = ["Housekeeping", "Served", "serve", "work"]
 
 _INTERVAL = 5.0
 """Seconds between looks whether something is to be done."""
+_LATEST_NOTICE = 0.5
+"""Seconds after which a signal is noticed at the latest."""
 _FAREWELL = 1.0
 """Seconds that a signal leaves the work under way to come to an end by itself."""
 
@@ -122,7 +124,7 @@ def serve(served: Served, *, interval: float = _INTERVAL, output: TextIO | None 
     worker = threading.Thread(target=run, name="service", daemon=True)
     try:
         worker.start()
-        end = ends.get()
+        end = _first(ends)
         stopped.set()
         if isinstance(end, BaseException):
             raise end
@@ -132,6 +134,14 @@ def serve(served: Served, *, interval: float = _INTERVAL, output: TextIO | None 
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0
+
+
+def _first(ends: queue.SimpleQueue[int | BaseException]) -> int | BaseException:
+    while True:
+        # With a time limit: a signal that arrives just before the wait begins interrupts nothing, and its handler
+        # would run only once the wait is over.
+        with suppress(queue.Empty):
+            return ends.get(timeout=_LATEST_NOTICE)
 
 
 def work(served: Served, wait: Callable[[float], bool], log: Callable[[str], None], interval: float) -> None:
