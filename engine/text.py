@@ -17,13 +17,16 @@ _ESCAPE_SEQUENCE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
     r"|\x1b[ -/]*[0-~]"
 )
-# C0, DEL, C1, surrogates, line and paragraph separators, and the marks that reorder or hide text.
+# C0, DEL, C1, surrogates, line and paragraph separators, the marks that reorder text, and what is shown as nothing at
+# all: Unicode's Default_Ignorable_Code_Point without the variation selectors that colour emoji.
 _UNSAFE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    r"[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
-# The user information of a URL, up to the last "@" before the host ends.
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/]*@")
+# The user information of a URL, up to the last "@" before the host ends. The scheme is not looked for: trying every
+# letter of a long word as its beginning takes time that grows with the square of the length.
+_CREDENTIALS = re.compile(r"(?<=[A-Za-z0-9+.-])://[^\s/]*@")
 
 
 def decode(data: bytes) -> str:
@@ -33,6 +36,8 @@ def decode(data: bytes) -> str:
 
 def _visible(match: re.Match[str]) -> str:
     code = ord(match.group())
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
@@ -58,10 +63,11 @@ def clean_log_line(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """The first `limit` characters of `text` made safe, line breaks as spaces; a cut is marked with ``…``."""
-    text = clean(" ".join(text.split()))
+    # Cut first: making text safe never shortens it, and there may be megabytes of it.
+    text = clean(" ".join(text.split())[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def mask_credentials(text: str) -> str:
     """`text` with the user information of every URL in it as ``****``."""
-    return _CREDENTIALS.sub(r"\g<scheme>****@", text)
+    return _CREDENTIALS.sub("://****@", text)

@@ -22,6 +22,8 @@ from engine.text import clean, one_line
 __all__ = ["MANIFEST_LIMIT", "parse_manifest"]
 
 MANIFEST_LIMIT = 10 * 1024 * 1024
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
+"""A string, to be skipped, or what Python takes for a number and JSON does not."""
 """Bytes; a manifest lists every file of the bundle, so a large one is legal."""
 
 _VERSION = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
@@ -111,6 +113,7 @@ class _Document:
                     "the manifest is not UTF-8",
                     found=f"byte 0x{data[error.start]:02x}",
                     where=_place(before, len(before), source),
+                    hint="Save it as UTF-8",
                 )
             ) from None
         duplicates: list[str] = []
@@ -123,8 +126,13 @@ class _Document:
                 result[key] = value
             return result
 
+        def refuse_constant(name: str) -> NoReturn:
+            """Python reads ``NaN`` and ``Infinity`` as numbers; no other reader of JSON does (RFC 8259, section 6)."""
+            at = next(found.start() for found in _CONSTANT.finditer(text) if found[1])
+            raise json.JSONDecodeError(f"{name} is not a number", text, at)
+
         try:
-            root = json.loads(text, object_pairs_hook=pairs_hook)
+            root = json.loads(text, object_pairs_hook=pairs_hook, parse_constant=refuse_constant)
         except json.JSONDecodeError as error:
             raise InputError(
                 Problem(

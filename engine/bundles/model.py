@@ -43,6 +43,8 @@ class RequirementLine:
     """The parsed requirement, for `LineKind.REQUIREMENT` only."""
     option: str = ""
     """The first option's long name, for `LineKind.OPTION` only, such as ``--index-url``."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Every option on the line in its order: the long name, and the value (empty for a flag). May hold credentials."""
     constraint: bool = False
     """True for a line of a file named by ``-c``: it limits versions and installs nothing."""
     local: bool = False

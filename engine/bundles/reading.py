@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from engine.bundles.archive import open_archive
+from engine.bundles.directory import open_beneath, open_regular
 from engine.bundles.manifest import MANIFEST_LIMIT, parse_manifest
 from engine.bundles.model import Bundle
 from engine.bundles.requirements import SIZE_LIMIT, parse_requirements
@@ -41,7 +41,7 @@ def read_bundle(path: Path) -> Bundle:
             raise OSError("it is neither a file nor a directory")
         if path.is_dir():
             return _read(path, path.name, _directory(path), f"{path}/", is_archive=False)
-        with open_archive(path) as archive:
+        with open_regular(path) as file, open_archive(path, file) as archive:
             return _read(path, _stem(path.name), archive.read, f"{path}!", is_archive=True)
     except FileNotFoundError:
         raise InputError(
@@ -102,24 +102,9 @@ def _read(path: Path, name: str, read: _ReadFile, prefix: str, *, is_archive: bo
 
 
 def _directory(path: Path) -> _ReadFile:
-    root = Path(os.path.realpath(path))
-
     def read(name: str, limit: int) -> bytes | None:
-        # Unlike Path.resolve this takes a loop of links for a file that is not there.
-        file = Path(os.path.realpath(root / name))
-        if not file.is_relative_to(root):
-            raise InputError(
-                Problem(
-                    "bundle-file-outside",
-                    "a symbolic link leads out of the bundle",
-                    where=Where(name),
-                    hint="Put the file itself in its place",
-                )
-            )
-        if not file.is_file():
-            return None
-        with file.open("rb") as stream:
-            return stream.read(limit)
+        with open_beneath(path, name) as file:
+            return file.read(limit) if file else None
 
     return read
 

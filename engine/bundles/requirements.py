@@ -23,7 +23,7 @@ from engine.bundles.model import LineKind, RequirementLine
 from engine.errors import InputError, Problem, Where
 from engine.text import clean, mask_credentials
 
-__all__ = ["SIZE_LIMIT", "parse_requirements"]
+__all__ = ["OPTIONS", "SIZE_LIMIT", "parse_requirements"]
 
 SIZE_LIMIT = 5 * 1024 * 1024
 """Bytes of a requirements file together with everything it includes."""
@@ -49,8 +49,7 @@ _VCS_SCHEME = re.compile(r"(?:git|hg|svn|bzr)(?:\+[a-z]+)?", re.ASCII)
 _ARCHIVE_SUFFIXES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz")
 _EGG = re.compile(r"[#&]egg=([^&\[]+)")
 
-# Long name -> whether it takes a value.
-_OPTIONS = {
+OPTIONS = {
     "--index-url": True,
     "--pypi-url": True,
     "--extra-index-url": True,
@@ -74,6 +73,8 @@ _OPTIONS = {
     "--global-option": True,
     "--install-option": True,
 }
+"""What pip knows in requirements files: the long name of an option, and whether it takes a value."""
+
 _SHORT_OPTIONS = {
     "-i": "--index-url",
     "-f": "--find-links",
@@ -250,9 +251,10 @@ def _parse_line(line: _Line) -> RequirementLine | _Include:
     if requirement and editable is not None:
         raise line.invalid("a requirement and an editable one cannot be on one line", hint="Write them on two lines")
     if requirement:
-        return _source(line, requirement) if _is_source(requirement) else _requirement(line, requirement)
+        read = _source if _is_source(requirement) else _requirement
+        return replace(read(line, requirement), options=tuple(options))
     if editable is not None:
-        return _source(line, editable)
+        return replace(_source(line, editable), options=tuple(options))
     for name in ("--requirement", "--constraint"):
         if name in first:
             return _Include(first[name], constraint=name == "--constraint")
@@ -260,7 +262,12 @@ def _parse_line(line: _Line) -> RequirementLine | _Include:
         raise line.invalid("the line holds neither a requirement nor an option")
     links = first.get("--find-links", "/")
     return RequirementLine(
-        line.text, line.where, LineKind.OPTION, option=options[0][0], local=_is_bundle_path(line, links)
+        line.text,
+        line.where,
+        LineKind.OPTION,
+        option=options[0][0],
+        options=tuple(options),
+        local=_is_bundle_path(line, links),
     )
 
 
@@ -286,9 +293,9 @@ def _parse_options(line: _Line, text: str) -> list[tuple[str, str]]:
             name = _SHORT_OPTIONS.get(written) or _unknown_option(line, written)
         else:
             continue
-        if attached and not _OPTIONS[name]:
+        if attached and not OPTIONS[name]:
             raise line.invalid(f"the option {name} takes no value", offset=line.text.find(word))
-        if _OPTIONS[name] and not attached:
+        if OPTIONS[name] and not attached:
             following = next(words, None)
             if following is None:
                 raise line.invalid(f"the option {name} needs a value", offset=line.text.rfind(word))
@@ -298,16 +305,16 @@ def _parse_options(line: _Line, text: str) -> list[tuple[str, str]]:
 
 
 def _long_name(line: _Line, written: str) -> str:
-    if written in _OPTIONS:
+    if written in OPTIONS:
         return written
-    candidates = [name for name in _OPTIONS if name.startswith(written)]
+    candidates = [name for name in OPTIONS if name.startswith(written)]
     if len(candidates) == 1:
         return candidates[0]
     return _unknown_option(line, written)
 
 
 def _unknown_option(line: _Line, written: str) -> NoReturn:
-    close = difflib.get_close_matches(written, _OPTIONS, 1)
+    close = difflib.get_close_matches(written, OPTIONS, 1)
     raise line.invalid(
         f"{written} is not an option of requirements files",
         offset=line.text.find(written),
@@ -359,7 +366,7 @@ def _is_source(text: str) -> bool:
 def _is_bundle_path(line: _Line, text: str) -> bool:
     """Whether the URL or path `text` is relative. Raises `InputError` when it then leaves the bundle."""
     path = text.removeprefix("file:")
-    if _is_url(path) or posixpath.isabs(path):
+    if _is_url(path) or posixpath.isabs(path) or path.startswith("${"):  # what the variable says, only the build knows
         return False
     if posixpath.normpath(path).split("/")[0] == "..":
         raise line.invalid("the path leaves the bundle", code="requirement-outside-bundle")

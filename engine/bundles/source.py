@@ -3,55 +3,119 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from engine.bundles.archive import extract
+from engine.bundles.archive import SIZE_LIMIT, extract
+from engine.bundles.directory import Entry, bundle_too_large, open_regular, walk
 from engine.bundles.model import Bundle
+from engine.errors import Problem, Refused, Where
 
 __all__ = ["copy_source", "source_digest"]
 
-_NOT_SOURCE = (".git", ".svn", "__pycache__", "node_modules")
+_CHUNK = 1024 * 1024
 
 
 def source_digest(bundle: Bundle) -> str:
-    """SHA-256 (hex) of the bundle's files with their names: a local project is what its files say."""
-    digest = hashlib.sha256()
-    if bundle.is_archive:
-        with bundle.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    for path in _files(bundle.path):
-        name = path.relative_to(bundle.path).as_posix().encode("utf-8", "surrogateescape")
-        digest.update(len(name).to_bytes(4, "big") + name)
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    """SHA-256 (hex) of the bundle's files with their names: a local project is what its files say.
+
+    Raises `InputError` (`bundle-too-large`) and `OSError`.
+    """
+    reading = _Reading(bundle.path)
+    if not bundle.is_archive:
+        return reading.directory(None)
+    with open_regular(bundle.path) as file:
+        return reading.file(file, None)
 
 
-def copy_source(bundle: Bundle, destination: Path) -> None:
-    """Put the bundle's files into `destination`, which must not exist. Raises `InputError`, `OSError`."""
-    if bundle.is_archive:
-        extract(bundle.path, destination)
-    else:
-        shutil.copytree(bundle.path, destination, symlinks=True, ignore=_not_source)
+def copy_source(bundle: Bundle, destination: Path, digest: str = "") -> None:
+    """Put the bundle's files into `destination`, which must not exist.
+
+    They are new files of this process: none is set-user-id, of another age or owner, or writable by others. With
+    `digest`, an earlier result of `source_digest`, no other files will do.
+
+    Raises `Refused` (`bundle-changed`) when they are others, `InputError` (`bundle-too-large`, and for an archive what
+    `extract` raises), `StorageError` and `OSError`.
+    """
+    reading = _Reading(bundle.path)
+    if not bundle.is_archive:
+        _compare(bundle, digest, reading.directory(destination))
+        return
+    # A copy, because the file may be changed between one look and the next.
+    with open_regular(bundle.path) as file, tempfile.TemporaryFile(dir=destination.parent) as copy:
+        _compare(bundle, digest, reading.file(file, copy))
+        copy.seek(0)
+        extract(bundle.path, destination, copy)
 
 
-def _not_source(directory: str, names: list[str]) -> set[str]:
-    """Those of `names` in `directory` that are not copied: what is no source, and pipes, sockets and devices."""
-    entries = {name: Path(directory, name) for name in names}
-    return {
-        name
-        for name, path in entries.items()
-        if name in _NOT_SOURCE or not (path.is_symlink() or path.is_dir() or path.is_file())
-    }
+def _compare(bundle: Bundle, expected: str, found: str) -> None:
+    if expected not in ("", found):
+        raise Refused(
+            Problem(
+                "bundle-changed",
+                "the files of the bundle changed since the build was planned, so nothing was done",
+                where=Where(str(bundle.path)),
+                hint="Look at the new plan and decide again",
+            )
+        )
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    for path in sorted(directory.iterdir()):
-        if path.is_symlink() or path.name in _NOT_SOURCE:
-            continue
-        if path.is_dir():
-            yield from _files(path)
-        elif path.is_file():
-            yield path
+@dataclass(slots=True)
+class _Reading:
+    """One pass over a bundle. What is counted is what was read, since a file may grow meanwhile."""
+
+    bundle: Path
+    size: int = 0
+
+    def directory(self, destination: Path | None) -> str:
+        """The digest of the bundle's directory, which is copied to `destination` if there is one."""
+        digest = hashlib.sha256()
+        if destination is not None:
+            _make(destination)
+        for entry in walk(self.bundle):
+            name = entry.path.encode("utf-8", "surrogateescape")
+            if content := self._entry(entry, destination and destination / entry.path):
+                digest.update(len(name).to_bytes(4, "big") + name + content)
+        return digest.hexdigest()
+
+    def _entry(self, entry: Entry, copy: Path | None) -> bytes:
+        """The digest of an entry, which is copied to `copy` if there is one; empty for a directory."""
+        if entry.file is not None:
+            with nullcontext() if copy is None else copy.open("xb") as file:
+                content = self.file(entry.file, file)
+                if file is not None:
+                    os.fchmod(file.fileno(), 0o755 if entry.executable else 0o644)
+            return bytes.fromhex(content)
+        if entry.link is not None:
+            if copy is not None:
+                copy.symlink_to(entry.link)
+            return hashlib.sha256(b"link to " + os.fsencode(entry.link)).digest()
+        if copy is not None:
+            _make(copy)
+        return b""
+
+    def file(self, file: BinaryIO, copy: BinaryIO | None) -> str:
+        """The digest of `file`, which is copied to `copy` if there is one."""
+        digest = hashlib.sha256()
+        for chunk in self._chunks(file):
+            digest.update(chunk)
+            if copy is not None:
+                copy.write(chunk)
+        return digest.hexdigest()
+
+    def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
+        while chunk := file.read(_CHUNK):
+            self.size += len(chunk)
+            if self.size > SIZE_LIMIT:
+                raise bundle_too_large(self.bundle, f"at most {SIZE_LIMIT} bytes")
+            yield chunk
+
+
+def _make(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o755)

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CHOICE = "choice"
     DURATION = "duration"
     VERSION = "version"
+    SIZE = "size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Setting:
     """True when the key can be repeated, each adding a value."""
     choices: tuple[str, ...] = ()
     zero: bool = False
-    """True for a duration that can be zero."""
+    """True for a duration or a size that can be zero."""
+    least: int | None = None
+    """The smallest value of an integer; None for no bound."""
     deprecated: str = ""
     """Why it should no longer be set; empty when it may."""
 
@@ -227,6 +230,130 @@ CATALOGUE = (
         ("1h",),
         "How long a build may take before it is stopped.",
         "envdeck",
+    ),
+    Setting(
+        "Envdeck.BuildConcurrency",
+        Kind.INTEGER,
+        ("2",),
+        "How many builds run at once on one machine; the others wait their turn.",
+        "envdeck",
+        least=1,
+    ),
+    Setting(
+        "Envdeck.BuildMemory",
+        Kind.SIZE,
+        ("0",),
+        "How much memory a build may use; 0 for no limit.",
+        "envdeck",
+        zero=True,
+    ),
+    Setting(
+        "Envdeck.StartTimeout",
+        Kind.DURATION,
+        ("10m",),
+        "How long a scheduler may take to start a build before it is given up.",
+        "envdeck",
+    ),
+    Setting(
+        "Envdeck.SpaceReserve",
+        Kind.SIZE,
+        ("1G",),
+        "How much space must be free in the data directory for a build to start; 0 to start always.",
+        "envdeck",
+        zero=True,
+    ),
+    Setting(
+        "Envdeck.AllowedOption",
+        Kind.STRING,
+        (),
+        "A pip option that requirements files may use besides the safe ones, such as --trusted-host.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.Executor",
+        Kind.CHOICE,
+        ("auto",),
+        "Where builds run; auto: in a container for a container image, else on this machine.",
+        "envdeck",
+        choices=("auto", "local", "container", "slurm", "kubernetes"),
+    ),
+    Setting(
+        "Envdeck.Mount",
+        Kind.PATH,
+        (),
+        "A file or directory of this machine that containers and pods see too, read-only and at the same path.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.ContainerCommand",
+        Kind.STRING,
+        (),
+        "The program that runs containers: podman, docker, or a path to one; without it, whichever of them works.",
+        "envdeck",
+    ),
+    Setting(
+        "Envdeck.ContainerOption",
+        Kind.STRING,
+        (),
+        "An option added to every `podman run` or `docker run`, such as --network=host.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.SlurmOption",
+        Kind.STRING,
+        (),
+        "An option added to every `sbatch`, such as --partition=build; {python} and {image} are filled in.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.KubernetesOption",
+        Kind.STRING,
+        (),
+        "An option added to every `kubectl`, such as --context=production.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.KubernetesNamespace",
+        Kind.STRING,
+        ("default",),
+        "The namespace that builds run in.",
+        "envdeck",
+    ),
+    Setting(
+        "Envdeck.KubernetesNodeSelector",
+        Kind.STRING,
+        (),
+        "`LABEL=VALUE`, a label that a node must have to run builds.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.KubernetesVolume",
+        Kind.STRING,
+        (),
+        "`PATH=CLAIM`, the persistent volume claim that holds the directory PATH; other paths are taken from the node.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
+        "Envdeck.KubernetesServiceAccount",
+        Kind.STRING,
+        (),
+        "The service account of the pods of builds.",
+        "envdeck",
+    ),
+    Setting(
+        "Envdeck.KubernetesPullSecret",
+        Kind.STRING,
+        (),
+        "The name of a secret that images are pulled with.",
+        "envdeck",
+        multi=True,
     ),
     Setting(
         "Envdeck.ReapGracePeriod",

@@ -11,7 +11,7 @@ from packaging.version import Version
 from engine.errors import Problem, Severity
 from engine.matching import Rule
 
-__all__ = ["ConfigState", "EffectiveValue", "Executable", "Settings"]
+__all__ = ["ConfigState", "EffectiveValue", "Executable", "ExecutorSettings", "Settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,26 @@ class Executable:
 
     path: str
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """What the executors need to know, each its own part; options are as written."""
+
+    mounts: tuple[Path, ...] = ()
+    """What containers and pods see of this machine, read-only, besides what a build needs anyway."""
+    container_command: str = ""
+    """Empty for whichever of podman and docker works."""
+    container_options: tuple[str, ...] = ()
+    slurm_options: tuple[str, ...] = ()
+    kubernetes_options: tuple[str, ...] = ()
+    kubernetes_namespace: str = "default"
+    kubernetes_node_selectors: tuple[str, ...] = ()
+    """``LABEL=VALUE``."""
+    kubernetes_volumes: tuple[str, ...] = ()
+    """``PATH=CLAIM``."""
+    kubernetes_service_account: str = ""
+    kubernetes_pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,17 @@ class Settings:
     cluster_definitions: tuple[Path, ...] = ()
     support_packages: tuple[str, ...] = ()
     """``Envdeck.SupportPackage`` as written: ``APPMODE: REQUIREMENT``."""
+    build_concurrency: int = 2
+    build_memory: int = 0
+    """Bytes; 0 for no limit."""
+    start_timeout: float = 600.0
+    space_reserve: int = 1024**3
+    """Bytes that must be free for a build to start."""
+    allowed_options: tuple[str, ...] = ()
+    """pip options that requirements files may use besides the safe ones."""
+    executor: str = "auto"
+    """``auto``, or the name of the executor of all builds."""
+    executors: ExecutorSettings = ExecutorSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from engine.config.catalogue import (
     sections_of,
 )
 from engine.config.gcfg import Document, Entry, Header, place
-from engine.config.model import EffectiveValue, Executable, Settings
+from engine.config.model import EffectiveValue, Executable, ExecutorSettings, Settings
 from engine.config.values import BadValue, Value, read_value, value_text
 from engine.errors import Problem, Severity, Where
 from engine.matching import Rule
@@ -237,6 +237,24 @@ def _settings(held: Mapping[str, _Held]) -> Settings:
         environments_file=_last(held, "ExecutionEnvironments.ConfigFilePath", Path),
         cluster_definitions=_every(held, "Launcher.ClusterDefinition", Path),
         support_packages=_every(held, "Envdeck.SupportPackage", str),
+        build_concurrency=_one(held, "Envdeck.BuildConcurrency", int),
+        build_memory=_one(held, "Envdeck.BuildMemory", int),
+        start_timeout=_one(held, "Envdeck.StartTimeout", float),
+        space_reserve=_one(held, "Envdeck.SpaceReserve", int),
+        allowed_options=_every(held, "Envdeck.AllowedOption", str),
+        executor=_one(held, "Envdeck.Executor", str),
+        executors=ExecutorSettings(
+            mounts=_every(held, "Envdeck.Mount", Path),
+            container_command=_last(held, "Envdeck.ContainerCommand", str) or "",
+            container_options=_every(held, "Envdeck.ContainerOption", str),
+            slurm_options=_every(held, "Envdeck.SlurmOption", str),
+            kubernetes_options=_every(held, "Envdeck.KubernetesOption", str),
+            kubernetes_namespace=_one(held, "Envdeck.KubernetesNamespace", str),
+            kubernetes_node_selectors=_every(held, "Envdeck.KubernetesNodeSelector", str),
+            kubernetes_volumes=_every(held, "Envdeck.KubernetesVolume", str),
+            kubernetes_service_account=_last(held, "Envdeck.KubernetesServiceAccount", str) or "",
+            kubernetes_pull_secrets=_every(held, "Envdeck.KubernetesPullSecret", str),
+        ),
     )
 
 

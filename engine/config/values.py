@@ -30,6 +30,7 @@ _NANOSECONDS = {
 }
 _DURATION_PART = re.compile(r"([0-9]{1,19}(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?([KMGTkmgt]?)(?:i?[Bb])?")
 _VERSION = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){1,3}")
 _INT64 = 2**63
 
@@ -52,9 +53,14 @@ def read_value(setting: Setting, text: str, environ: Mapping[str, str]) -> Value
         return _path(text, environ)
     if setting.kind is Kind.CHOICE:
         return _choice(text, setting.choices)
-    if setting.zero and text in ("0", "0s"):
+    if setting.zero and setting.kind is Kind.DURATION and text in ("0", "0s"):
         return 0.0
-    return _READERS[setting.kind](text)
+    value = _READERS[setting.kind](text)
+    if setting.kind is Kind.SIZE and value == 0 and not setting.zero:
+        raise BadValue("a size above zero")
+    if setting.least is not None and isinstance(value, int) and value < setting.least:
+        raise BadValue(f"a whole number of at least {setting.least}")
+    return value
 
 
 def value_text(value: Value, written: str) -> str:
@@ -97,6 +103,15 @@ def _duration(text: str) -> float:
     return nanoseconds / 10**9
 
 
+def _size(text: str) -> int:
+    """Bytes from a number with a unit; K, M, G and T count in 1024s, as `df -h` and most admins do."""
+    if match := _SIZE.fullmatch(text):
+        number = float(match[1]) * 1024 ** ("", "k", "m", "g", "t").index(match[2].casefold())
+        if number < _INT64:
+            return int(number)
+    raise BadValue("a size such as 512M or 2G", "Units are K, M, G and T")
+
+
 def _version(text: str) -> Version:
     if _VERSION.fullmatch(text):
         return Version(text)
@@ -133,5 +148,6 @@ _READERS: Mapping[Kind, Callable[[str], Value]] = {
     Kind.INTEGER: _integer,
     Kind.STRING: _string,
     Kind.DURATION: _duration,
+    Kind.SIZE: _size,
     Kind.VERSION: _version,
 }

@@ -10,12 +10,14 @@ import errno
 import json
 import os
 import re
+import resource
 import secrets
 import selectors
 import signal
 import stat
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +61,9 @@ _START_FAILURES = {
     errno.EPERM: "permission",
 }
 
+_MARK = "ENVDECK_PROBE"
+"""The variable by which all that a probe starts can be found, wherever it went: children inherit it."""
+
 # The dynamic loader's words (glibc, then musl), seen when libpython is not found or the C library is too old.
 _LOADER_ERROR = re.compile(
     r"error while loading shared libraries|symbol lookup error|version `[^']+' not found"
@@ -91,8 +96,9 @@ def resolve_executable(declared: str) -> Path:
 def run_probe(executable: Path, timeout: float) -> InterpreterFacts | ProbeFailure:
     """What the interpreter `executable` says of itself, or why it says nothing.
 
-    Takes at most `timeout` seconds and a little more for cleaning up; afterwards the interpreter and all that it
-    started in its process group are gone. Only a file system that does not answer can make it block for longer.
+    Takes at most `timeout` seconds and a little more for cleaning up. Afterwards the interpreter is gone with all that
+    it started, in sessions of their own too, unless that hides its environment or belongs to another user. Only a file
+    system that does not answer can make it block for longer.
     """
     unfit = _unfit_file(executable)
     if unfit:
@@ -145,18 +151,21 @@ class _Ended:
 
 def _run(command: list[str], deadline: float) -> _Ended | ProbeFailure:
     """Run `command` until `deadline` on the monotonic clock, in a session of its own and with nothing to read."""
+    mark = secrets.token_hex(16)
     try:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES},
+            env={name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES} | {_MARK: mark},
             cwd="/",
             start_new_session=True,
         )
     except OSError as error:
         return ProbeFailure(_START_FAILURES.get(error.errno or 0, "cannot-start"), error.strerror or "")
+    with suppress(OSError, AttributeError):  # it has ended already, or this is not Linux
+        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
     assert process.stdout
     assert process.stderr
     stdout, stderr = bytearray(), bytearray()
@@ -176,6 +185,7 @@ def _run(command: list[str], deadline: float) -> _Ended | ProbeFailure:
             # Before it is waited for: until then its number cannot have been given to another process.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+            _end_marked(mark, process.pid)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_AFTER_KILL)
         grace = time.monotonic() + _PIPE_GRACE
@@ -187,6 +197,48 @@ def _run(command: list[str], deadline: float) -> _Ended | ProbeFailure:
         orphan = "a process that it started could not be ended" if orphaned and stopped == "timeout" else ""
         return ProbeFailure(stopped, "; ".join(part for part in (last_words, orphan) if part))
     return _Ended(process.returncode, decode(bytes(stdout)), decode(bytes(stderr)))
+
+
+def _end_marked(mark: str, first: int) -> None:
+    """Kill every process with `mark` in its environment, and what they start meanwhile, until a look finds none.
+
+    `first` is the process that got it first: where the system numbers processes in turn, later ones have higher ids.
+    """
+    needle = f"{_MARK}={mark}".encode()
+    end = time.monotonic() + _AFTER_KILL
+    frozen: set[int] = set()
+    while time.monotonic() < end:
+        found = {pid for pid in _processes_since(first) if needle in _environment(pid)}
+        if not found:
+            return
+        # Frozen until a look finds no new one, and only then killed: while some are killed, the others multiply.
+        _signal(found, signal.SIGSTOP if found - frozen else signal.SIGKILL)
+        frozen = found
+    _signal(frozen, signal.SIGKILL)
+
+
+def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _processes_since(first: int) -> list[int]:
+    """The ids of the processes that may be younger than `first`; none on a system without ``/proc``."""
+    try:
+        latest = int(Path("/proc/loadavg").read_bytes().split()[-1])
+        ids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    except (OSError, ValueError):
+        return []
+    return [pid for pid in ids if pid > first or latest < first]
+
+
+def _environment(pid: int) -> bytes:
+    """The environment that the process started with; empty when it has ended or belongs to somebody else."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def _has_ended(pid: int) -> bool:

@@ -9,18 +9,21 @@ server that did so would lose a dependency that the author wrote down. The publi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from urllib.parse import unquote
 
 from packaging.requirements import Requirement
 
 from engine.bundles.model import LineKind, RequirementLine
+from engine.packages.options import options_text
 from engine.text import mask_credentials, one_line
 
 __all__ = ["Examined", "Treatment", "examine", "examine_all"]
 
 _EDITABLE = re.compile(r"^(?:-e|--e[a-z]*=?)\s*")
+_PATH_START = re.compile(r"\.{1,2}(?:[/\[]|$)|file:")
 _DIRECT_REFERENCE = re.compile(r"^[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*")
 _VCS = re.compile(r"(?P<tool>git|hg|svn|bzr)\+(?P<transport>[a-z]+)://(?P<place>.*)", re.IGNORECASE)
 _WINDOWS = re.compile(r"(?:file:/*)?[A-Za-z]:[\\/]|\\\\", re.IGNORECASE)
@@ -30,6 +33,7 @@ _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 _REVISION = re.compile(r"[0-9]+")
 
+_NOT_ENCRYPTED = "fetched without encryption: whoever is on the way can change it"
 _UNTIL = "is not picked up until the line changes or the environment is rebuilt"
 
 
@@ -67,6 +71,9 @@ def examine(line: RequirementLine) -> Examined:
         examined = Examined(bare, Treatment.REWRITTEN, (note,), mutable=not line.constraint)
     elif refusal := _refusal(line, target):
         return Examined("", Treatment.REFUSED, (refusal,))
+    elif plain := _not_editable(line):
+        note = "installed as it is now: a build's copy of the bundle, where an editable one would stay, does not last"
+        examined = Examined(plain, Treatment.REWRITTEN, (note,))
     else:
         mutability = _mutability(line, target)
         examined = Examined(line.text, None, (mutability,) if mutability else (), mutable=bool(mutability))
@@ -98,7 +105,15 @@ def _examine_option(line: RequirementLine) -> Examined:
     value = line.text.partition("=" if "=" in line.text.split(" ")[0] else " ")[2].strip("\"' ")
     if line.option == "--find-links" and _is_windows(value):
         return Examined("", Treatment.REFUSED, ("a Windows path, which no server can read",))
-    return Examined(line.text, notes=_variables(line.text))
+    notes = tuple(dict.fromkeys(note for option in line.options for note in _option_notes(*option)))
+    return Examined(line.text, notes=(*notes, *_variables(line.text)))
+
+
+def _option_notes(name: str, value: str) -> Iterator[str]:
+    if name == "--extra-index-url":
+        yield "pip takes the highest version that any index has: whoever can publish a name on one of them is trusted"
+    if name in ("--index-url", "--extra-index-url", "--find-links") and value.lower().startswith("http:"):
+        yield _NOT_ENCRYPTED
 
 
 def _target(line: RequirementLine) -> str:
@@ -130,11 +145,32 @@ def _refusal(line: RequirementLine, target: str) -> str:
         return "a Windows path, which no server can read"
     if not line.local and (path.startswith("/") or path.lower().startswith("file:")):
         return "the path is outside the bundle, and a server does not have the author's files"
+    if path.startswith("${"):
+        return "it begins with a variable, and builds do not have the author's"
+    if vcs and unquote(_revision(vcs)).startswith("-"):
+        return "its revision would be an option for the program that fetches it"
     if line.name == "setuptools" and line.requirement is not None:
         pins = [s.version for s in line.requirement.specifier if s.operator in ("==", "===")]
         if any("post" in version for version in pins):
             return "conda's own build of setuptools, which no package index has"
     return ""
+
+
+def _revision(vcs: re.Match[str]) -> str:
+    """What a VCS reference names behind the ``@`` of its path; empty for none."""
+    path = re.split("[#?]", vcs["place"].partition("/")[2], maxsplit=1)[0]
+    return path.rpartition("@")[2] if "@" in path else ""
+
+
+def _not_editable(line: RequirementLine) -> str:
+    """The line of an editable project of the bundle as one that is not; empty for any other line."""
+    options = [option for option in line.options if option[0] != "--editable"]
+    if not line.local or len(options) == len(line.options):
+        return ""
+    path = dict(reversed(line.options))["--editable"]
+    if not _PATH_START.match(path):
+        path = f"./{path}"  # or it would be the name of a package
+    return f"{path} {options_text(options)}".rstrip()
 
 
 def _is_windows(path: str) -> bool:
@@ -145,9 +181,7 @@ def _mutability(line: RequirementLine, target: str) -> str:
     """Why the line can mean something else tomorrow; empty when it cannot. A bundle's own files are in the key."""
     if vcs := _VCS.match(target):
         fixed = _COMMIT if vcs["tool"].lower() in ("git", "hg") else _REVISION
-        path = re.split("[#?]", vcs["place"].partition("/")[2], maxsplit=1)[0]
-        _, at, reference = path.rpartition("@")
-        if at and fixed.fullmatch(reference):
+        if fixed.fullmatch(_revision(vcs)):
             return ""
         return f"names no full commit: the key follows the text, so a later commit {_UNTIL}"
     if target:
@@ -165,6 +199,8 @@ def _mutability(line: RequirementLine, target: str) -> str:
 def _notes(line: RequirementLine, target: str, effective: str) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     vcs = _VCS.match(target)
+    if target.lower().startswith("http:") or (vcs and vcs["transport"].lower() in ("http", "git")):
+        notes += (_NOT_ENCRYPTED,)
     if vcs and vcs["transport"].lower() == "ssh":
         notes += ("fetched over SSH: the account that builds needs the host's key and a key of its own",)
     if line.name and line.name.startswith("rsconnect"):

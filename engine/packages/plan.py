@@ -21,8 +21,9 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from engine.bundles.model import LineKind, RequirementLine
-from engine.errors import Where
+from engine.errors import Problem, Where
 from engine.packages.lint import Examined, Treatment, examine, examine_all
+from engine.packages.options import Ruling, rule_on_options
 from engine.packages.support import SupportPackage
 from engine.text import clean, mask_credentials
 
@@ -63,7 +64,7 @@ class Action(StrEnum):
     """Installed from a line that pip can use instead of the author's, which it cannot."""
     PROHIBITED = "prohibited"
     REFUSED = "refused"
-    """Dropped: pip is certain to fail on it."""
+    """Dropped: pip is certain to fail on it, or it may not be used."""
     OPTION = "option"
     CONSTRAINT = "constraint"
 
@@ -85,6 +86,8 @@ class PlannedLine:
     """What else there is to know about the line, one sentence each."""
     mutable: bool = False
     """True when the same text can mean something else tomorrow."""
+    problem: Problem | None = None
+    """Why nothing can be built because of this line; its place is inside the bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,11 @@ class PackagePlan:
         return tuple(line for line in self.lines if line.action in actions)
 
     @property
+    def problem(self) -> Problem | None:
+        """Why nothing can be built by this plan; None when it can."""
+        return next((line.problem for line in self.lines if line.problem), None)
+
+    @property
     def requested(self) -> tuple[PlannedLine, ...]:
         """The lines that ask pip for a package, options and constraints apart."""
         handed = self.of(Action.INSTALL, Action.EXTERNAL, Action.SUPPORT, Action.REWRITTEN)
@@ -109,12 +117,18 @@ class PackagePlan:
     def requirements_text(self) -> str:
         """The requirements file for pip. May hold a password: never show it."""
         handed = {Action.OPTION, Action.INSTALL, Action.EXTERNAL, Action.SUPPORT, Action.REWRITTEN}
-        return "".join(f"{line.effective}\n" for line in self.lines if line.action in handed and line.effective)
+        return _file_for_pip(line.effective for line in self.lines if line.action in handed and line.effective)
 
     @property
     def constraints_text(self) -> str:
         """The constraints file for pip; empty when there are none."""
-        return "".join(f"{line.effective}\n" for line in self.of(Action.CONSTRAINT))
+        return _file_for_pip(line.effective for line in self.of(Action.CONSTRAINT))
+
+
+def _file_for_pip(lines: Iterable[str]) -> str:
+    text = "".join(f"{line}\n" for line in lines)
+    # Without it older pips read the file in the encoding of the locale, where other lines may come of it.
+    return text if text.isascii() else f"# -*- coding: utf-8 -*-\n{text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,8 @@ class PackageRules:
     external_version_matching: bool = False
     support: tuple[SupportPackage, ...] = ()
     """The packages for the kind of the content, the result of `engine.packages.support.support_packages`."""
+    allowed_options: tuple[tuple[str, str], ...] = ()
+    """Pairs (value of ``Envdeck.AllowedOption``, its origin)."""
 
 
 def prohibited_names(configured: Iterable[tuple[str, str]]) -> dict[NormalizedName, str]:
@@ -158,26 +174,34 @@ def external_names(configured: Iterable[tuple[str, str]]) -> dict[NormalizedName
 
 def plan_packages(lines: Iterable[RequirementLine], rules: PackageRules) -> PackagePlan:
     """Decide on every line of a bundle, and add those that the content's kind and the externals need."""
-    lines = tuple(lines)
+    rulings = [rule_on_options(line, rules.allowed_options) for line in lines]
+    left = [ruling.left for ruling in rulings]
+    serving = _serving(left, rules)
     planned = [
-        _plan_line(line, examined, rules, lines) for line, examined in zip(lines, examine_all(lines), strict=True)
+        _plan_line(ruling, examined, rules, serving)
+        for ruling, examined in zip(rulings, examine_all(left), strict=True)
     ]
     needs_source = any(
-        line.local and decision.effective == line.text for line, decision in zip(lines, planned, strict=True)
+        line.local and decision.effective and decision.action is not Action.EXTERNAL
+        for line, decision in zip(left, planned, strict=True)
     )
-    planned.extend(_support(lines, tuple(planned), rules))
+    planned.extend(_support(left, tuple(planned), rules, serving))
     planned.extend(_constraints(rules, {line.name for line in planned if line.name and line.effective}))
     return PackagePlan(tuple(planned), needs_source)
 
 
 def _plan_line(
-    line: RequirementLine, examined: Examined, rules: PackageRules, lines: Collection[RequirementLine]
+    ruling: Ruling, examined: Examined, rules: PackageRules, serving: Mapping[NormalizedName, Version]
 ) -> PlannedLine:
+    line = ruling.left
+
     def planned(action: Action, reason: str, effective: str, notes: tuple[str, ...] = ()) -> PlannedLine:
         mutable = examined.mutable and action in (Action.INSTALL, Action.REWRITTEN)
-        return PlannedLine(name, mask_credentials(line.text), action, reason, line.where, effective, notes, mutable)
+        written = mask_credentials(ruling.line.text)
+        return PlannedLine(name, written, action, reason, line.where, effective, notes, mutable)
 
     name = line.name
+    notes = (*ruling.notes, *examined.notes)
     prohibited_by = rules.prohibited.get(name) if name else None
     external_by = rules.external.get(name) if name else None
     installed = rules.visible.get(name) if name and external_by is not None else None
@@ -185,23 +209,27 @@ def _plan_line(
         return planned(Action.PROHIBITED, f"{name} is prohibited by {prohibited_by}", "")
     if installed is not None and not rules.external_version_matching:
         return planned(Action.EXTERNAL, *_by_name(line, installed))
+    if ruling.problem is not None:
+        return replace(planned(Action.REFUSED, ruling.problem.message, ""), problem=ruling.problem)
     if examined.action is Treatment.REFUSED:
         return planned(Action.REFUSED, examined.notes[0], "", examined.notes[1:])
-    if line.constraint:
-        return planned(Action.CONSTRAINT, "limits versions, installs nothing", examined.effective, examined.notes)
     if line.kind is LineKind.OPTION:
-        return planned(Action.OPTION, "an option for pip, kept in its place", examined.effective, examined.notes)
-    if installed is not None and _satisfies(installed, line, lines):
+        # Also one of a constraints file: for pip it makes no difference which file it is in.
+        action = Action.OPTION if line.text else Action.REFUSED
+        return planned(action, ruling.reason or "an option for pip, kept in its place", examined.effective, notes)
+    if line.constraint:
+        return planned(Action.CONSTRAINT, "limits versions, installs nothing", examined.effective, notes)
+    if name in serving and installed is not None and _accepts(line, installed):
         reason = f"{name} {installed} of the installation satisfies it"
         return planned(Action.EXTERNAL, reason, examined.effective, _hash_notes(line))
     if examined.action is Treatment.REWRITTEN:
-        return planned(Action.REWRITTEN, examined.notes[0], examined.effective, examined.notes[1:])
+        return planned(Action.REWRITTEN, examined.notes[0], examined.effective, (*ruling.notes, *examined.notes[1:]))
     reason = "handed to pip as written"
     if installed is not None:
         reason += f": {name} {installed} of the installation does not satisfy it"
     elif external_by is not None:
         reason += f": {external_by} makes it external, but the installation does not have it"
-    return planned(Action.INSTALL, reason, examined.effective, examined.notes)
+    return planned(Action.INSTALL, reason, examined.effective, notes)
 
 
 def _by_name(line: RequirementLine, installed: Version) -> tuple[str, str, tuple[str, ...]]:
@@ -229,14 +257,15 @@ def _hash_notes(line: RequirementLine) -> tuple[str, ...]:
     return ()
 
 
-def _satisfies(installed: Version, line: RequirementLine, lines: Iterable[RequirementLine]) -> bool:
-    """Whether `installed` is what `line` asks for, and the other lines about the same package too.
-
-    Of the others only those without a marker count: which markers hold is for pip to find out.
-    """
-    others = (other for other in lines if other.name == line.name)
-    relevant = (o for o in others if o is line or o.requirement is None or not o.requirement.marker)
-    return all(_accepts(other, installed) for other in relevant)
+def _serving(lines: Iterable[RequirementLine], rules: PackageRules) -> dict[NormalizedName, Version]:
+    """The externals that no line without a marker objects to: which markers hold is for pip to find out."""
+    serving = {name: rules.visible[name] for name in rules.external if name in rules.visible}
+    for line in lines:
+        installed = serving.get(line.name) if line.name else None
+        marked = line.requirement is not None and line.requirement.marker is not None
+        if line.name and installed is not None and not marked and not _accepts(line, installed):
+            del serving[line.name]
+    return serving
 
 
 def _accepts(line: RequirementLine, installed: Version) -> bool:
@@ -250,7 +279,10 @@ def _accepts(line: RequirementLine, installed: Version) -> bool:
 
 
 def _support(
-    lines: Collection[RequirementLine], planned: Iterable[PlannedLine], rules: PackageRules
+    lines: Collection[RequirementLine],
+    planned: Iterable[PlannedLine],
+    rules: PackageRules,
+    serving: Mapping[NormalizedName, Version],
 ) -> Iterator[PlannedLine]:
     """The lines for the support packages that the bundle does not list itself."""
     listed = {line.name for line in lines if not line.constraint}
@@ -261,7 +293,7 @@ def _support(
         if name in listed:
             continue
         line = RequirementLine(package.requirement, Where(package.origin), LineKind.REQUIREMENT, name, requirement)
-        added = _plan_line(line, examine(line), rules, (*lines, line))
+        added = _plan_line(Ruling(line, line), examine(line), rules, serving)
         if added.action is Action.INSTALL:
             reason = f"{package.app_mode} content needs it, and the bundle does not list it"
             added = replace(added, action=Action.SUPPORT, reason=reason)

@@ -22,9 +22,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from engine.builds.job import JobReader, new_attempt_id
-from engine.builds.launch import Job, build_environment, launch
+from engine.builds.launch import build_environment, launch
 from engine.builds.model import BuildState
 from engine.builds.overlay import make_overlay
+from engine.builds.spec import Job
 from engine.bundles.requirements import parse_requirements
 from engine.errors import Where
 from engine.files import StorageError, read_json

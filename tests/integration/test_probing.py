@@ -379,13 +379,24 @@ def test_an_interpreter_that_hangs_is_ended_with_its_children_at_the_time_limit(
 def test_a_grandchild_that_left_the_group_and_holds_the_pipe_does_not_hold_up_the_probe(
     tmp_path: Path, child_pid: Callable[[], int]
 ) -> None:
-    hanging = program(tmp_path / "python", f"#!/bin/sh\nsetsid sleep 300 &\necho $! > {tmp_path}/pid\nsleep 300\n")
+    # Without its environment it cannot be told from any other process.
+    hidden = f"setsid env -i sleep 300 &\necho $! > {tmp_path}/pid"
+    hanging = program(tmp_path / "python", f"#!/bin/sh\n{hidden}\nsleep 300\n")
     started = time.monotonic()
     failure = failure_of(hanging, LIMIT)
     assert failure.code == "timeout"
     assert "could not be ended" in failure.detail
     assert time.monotonic() - started < LIMIT + 2
     assert is_alive(child_pid()), "the case that this test is about"
+
+
+@pytest.mark.parametrize("detached", ["setsid sleep 300", "setsid sh -c 'sleep 300 >/dev/null 2>&1 </dev/null & wait'"])
+def test_a_grandchild_in_a_session_of_its_own_is_ended_too(
+    detached: str, tmp_path: Path, child_pid: Callable[[], int]
+) -> None:
+    hanging = program(tmp_path / "python", f"#!/bin/sh\n{detached} &\necho $! > {tmp_path}/pid\nsleep 300\n")
+    assert failure_of(hanging, LIMIT) == ProbeFailure("timeout")
+    assert until(lambda: not is_alive(child_pid()))
 
 
 def test_a_report_counts_although_a_child_keeps_the_pipe_open_and_the_child_is_ended(
@@ -401,7 +412,7 @@ def test_a_report_counts_although_a_child_keeps_the_pipe_open_and_the_child_is_e
 def test_a_report_counts_although_a_process_outside_the_group_keeps_the_pipe_open(
     tmp_path: Path, child_pid: Callable[[], int]
 ) -> None:
-    program(tmp_path / "python", f'#!/bin/sh\nsetsid sleep 300 &\necho $! > {tmp_path}/pid\n{BASE} "$@"\n')
+    program(tmp_path / "python", f'#!/bin/sh\nsetsid env -i sleep 300 &\necho $! > {tmp_path}/pid\n{BASE} "$@"\n')
     started = time.monotonic()
     assert facts_of(tmp_path / "python").real_executable == str(BASE)
     assert time.monotonic() - started < 20

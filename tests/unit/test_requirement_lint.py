@@ -63,8 +63,22 @@ def only(text: str) -> Examined:
         ("p @ git+file:///home/me/p", REFUSED, ""),
         # The bundle's own files.
         ("./wheels/p-1.0-py3-none-any.whl", KEPT, "./wheels/p-1.0-py3-none-any.whl"),
-        ("-e .", KEPT, "-e ."),
         ("p @ file:wheels/p.whl", KEPT, "p @ file:wheels/p.whl"),
+        # An editable project of the bundle would stay where the build's copy of the bundle was.
+        ("-e .", REWRITTEN, "."),
+        ("--editable=.[dev]", REWRITTEN, ".[dev]"),
+        ("-e src/p[dev]", REWRITTEN, "./src/p[dev]"),
+        ("-e file:src/p", REWRITTEN, "file:src/p"),
+        ("-e './my project'", REWRITTEN, "./my project"),
+        ("-e .hidden --config-settings 'a=b c'", REWRITTEN, "./.hidden --config-settings='a=b c'"),
+        (f"-e {GIT}@{COMMIT}#egg=p", KEPT, f"-e {GIT}@{COMMIT}#egg=p"),
+        # Variables stand for something that builds do not have.
+        ("${WHEELS}/p-1.0-py3-none-any.whl", REFUSED, ""),
+        ("-e ${HOME}/p", REFUSED, ""),
+        ("--find-links ${WHEELS}", KEPT, "--find-links ${WHEELS}"),
+        # CVE-2023-5752: a revision that Mercurial takes for an option.
+        ("hg+https://example.test/p@--config=alias.clone=!x", REFUSED, ""),
+        ("git+https://example.test/p@%2D-upload-pack=x#egg=p", REFUSED, ""),
         # An administrator may have put packages there.
         ("--find-links /srv/wheels", KEPT, "--find-links /srv/wheels"),
         # conda's own builds of setuptools.
@@ -122,7 +136,7 @@ def test_lines_that_no_server_can_install_are_rewritten_or_refused(line, action,
 def test_a_line_whose_meaning_can_change_is_mutable_and_says_so(line, mutable):
     examined = only(line)
     assert examined.mutable is mutable
-    assert bool(examined.notes) is mutable or "ssh" in line
+    assert bool(examined.notes) is mutable or "ssh" in line or examined.action is REWRITTEN
 
 
 @pytest.mark.parametrize(
@@ -136,6 +150,10 @@ def test_a_line_whose_meaning_can_change_is_mutable_and_says_so(line, mutable):
         ("flask", "no version is pinned"),
         (f"p @ {GIT}@main", "names no full commit: the key follows the text"),
         ("p @ https://example.test/p.zip", "has no hash"),
+        ("p @ http://example.test/p.zip", "without encryption"),
+        (f"git+git://example.test/p@{COMMIT}", "without encryption"),
+        ("-i http://example.test/simple", "without encryption"),
+        ("--extra-index-url https://example.test/simple", "highest version that any index has"),
     ],
 )
 def test_what_may_surprise_later_is_noted(line, note):
