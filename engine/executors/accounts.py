@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engine.errors import Problem
 
-__all__ = ["Account", "BuildAccount", "build_account", "cannot_build_as", "first_barrier"]
+__all__ = ["Account", "BuildAccount", "build_account", "cannot_build_as", "cannot_reach", "first_barrier"]
 
 _CANNOT_REACH = 77
 _PROOF = f"import os, sys; sys.exit(0 if os.access(sys.argv[1], os.X_OK) else {_CANNOT_REACH})"
@@ -120,13 +120,7 @@ def cannot_build_as(account: Account, python: str, data_dir: Path) -> Problem | 
     if code == 0:
         return None
     if code == _CANNOT_REACH:
-        barrier = first_barrier(account, data_dir, os.X_OK) or data_dir
-        return Problem(
-            "run-as-cannot-reach",
-            f"{account.name}, the account of Applications.RunAs, cannot reach the data directory {data_dir}",
-            found=_permissions(barrier),
-            hint=f"chmod o+x {shlex.quote(str(barrier))}, or move Server.DataDir to a place it can reach",
-        )
+        return _unreachable(account, data_dir, first_barrier(account, data_dir, os.X_OK) or data_dir)
     blocked = first_barrier(account, Path(python), os.X_OK)
     by_hand = f"sudo -u {shlex.quote(account.name)} {shlex.quote(python)} --version"
     remedy = f"Run it by hand: {by_hand}"
@@ -137,6 +131,24 @@ def cannot_build_as(account: Account, python: str, data_dir: Path) -> Problem | 
         f"{account.name}, the account of Applications.RunAs, cannot run {python}",
         found=_permissions(blocked) if blocked else said,
         hint=remedy,
+    )
+
+
+def cannot_reach(account: Account, data_dir: Path) -> Problem | None:
+    """Why `account` cannot reach `data_dir`, as far as permission bits tell; None when they let it.
+
+    What `cannot_build_as` can still find out where the interpreter is in an image.
+    """
+    barrier = first_barrier(account, data_dir, os.X_OK)
+    return _unreachable(account, data_dir, barrier) if barrier else None
+
+
+def _unreachable(account: Account, data_dir: Path, barrier: Path) -> Problem:
+    return Problem(
+        "run-as-cannot-reach",
+        f"{account.name}, the account of Applications.RunAs, cannot reach the data directory {data_dir}",
+        found=_permissions(barrier),
+        hint=f"chmod o+x {shlex.quote(str(barrier))}, or move Server.DataDir to a place it can reach",
     )
 
 

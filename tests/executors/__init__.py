@@ -1,0 +1,1 @@
+"""One set of cases that every executor has to pass: ``python -m tests.executors`` prints the table."""
