@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
+import re
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import EnvdeckError, InputError, Problem, Where
@@ -15,12 +19,14 @@ __all__ = [
     "StorageError",
     "fsync_directory",
     "is_file",
+    "is_temporary",
     "is_there",
     "read_json",
     "read_limited",
     "sync_filesystem",
     "write_atomic",
     "write_json",
+    "write_json_once",
     "write_problem",
 ]
 
@@ -29,14 +35,44 @@ class StorageError(EnvdeckError):
     """The data directory cannot be read or written."""
 
 
+_HINTS = {
+    errno.ENOSPC: "Free space, or inodes, on this file system: `df -h` and `df -i` say which it lacks",
+    errno.EDQUOT: "The quota there is used up: free space or have it raised",
+    errno.EROFS: "The file system is mounted read-only, which also happens by itself when a disk fails: see `dmesg`",
+    errno.EIO: "The disk or the file server fails: see `dmesg`",
+    errno.ESTALE: "The file server has another directory there by now: mount it again",
+}
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""What `tempfile.mkstemp` makes of the prefix that is used here."""
+_DENIED = (errno.EACCES, errno.EPERM)
+
+
 def write_problem(
     doing: str,
     path: Path,
     error: OSError,
     hint: str = "Check the space, quota and permissions of this directory",
 ) -> Problem:
-    """The problem `storage-write`: what could not be done and where, which the system's own message may lack."""
-    return Problem("storage-write", f"cannot {doing}: {error.strerror or error}", where=Where(str(path)), hint=hint)
+    """The problem `storage-write`: what could not be done and where, which the system's own message may lack.
+
+    `hint` is what to do where the error itself does not say it.
+    """
+    found = ""
+    if error.errno in _DENIED:
+        found, hint = _rights(path), "Let this account write there, or use the one that owns it"
+    message = f"cannot {doing}: {error.strerror or error}"
+    return Problem(
+        "storage-write", message, found=found, where=Where(str(path)), hint=_HINTS.get(error.errno or 0, hint)
+    )
+
+
+def _rights(path: Path) -> str:
+    """Who may do what in the directory of `path`, which is what counts; empty when that cannot be told."""
+    for place in path.parents:
+        with suppress(OSError):
+            status = place.lstat()
+            return f"uid {os.geteuid()}, where {place} is {stat.filemode(status.st_mode)} of uid {status.st_uid}"
+    return ""
 
 
 def is_there(path: Path) -> bool:
@@ -103,10 +139,16 @@ def sync_filesystem(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace `path` by `data` in one step that survives a crash; on failure the old content stays.
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name was being written atomically: what is old was left by a process that was killed."""
+    return bool(_TEMPORARY.fullmatch(name))
 
-    Raises `StorageError` (`storage-write`) with the path, which the operating system's own message may lack.
+
+@contextmanager
+def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """A file beside `path` with `data` in it, safe on disk, for the block to give its name to; gone afterwards.
+
+    Raises `StorageError` for what fails, in the block too.
     """
     temporary = ""
     try:
@@ -116,16 +158,43 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
             file.flush()
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
-        Path(temporary).replace(path)
-        temporary = ""
+        yield Path(temporary)
         fsync_directory(path.parent)
     except OSError as error:
         raise StorageError(write_problem(f"write {path.name}", path, error)) from error
     finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        # What the disk says to this must not hide what it said before.
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `data` in one step that survives a crash; on failure the old content stays.
+
+    Raises `StorageError` (`storage-write`) with the path, which the operating system's own message may lack.
+    """
+    with _written(path, data, mode) as temporary:
+        temporary.replace(path)
+
+
+def write_json_once(path: Path, value: Mapping[str, object]) -> bool:
+    """Write `value` as `write_json` does, unless there is a file at `path`; of several writers exactly one succeeds.
+
+    Returns whether it was this one. Raises `StorageError`.
+    """
+    with _written(path, _json(value), 0o644) as temporary:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            # Over NFS the answer to a request that was sent twice: a second name means that the first was granted.
+            return temporary.stat().st_nlink == 2
+    return True
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Write `value` as indented JSON, atomically. Raises `StorageError`."""
-    write_atomic(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+    write_atomic(path, _json(value))
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

@@ -10,7 +10,6 @@ content/
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import secrets
@@ -26,9 +25,10 @@ from engine.bundles.model import Bundle
 from engine.bundles.source import copy_source
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.rules import find_content
+from engine.environments import trash
 from engine.environments.locks import acquire, open_lock_file
 from engine.errors import Problem, Refused, Where
-from engine.files import StorageError, fsync_directory, read_json, sync_filesystem, write_json
+from engine.files import StorageError, fsync_directory, read_json, sync_filesystem, write_json, write_problem
 from engine.targets import LOCAL
 from engine.text import clean
 
@@ -202,15 +202,7 @@ class ContentStore:
 
         Raises `StorageError`.
         """
-        with _stored(path, "remove it"):
-            trash = self.data_dir / "trash"
-            trash.mkdir(parents=True, exist_ok=True)
-            doomed = trash / f"{path.name}.{secrets.token_hex(4)}"
-            try:
-                path.rename(doomed)
-            except FileNotFoundError:
-                return
-        shutil.rmtree(doomed, ignore_errors=True)
+        trash.discard(self.data_dir, path)
 
     def mark_used(self, guid: str) -> None:
         """Note that the content is being run now."""
@@ -258,15 +250,8 @@ def _stored(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StorageError(
-            Problem(
-                "storage-write",
-                f"cannot {what}: {error.strerror or error}",
-                where=Where(str(path)),
-                hint="Free space there" if full else "Check Server.DataDir, and the space and permissions there",
-            )
-        ) from error
+        hint = "Check Server.DataDir, and the space and permissions there"
+        raise StorageError(write_problem(what, path, error, hint)) from error
 
 
 def _record(content: Content) -> dict[str, object]:

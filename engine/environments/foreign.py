@@ -15,19 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.environments.model import EnvironmentState, LockedPackage
+from engine.environments.pyvenv import pyvenv_version, read_pyvenv
 from engine.environments.store import subdirectories
-from engine.errors import InputError
-from engine.files import read_limited
 from engine.targets import LOCAL
-from engine.text import clean, decode
+from engine.text import clean
 
 __all__ = ["FOREIGN_BASE", "ForeignEnvironment", "ForeignStore"]
 
 FOREIGN_BASE = "_packages_cache"
 """Where newer servers keep the directories of the installers."""
-_CONFIG_LIMIT = 64 * 1024
 _METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>.+)\.dist-info")
-_VERSION = re.compile(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class ForeignStore:
             made_at = (path / "pyvenv.cfg").stat().st_mtime
         except OSError:
             return None
-        values = _read_config(path / "pyvenv.cfg")
+        values = read_pyvenv(path / "pyvenv.cfg")
         state, reason = _judge(path, values)
         libraries = [lib for python in subdirectories(path / "lib") if (lib := python / "site-packages").is_dir()]
         # The interpreter is looked for each time, the packages only when one came or went.
@@ -89,7 +86,7 @@ class ForeignStore:
             name=clean(path.name),
             path=path,
             installer=clean(path.parent.parent.name),
-            python_version=_version(values) or clean(version_dir),
+            python_version=pyvenv_version(values) or clean(version_dir),
             target=clean(image) or LOCAL,
             home=clean(values.get("home", "")),
             state=state,
@@ -97,22 +94,6 @@ class ForeignStore:
             packages=tuple(p for library in libraries for p in _packages(library)),
             made_at=made_at,
         )
-
-
-def _read_config(path: Path) -> dict[str, str]:
-    """The ``name = value`` lines of a ``pyvenv.cfg``, names in lower case; nothing when it cannot be read."""
-    try:
-        text = decode(read_limited(path, _CONFIG_LIMIT))
-    except (OSError, InputError):
-        return {}
-    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return {name.strip().lower(): value.strip() for name, value in pairs}
-
-
-def _version(values: dict[str, str]) -> str:
-    """X.Y.Z from what ``venv`` (``version``) or ``virtualenv`` (``version_info``, 3.8.12.final.0) wrote."""
-    found = _VERSION.match(values.get("version") or values.get("version_info") or "")
-    return ".".join(found.group().rstrip(".").split(".")[:3]) if found else ""
 
 
 def _judge(path: Path, values: dict[str, str]) -> tuple[EnvironmentState, str]:
@@ -124,7 +105,7 @@ def _judge(path: Path, values: dict[str, str]) -> tuple[EnvironmentState, str]:
     if "@" in path.parent.name:
         # The interpreter is in an image, and cannot be looked for from here.
         return EnvironmentState.READY, ""
-    major, minor, *_ = [*_version(values).split("."), "", ""]
+    major, minor, *_ = [*pyvenv_version(values).split("."), "", ""]
     names = ["python", *(f"python{number}" for number in (major, f"{major}.{minor}") if major)]
     try:
         if not any((Path(home) / name).exists() for name in names):

@@ -17,7 +17,7 @@ class EnvironmentState(StrEnum):
     STALE = "stale"
     """Its installation is no longer configured, or no longer the one it was built on."""
     DAMAGED = "damaged"
-    """Its record does not parse or what it names is not there."""
+    """Its record does not parse, what it names is not there, or a verification found it changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,10 @@ class Environment:
     """What the key is a digest of."""
     pinned: bool = False
     """True while an admin wants it kept whether or not content uses it."""
+    overlay: str = ""
+    """The directory through which it sees external packages; empty when it sees none."""
+    seal: str = ""
+    """The digest of its seal (`engine.environments.seal`); empty for one that was published without."""
     last_used_at: float = 0.0
     """When content was last seen to use it, seconds since the epoch; 0 when that was never noted."""
 

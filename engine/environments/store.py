@@ -3,6 +3,7 @@
 python-environments/<installer>/<X.Y.Z>[@<target>]/<key>/
     <attempt>/       the virtual environment, built where it stays
     current.json     names the attempt that counts; written last, atomically
+    damaged.json     is there after a verification found that attempt not to be what was built
     pinned.json      is there while an admin wants the environment kept
     last-used        its time is when content was last seen to use the environment
 """
@@ -11,20 +12,20 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from engine.environments import trash
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
-from engine.files import is_file, is_there, read_json, write_json
+from engine.files import StorageError, is_file, is_there, read_json, write_json, write_problem
 from engine.targets import LOCAL
-from engine.text import clean
+from engine.text import clean, one_line
 
 __all__ = ["EnvironmentStore", "measure", "safe_name", "subdirectories"]
 
+_MARK = "damaged.json"
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -73,31 +74,47 @@ class EnvironmentStore:
         """Make the attempt that `record` names the one that counts. Raises `StorageError`."""
         write_json(key_dir / "current.json", record)
 
+    def mark_damaged(self, key_dir: Path, attempt: str, reason: str, details: Mapping[str, object]) -> None:
+        """Note that `attempt` is not what was built, so that it is not used any more. Raises `StorageError`.
+
+        It counts as damaged for `reason`, one sentence, as long as it is the attempt that counts.
+        """
+        write_json(key_dir / _MARK, {**details, "attempt": attempt, "reason": reason})
+
+    def clear_mark(self, key_dir: Path) -> None:
+        """Take the mark of `mark_damaged` off. Nothing happens when there is none. Raises `StorageError`."""
+        path = key_dir / _MARK
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(write_problem("take the mark off", path, error)) from error
+
     def discard(self, path: Path) -> None:
         """Take the directory `path` out of the cache at once, then delete it. Nothing happens when it is gone.
 
-        Renamed first: a reader sees it whole or not at all, and a deletion that is cut short leaves only trash.
+        Raises `StorageError` when it cannot be taken out.
         """
-        doomed = self.set_aside(path)
-        if doomed is not None:
-            shutil.rmtree(doomed, ignore_errors=True)
+        trash.discard(self.data_dir, path)
 
     def set_aside(self, path: Path) -> Path | None:
-        """Rename `path` into the trash and return its name there; None when it is gone already."""
-        trash = self.data_dir / "trash"
-        trash.mkdir(parents=True, exist_ok=True)
-        doomed = trash / f"{path.name}.{secrets.token_hex(4)}"
-        try:
-            path.rename(doomed)
-        except FileNotFoundError:
-            return None
-        return doomed
+        """Take `path` out of the cache and return where it is now; None when it is gone already.
+
+        Raises `StorageError`.
+        """
+        return trash.set_aside(self.data_dir, path)
 
     def discard_attempt(self, attempt_dir: Path) -> None:
-        """Discard an attempt that was not published, and the directory of its key when nothing else is in it."""
+        """Discard an attempt that was not published, and the directory of its key when nothing else is in it.
+
+        With the key's lock held. Raises `StorageError` when it cannot be taken out.
+        """
         self.discard(attempt_dir)
+        key_dir = attempt_dir.parent
+        if not is_there(key_dir / "current.json") and not subdirectories(key_dir):
+            # Written just before a publication that did not come.
+            (key_dir / "request.json").unlink(missing_ok=True)
         with suppress(OSError):  # not empty: the key has other attempts
-            attempt_dir.parent.rmdir()
+            key_dir.rmdir()
 
     def key_dirs(self) -> Iterator[Path]:
         """Every directory at the depth of a key, by name; nothing is said about what is in it."""
@@ -127,10 +144,13 @@ def safe_name(target: str) -> str:
 
 
 def subdirectories(path: Path) -> list[Path]:
-    """The directories in `path` by name; none when it is not there or may not be read."""
+    """The directories in `path` by name; none when it is not there or may not be read.
+
+    Hidden ones are not among them: they are on their way in or out (`engine.environments.trash`).
+    """
     try:
         with os.scandir(path) as entries:
-            return sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False))
+            return sorted(Path(e.path) for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False))
     except OSError:
         return []
 
@@ -148,7 +168,17 @@ def _check(environment: Environment) -> Environment:
     # In an image the link leads to a place that cannot be looked at from here.
     if environment.target == LOCAL and not is_there(environment.path / "bin" / "python"):
         return replace(environment, state=EnvironmentState.DAMAGED, reason="its interpreter is not there any more")
+    if reason := _marked(environment):
+        return replace(environment, state=EnvironmentState.DAMAGED, reason=reason)
     return environment
+
+
+def _marked(environment: Environment) -> str:
+    """Why a verification marked `environment` as damaged; empty when none did, or it was about another attempt."""
+    mark = read_json(environment.key_dir / _MARK)
+    if mark is None or mark.get("attempt") != environment.attempt:
+        return ""
+    return one_line(str(mark.get("reason", ""))) or "a verification marked it as damaged"
 
 
 def _modified_at(path: Path) -> float:
@@ -205,6 +235,8 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
         seconds=number("seconds"),
         bundle=text("bundle"),
         ingredients=ingredients if isinstance(ingredients, dict) else {},
+        overlay=text("overlay"),
+        seal=text("seal"),
     )
 
 

@@ -61,7 +61,7 @@ class RebuildLists:
                     hint="Delete the file to begin a new list",
                 )
             )
-        return _parse(name, record or {}, alive=held_elsewhere(self._lock(name)))
+        return _parse(name, record or {}, alive=held_elsewhere(self.lock_path(name)))
 
     def write(self, rebuilds: RebuildList) -> None:
         """Replace the list on disk. Raises `StorageError`."""
@@ -92,7 +92,7 @@ class RebuildLists:
             self.write(replace(there, runner=claim))
         self._locks.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + (_MAKE_WAY if claim else _LOOKED_AT)
-        with acquire(self._lock(name), lambda: time.monotonic() > deadline, 0.02) as held:
+        with acquire(self.lock_path(name), lambda: time.monotonic() > deadline, 0.02) as held:
             if not held and not claim:
                 raise Refused(running_problem(self.read(name)))
             yield
@@ -109,7 +109,8 @@ class RebuildLists:
             )
         return self.directory / f"{name}.json"
 
-    def _lock(self, name: str) -> Path:
+    def lock_path(self, name: str) -> Path:
+        """The lock that a run of the list, or a change of it, holds."""
         return self._locks / f"rebuilds.{name}"
 
 

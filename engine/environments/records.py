@@ -1,0 +1,196 @@
+"""What the metadata in an environment says: its distributions, and the files that each RECORD vouches for.
+
+RECORD is described by PEP 376 and the specification "Recording installed projects": rows of path, hash and size, the
+path relative to the directory that the metadata is in. All of it is written by packages, so none of it is trusted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from engine.environments.tree import ALGORITHMS, Entry, EntryKind, read_regular
+from engine.text import decode
+
+__all__ = ["Claims", "Distribution", "Row", "distributions_in", "parse_record", "read_claims", "read_distribution"]
+
+_RECORD_LIMIT = 64 * 1024 * 1024
+_METADATA_LIMIT = 64 * 1024
+"""Enough for the fields that matter, which come first; a description of any length follows them."""
+_NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>.+)\.(?:dist|egg)-info")
+_SITE = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One installed distribution, by its own metadata. Text as it was found."""
+
+    name: str
+    version: str
+    """Empty for one that is only linked to, whose metadata is elsewhere."""
+    directory: str
+    """Of its metadata, relative to the environment."""
+
+    @property
+    def key(self) -> str:
+        """The name as it is compared (PEP 503)."""
+        return canonicalize_name(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a RECORD."""
+
+    path: str
+    """Relative to the environment; beginning with ``..`` when it leads out of it."""
+    digest: str = ""
+    """``sha256=…``; empty when the row has none, or one by an algorithm that proves nothing."""
+    size: int | None = None
+
+    @property
+    def outside(self) -> bool:
+        return self.path == ".." or self.path.startswith("../")
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What all RECORDs of an environment say together."""
+
+    hashed: Mapping[str, tuple[tuple[str, Row], ...]]
+    """Path to the rows that say what is in that file, each with its package. Two packages may own one file."""
+    owners: Mapping[str, str]
+    """Path to the package that names it, with a hash or without."""
+    outside: tuple[tuple[str, str], ...]
+    """Package and path of every row that leads out of the environment."""
+    broken: Mapping[str, str]
+    """Path of every RECORD that cannot be read to the reason."""
+
+    def vouch(self, path: str, digests: Mapping[str, str], size: int) -> bool:
+        """Whether any RECORD says that the file at `path` is what it is."""
+        return any(row.digest in digests.values() and row.size in (None, size) for _, row in self.hashed.get(path, ()))
+
+
+def _site_directories(tree: Iterable[str]) -> frozenset[str]:
+    """The directories of `tree` that packages are installed in."""
+    found = set()
+    for path in tree:
+        parts = path.split("/")
+        # Vendored copies bring metadata along too, but deeper down.
+        for depth in range(1, min(len(parts), 5)):
+            if parts[depth - 1] in _SITE:
+                found.add("/".join(parts[:depth]))
+    return frozenset(found)
+
+
+def distributions_in(root: Path, tree: Mapping[str, Entry]) -> tuple[Distribution, ...]:
+    """The distributions in the environment `root` whose files are `tree`, by the directory of their metadata."""
+    sites = _site_directories(tree)
+    infos: dict[str, str] = {}
+    for path in tree:
+        directory, _, file = path.rpartition("/")
+        parent, _, name = directory.rpartition("/")
+        if parent in sites and name.endswith((".dist-info", ".egg-info")):
+            infos.setdefault(directory, "")
+            if file in ("METADATA", "PKG-INFO"):
+                infos[directory] = path
+        elif directory in sites and file.endswith((".egg-info", ".egg-link")):
+            # A distribution of distutils is one file; a legacy editable one is a link to where its source is.
+            infos[path] = path
+    return tuple(_distribution(root, directory, infos[directory], tree) for directory in sorted(infos))
+
+
+def _distribution(root: Path, directory: str, metadata: str, tree: Mapping[str, Entry]) -> Distribution:
+    name = directory.rpartition("/")[2]
+    if name.endswith(".egg-link"):
+        return Distribution(name.removesuffix(".egg-link"), "", directory)
+    readable = metadata in tree and tree[metadata].kind is EntryKind.FILE
+    return read_distribution(root / metadata if readable else None, name, directory)
+
+
+def read_distribution(metadata: Path | None, name: str, directory: str, *, follow: bool = False) -> Distribution:
+    """The distribution whose fields are in the file `metadata`; else what `name`, that of their directory, says."""
+    fields: dict[str, str] = {}
+    if metadata is not None:
+        with suppress(OSError):
+            fields = _fields(decode(read_regular(metadata, _METADATA_LIMIT, follow=follow)))
+    found = _NAME.fullmatch(name)
+    return Distribution(
+        fields.get("name") or (found["name"] if found else name.rpartition(".")[0]),
+        fields.get("version") or (found["version"] if found else ""),
+        directory,
+    )
+
+
+def _fields(text: str) -> dict[str, str]:
+    """``Name`` and ``Version`` of a METADATA file, which is a mail header with a body."""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            break
+        name, colon, value = line.partition(":")
+        if colon and name.lower() in ("name", "version"):
+            fields.setdefault(name.lower(), value.strip())
+    return fields
+
+
+def read_claims(root: Path, distributions: Iterable[Distribution], tree: Mapping[str, Entry]) -> Claims:
+    """What the RECORDs of `distributions` in the environment `root` say. One without a RECORD claims nothing."""
+    hashed: dict[str, list[tuple[str, Row]]] = {}
+    owners: dict[str, str] = {}
+    outside: list[tuple[str, str]] = []
+    broken: dict[str, str] = {}
+    for distribution in distributions:
+        record = f"{distribution.directory}/RECORD"
+        if record not in tree:
+            continue
+        try:
+            rows = list(parse_record(read_regular(root / record, _RECORD_LIMIT + 1), root, distribution.directory))
+        except (OSError, ValueError) as error:
+            broken[record] = str(error)
+            continue
+        for row in rows:
+            if row.outside:
+                outside.append((distribution.name, row.path))
+                continue
+            owners.setdefault(row.path, distribution.name)
+            if row.digest:
+                hashed.setdefault(row.path, []).append((distribution.name, row))
+    return Claims({path: tuple(rows) for path, rows in hashed.items()}, owners, tuple(outside), broken)
+
+
+def parse_record(data: bytes, root: Path, directory: str) -> Iterator[Row]:
+    """The rows of the RECORD in the metadata directory `directory` of the environment `root`.
+
+    Raises `ValueError` when it cannot be read as one.
+    """
+    if len(data) > _RECORD_LIMIT:
+        raise ValueError("it is larger than any RECORD")
+    base = posixpath.dirname(directory)
+    # As the file system has its names: what is not UTF-8 comes through.
+    text = io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")
+    try:
+        for fields in csv.reader(text, strict=True):
+            if fields and fields[0]:
+                yield _row(fields, root, base)
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+
+
+def _row(fields: list[str], root: Path, base: str) -> Row:
+    path = fields[0]
+    if path.startswith("/"):
+        path = posixpath.relpath(posixpath.normpath(path), str(root))
+    else:
+        path = posixpath.normpath(posixpath.join(base, path))
+    digest, size = (*fields[1:3], "", "")[:2]
+    if digest.partition("=")[0] not in ALGORITHMS:
+        digest = ""
+    return Row(path, digest.rstrip("="), int(size) if size.isascii() and size.isdigit() and len(size) < 16 else None)

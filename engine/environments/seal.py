@@ -1,0 +1,121 @@
+"""The seal of an environment: what was in it when it was published, as far as no RECORD says that already.
+
+A RECORD has the hashes of the files that a package installed, but nothing has those of the RECORDs, of bytecode, of
+what old packages without RECORD installed, of what venv made, or of a file that two packages own or whose row was wrong
+from the start. The seal has them, so that together they cover every file. ``current.json`` has the digest of the seal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.environments.records import Claims, distributions_in, read_claims
+from engine.environments.tree import ALGORITHM, Entry, EntryKind, digest, digest_files, read_regular, walk
+from engine.files import is_file, write_atomic
+
+__all__ = ["SEAL", "InterpreterSeal", "Seal", "algorithms_for", "read_seal", "state_of", "write_seal"]
+
+SEAL = "envdeck-seal.json"
+"""Lies in the environment itself, and goes with it."""
+
+_FORMAT = 1
+_LIMIT = 256 * 1024 * 1024
+_PYTHON_NAME = re.compile(r"python(\d+\.\d+)\w*")
+_LIBRARY_DIRECTORIES = ("lib", "lib64", "lib/*-linux-*")
+
+
+@dataclass(frozen=True, slots=True)
+class InterpreterSeal:
+    """Which interpreter an environment was built on."""
+
+    path: str
+    """Its executable, links resolved."""
+    files: Mapping[str, str]
+    """Path to digest: the executable, and libpython where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a seal says."""
+
+    files: Mapping[str, str | None]
+    """Relative path to what was there, in the form of `state_of`; None for what a RECORD names but was not there."""
+    interpreter: InterpreterSeal | None
+    """None when it is in an image or on another machine."""
+
+
+def write_seal(attempt_dir: Path, python: Path | None) -> str:
+    """Seal the finished attempt in `attempt_dir`; returns the digest for its record.
+
+    Call it when nobody else can write there any more. `python` is the interpreter it was built on, None when that is in
+    an image; one that is on another machine only is not recorded. Costs one reading of every file. Raises `OSError` for
+    what cannot be read, `StorageError`.
+    """
+    (attempt_dir / SEAL).unlink(missing_ok=True)  # a package may have brought one along
+    tree = walk(attempt_dir)
+    claims = read_claims(attempt_dir, distributions_in(attempt_dir, tree), tree)
+    digests = digest_files(
+        attempt_dir, {path: algorithms_for(path, claims) for path, e in tree.items() if e.kind is EntryKind.FILE}
+    )
+    files: dict[str, str | None] = {path: None for path in claims.hashed if path not in tree}
+    for path, entry in tree.items():
+        found = digests.get(path, {})
+        if isinstance(found, OSError):
+            raise found
+        if not claims.vouch(path, found, entry.size):
+            files[path] = state_of(entry, found)
+    record = {
+        "format": _FORMAT,
+        "files": files,
+        "interpreter": _interpreter(python) if python and is_file(python) else None,
+    }
+    write_atomic(attempt_dir / SEAL, json.dumps(record, indent=0, sort_keys=True).encode("ascii"))
+    return digest(attempt_dir / SEAL)[ALGORITHM]
+
+
+def read_seal(attempt_dir: Path, expected: str) -> Seal:
+    """The seal in `attempt_dir`. Raises `OSError`, `ValueError` when it is not the one with the digest `expected`."""
+    if digest(attempt_dir / SEAL)[ALGORITHM] != expected:
+        raise ValueError("it is not the seal that was written at publication")
+    # From here on it is what write_seal wrote.
+    record = json.loads(read_regular(attempt_dir / SEAL, _LIMIT))
+    if record["format"] != _FORMAT:
+        raise ValueError(f"its format is {record['format']}, and this envdeck reads {_FORMAT}")
+    interpreter = record["interpreter"]
+    return Seal(record["files"], interpreter and InterpreterSeal(interpreter["path"], interpreter["files"]))
+
+
+def algorithms_for(path: str, claims: Claims) -> frozenset[str]:
+    """By which algorithms the file at `path` has to be digested, to compare it with RECORDs and seal."""
+    return frozenset({ALGORITHM, *(row.digest.partition("=")[0] for _, row in claims.hashed.get(path, ()))})
+
+
+def state_of(entry: Entry, digests: Mapping[str, str]) -> str:
+    """What is at a path, as text to compare: ``sha256=…``, ``-> target``, or a word for anything else."""
+    if entry.kind is EntryKind.FILE:
+        return digests[ALGORITHM]
+    return f"-> {entry.target}" if entry.kind is EntryKind.LINK else entry.kind.value
+
+
+def _interpreter(python: Path) -> dict[str, object]:
+    executable = python.resolve(strict=True)
+    files = {str(path): digest(path)[ALGORITHM] for path in (executable, *_libraries(executable))}
+    return {"path": str(executable), "files": files}
+
+
+def _libraries(executable: Path) -> list[Path]:
+    """The shared libpython of `executable`: with one, the executable itself is a few lines that hardly ever change."""
+    found = _PYTHON_NAME.fullmatch(executable.name)
+    if not found:
+        return []
+    prefix = executable.parent.parent
+    paths = {
+        path.resolve()
+        for directory in _LIBRARY_DIRECTORIES
+        for path in prefix.glob(f"{directory}/libpython{found[1]}*.so*")
+    }
+    return sorted(path for path in paths if path.is_file())
