@@ -1,0 +1,1 @@
+"""Who did what in a data directory, when and with which result."""
