@@ -19,6 +19,9 @@ from engine.actions.reap import (
 )
 from engine.actions.rebuild import BulkPlan, PlannedRebuild, RebuildPlan
 from engine.actions.run import RunPlan, RunResult
+from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
+from engine.audit.model import Actor, AuditAction, AuditEvent, AuditRecord, AuditResult
+from engine.audit.reading import AuditPage, AuditQuery, AuditReader
 from engine.builds.log import LogLine, LogRing
 from engine.builds.model import Build, BuildState, Fault, Phase
 from engine.builds.pip_config import PipFile, PipSetting
@@ -27,12 +30,16 @@ from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
 from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine, LeftOut
 from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
 from engine.content.model import Content, ContentBundle, PickedInstallation, Reason
+from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairKind, RepairPlan, RepairResult, RepairStep
 from engine.engine import Engine
+from engine.environments.findings import Finding, FindingKind, Verification
 from engine.environments.foreign import ForeignEnvironment
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
 from engine.environments.usage import ProcessUse, Users
 from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
 from engine.executors.accounts import BuildAccount
+from engine.executors.base import Availability
+from engine.executors.choice import ExecutorChoice
 from engine.files import StorageError
 from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
 from engine.management import Level, LevelDecision, ManagementDecision, Standing
@@ -58,6 +65,15 @@ __all__ = [
     "LOCAL",
     "UNCHANGED",
     "Action",
+    "Actor",
+    "AuditAction",
+    "AuditEvent",
+    "AuditPage",
+    "AuditQuery",
+    "AuditReader",
+    "AuditRecord",
+    "AuditResult",
+    "Availability",
     "Basis",
     "Build",
     "BuildAccount",
@@ -83,6 +99,7 @@ __all__ = [
     "Declarations",
     "DeclaredInstallation",
     "DeployPlan",
+    "Diagnosis",
     "EffectiveValue",
     "Engine",
     "EnvdeckError",
@@ -92,9 +109,14 @@ __all__ = [
     "EnvironmentsFile",
     "Executable",
     "ExecutionEnvironment",
+    "ExecutorChoice",
     "Fault",
+    "Finding",
+    "FindingKind",
     "ForeignEnvironment",
     "FrozenLine",
+    "Health",
+    "HealthCheck",
     "InputError",
     "Installation",
     "InterpreterFacts",
@@ -139,6 +161,10 @@ __all__ = [
     "RebuildPlan",
     "Refused",
     "RemovePlan",
+    "RepairKind",
+    "RepairPlan",
+    "RepairResult",
+    "RepairStep",
     "Request",
     "RequirementLine",
     "Resolution",
@@ -160,6 +186,10 @@ __all__ = [
     "Usability",
     "Users",
     "Verdict",
+    "Verification",
+    "VerifyPlan",
+    "VerifyProgress",
+    "VerifyResult",
     "Where",
     "clean",
     "clean_log_line",

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import overload
@@ -13,8 +14,8 @@ from typing import overload
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from engine.actions import audit, caches, content, pin, reap, rebuild, run, verify
 from engine.actions import build as builds
-from engine.actions import caches, content, pin, reap, rebuild, run
 from engine.actions.caches import CachePlan, RuntimeCache
 from engine.actions.content import UNCHANGED, DeployPlan, RemovePlan, Resolution, SetPlan, Unchanged
 from engine.actions.pin import PinPlan
@@ -22,6 +23,9 @@ from engine.actions.reap import ReapPlan, ReapResult
 from engine.actions.rebuild import BulkPlan, RebuildPlan
 from engine.actions.run import RunPlan, RunResult
 from engine.actions.upkeep import rebuild_missing
+from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
+from engine.audit.model import AuditAction
+from engine.audit.reading import AuditQuery, AuditReader
 from engine.builds.log import LogReader, LogRing
 from engine.builds.model import Build
 from engine.builds.pip_config import PipFile, PipSetting, effective, pip_files
@@ -30,9 +34,14 @@ from engine.bundles.model import Bundle
 from engine.capture.model import Captured, CaptureOptions
 from engine.capture.project import capture, write_bundle
 from engine.content.model import Content
+from engine.doctor.examination import examine, plan_repairs
+from engine.doctor.model import Diagnosis, RepairPlan, RepairResult
+from engine.doctor.repair import repair
 from engine.environments.foreign import ForeignEnvironment
 from engine.environments.model import Environment
 from engine.environments.usage import Users, users_of
+from engine.errors import Problem
+from engine.executors.choice import ExecutorChoice, survey
 from engine.installations.model import Installation
 from engine.live import LivePicture
 from engine.matching import Match, Request, Rule
@@ -42,6 +51,7 @@ from engine.rebuilds.model import RebuildList, RunProgress
 from engine.rebuilds.run import RunResult as BulkResult
 from engine.service import Housekeeping, serve
 from engine.snapshot import Snapshot
+from engine.targets import LOCAL
 from engine.world import World
 
 __all__ = ["Engine"]
@@ -116,6 +126,12 @@ class Engine:
     def pip_settings(self) -> tuple[PipSetting, ...]:
         """Every option that those files set for ``pip install``, with the value in force and where it comes from."""
         return effective(self._world.home, account=self._world.builder.account)
+
+    def executors(self) -> ExecutorChoice:
+        """Where builds run now, and of every executor whether it can be used from here. Runs the executors' tools."""
+        settings, declared = self._world.config.settings, self._world.declarations()
+        target = next((environment.name for environment in declared.environments), "") if declared.off_host else LOCAL
+        return survey(settings.executor, target, settings.data_dir / "jobs", settings.executors, self._world.environ)
 
     def match(
         self, version: Version | None = None, requires: SpecifierSet | None = None, rule: Rule | None = None
@@ -242,7 +258,13 @@ class Engine:
 
         Raises `InputError`, `Refused`, `StorageError`.
         """
-        return run.run(self._world, plan, argv, on_build_started)
+        world, began = self._world, time.monotonic()
+        started = audit.run_started(plan, argv)
+        world.record(started)
+        with audit.recorded_if_stopped(world, replace(started, action=AuditAction.RUN_END)):
+            result = run.run(world, plan, argv, on_build_started)
+        world.record(audit.run_ended(plan, argv, result, time.monotonic() - began))
+        return result
 
     # The cache
 
@@ -258,6 +280,29 @@ class Engine:
         """What reaping would do now: all of the cache, or these keys. `grace` is in seconds. Raises `InputError`."""
         self.installations()
         return reap.plan_reap(self._world, keys, used_by=self._world.used_by(), grace=grace)
+
+    def plan_verify(
+        self,
+        keys: Sequence[str] | None = None,
+        *,
+        on_progress: Callable[[VerifyProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> VerifyPlan:
+        """Compare the environments of these keys, or every one, with what was built; changes nothing.
+
+        Carrying the plan out marks what is damaged, so that it is not used any more. Raises `InputError`.
+        """
+        return verify.plan_verify(self._world, keys, on_progress=on_progress, stop=stop)
+
+    def plan_verify_foreign(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        on_progress: Callable[[VerifyProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> VerifyPlan:
+        """Compare environments that the server itself made with what their metadata says. Raises `InputError`."""
+        return verify.plan_verify_foreign(self.foreign(), names, on_progress=on_progress, stop=stop)
 
     def reap_is_due(self) -> bool:
         """Whether the configured time has passed since the last complete reaping."""
@@ -311,8 +356,12 @@ class Engine:
         stop: Callable[[], bool] = lambda: False,
     ) -> BulkResult:
         """Work through a list of rebuilds until it is done or `stop` says so. Raises `Refused`, `StorageError`."""
-        self._world.require_writable()
-        return rebuild.run_bulk(self._world, plan, parallelism=parallelism, on_progress=on_progress, stop=stop)
+        world = self._world
+        world.require_writable()
+        with audit.recorded_if_stopped(world, audit.event_of(plan)):
+            result = rebuild.run_bulk(world, plan, parallelism=parallelism, on_progress=on_progress, stop=stop)
+        world.record(audit.bulk_ended(plan, result))
+        return result
 
     def serve(self) -> int:
         """Reap on schedule and rebuild what vanished, with the live configuration, until SIGTERM or SIGINT; returns 0.
@@ -322,7 +371,32 @@ class Engine:
         world = self._world
         world.require_writable()
         self.start()
-        return serve(Housekeeping(world, world.used_by, partial(rebuild_missing, world, time.time)))
+        started = audit.service_event(AuditAction.SERVICE_START, world.config.settings.data_dir)
+        with audit.recorded_if_stopped(world, started):
+            code = serve(Housekeeping(world, world.used_by, partial(rebuild_missing, world, time.time)))
+        world.record(audit.service_event(AuditAction.SERVICE_STOP, world.config.settings.data_dir))
+        return code
+
+    # The data directory
+
+    def diagnose(self) -> Diagnosis:
+        """Examine the data directory: whether it is fit for its work, and what lies about in it. Repairs nothing."""
+        return examine(self._world)
+
+    def plan_repairs(self) -> RepairPlan:
+        """What a repair of the data directory would do now."""
+        return plan_repairs(self._world)
+
+    # The audit
+
+    def audit(self, query: AuditQuery | None = None) -> AuditReader:
+        """Reads what everybody did in the data directory: the records that `query` wants, by default all."""
+        return AuditReader(self._world.config.settings.data_dir, query)
+
+    @property
+    def audit_problem(self) -> Problem | None:
+        """Why the audit lacks what was done last; None when it has it. A warning: what was done is done."""
+        return self._world.audit_problem
 
     # Carrying out
 
@@ -338,9 +412,22 @@ class Engine:
     def execute(self, plan: ReapPlan | CachePlan) -> ReapResult: ...
     @overload
     def execute(self, plan: PinPlan) -> Environment: ...
+    @overload
+    def execute(self, plan: VerifyPlan) -> VerifyResult: ...
+    @overload
+    def execute(self, plan: RepairPlan) -> RepairResult: ...
     def execute(
         self,
-        plan: BuildPlan | CancelPlan | RebuildPlan | SetPlan | RemovePlan | ReapPlan | CachePlan | PinPlan,
+        plan: BuildPlan
+        | CancelPlan
+        | RebuildPlan
+        | SetPlan
+        | RemovePlan
+        | ReapPlan
+        | CachePlan
+        | PinPlan
+        | VerifyPlan
+        | RepairPlan,
     ) -> object:
         """Do what the plan says if it still holds; returns without waiting for a build to end.
 
@@ -349,24 +436,29 @@ class Engine:
         world = self._world
         world.require_writable()
         try:
-            match plan:
-                case BuildPlan():
-                    return builds.start(world, plan)
-                case CancelPlan():
-                    return builds.cancel(world, plan)
-                case RebuildPlan():
-                    return rebuild.rebuild(world, plan)
-                case SetPlan():
-                    return content.apply_set(world, plan)
-                case RemovePlan():
-                    content.remove(world, plan)
-                    return None
-                case ReapPlan():
-                    return reap.reap(world, plan, used_by=world.used_by)
-                case CachePlan():
-                    return caches.delete_cache(world, plan)
-                case PinPlan():
-                    return pin.set_pin(world, plan)
+            if isinstance(plan, RepairPlan):
+                return repair(world, plan)
+            with audit.audited(world, plan):
+                match plan:
+                    case BuildPlan():
+                        return builds.start(world, plan)
+                    case CancelPlan():
+                        return builds.cancel(world, plan)
+                    case RebuildPlan():
+                        return rebuild.rebuild(world, plan)
+                    case SetPlan():
+                        return content.apply_set(world, plan)
+                    case RemovePlan():
+                        content.remove(world, plan)
+                        return None
+                    case ReapPlan():
+                        return reap.reap(world, plan, used_by=world.used_by)
+                    case CachePlan():
+                        return caches.delete_cache(world, plan)
+                    case PinPlan():
+                        return pin.set_pin(world, plan)
+                    case VerifyPlan():
+                        return verify.mark(world, plan)
         finally:
             self._live.wake()
 
@@ -375,8 +467,12 @@ class Engine:
 
         Raises `Refused` (also when the build fails: `build-failed`), `InputError`, `StorageError`.
         """
-        self._world.require_writable()
+        world = self._world
+        world.require_writable()
         try:
-            return content.deploy(self._world, plan, on_build_started)
+            with audit.recorded_if_stopped(world, audit.event_of(plan)):
+                deployed = content.deploy(world, plan, on_build_started)
+            world.record(audit.deployed(plan, deployed))
+            return deployed
         finally:
             self._live.wake()

@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from engine.actions.build import settle_lost
+from engine.actions.audit import config_loaded
+from engine.actions.build import settle_lost, unsettled
+from engine.audit.reading import AuditPage
 from engine.builds.model import Build
 from engine.builds.pip_config import index_configuration
 from engine.config.watch import ConfigWatcher
@@ -31,6 +33,8 @@ _IDLE = 1.0
 """Seconds between looks at the data directory when nothing is going on."""
 _BUSY = 0.25
 """The same while a build runs."""
+_SETTLE_AGAIN = 10.0
+"""Seconds before a lost build that could not be settled is tried again."""
 
 
 class LivePicture:
@@ -45,6 +49,7 @@ class LivePicture:
         self.stopped = threading.Event()
         self._subscribers: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
+        self._settling = threading.Lock()
         self._watcher: ConfigWatcher | None = None
         self._probe_wanted: bool | None = None
         self._probing = 0
@@ -52,7 +57,7 @@ class LivePicture:
         self._planned_for: object = None
         # A picture to start with, without a look at anything but the configuration.
         nothing_yet = Found(world.config, world.installations(), (), (), world.builder)
-        self.snapshot = self._picture(0, nothing_yet, (), (), ())
+        self.snapshot = self._picture(0, nothing_yet, (), (), (), AuditPage())
 
     def start(self) -> None:
         """Begin to probe, to watch the config files and to follow the builds, in daemon threads; returns at once."""
@@ -98,10 +103,11 @@ class LivePicture:
         """Look at everything but the interpreters, and announce the picture if it is another one."""
         with self._lock:
             builds = self._world.builds()
-            settle_lost(self._world, builds)
+            self._settle(builds)
             found = self._world.found()
             contents = self._world.contents()
-            fresh = self._picture(self.snapshot.generation + 1, found, builds, contents, self._bundles(found))
+            bundles, audit = self._bundles(found), self._world.audit_page()
+            fresh = self._picture(self.snapshot.generation + 1, found, builds, contents, bundles, audit)
             if _same_picture(fresh, self.snapshot):
                 return
             self.snapshot = fresh
@@ -109,11 +115,26 @@ class LivePicture:
         for callback in subscribers:
             callback()
 
+    def _settle(self, builds: tuple[Build, ...]) -> None:
+        """Bring lost builds to their end, in a thread of its own once live: an executor may take long to answer."""
+        lost = unsettled(builds)
+        if lost and self._thread is None:
+            settle_lost(self._world, lost)
+        elif lost and not self._settling.locked():
+            threading.Thread(target=self._settle_slowly, args=(lost,), name="settle", daemon=True).start()
+
+    def _settle_slowly(self, builds: tuple[Build, ...]) -> None:
+        with self._settling:
+            if not settle_lost(self._world, builds):
+                self.stopped.wait(_SETTLE_AGAIN)
+
     def _config_saved(self) -> None:
-        self._world.reload()
+        if self._world.reload():
+            self._world.record(config_loaded(self._world.config))
         self.request(force_probe=False)
 
     def _live(self) -> None:
+        self._world.record(config_loaded(self._world.config))
         while not self.stopped.is_set():
             with self._requests:
                 wanted, self._probe_wanted = self._probe_wanted, None
@@ -146,6 +167,7 @@ class LivePicture:
         builds: tuple[Build, ...],
         contents: tuple[Content, ...],
         bundles: tuple[BundleEntry, ...],
+        audit: AuditPage,
     ) -> Snapshot:
         return Snapshot(
             generation=generation,
@@ -162,6 +184,8 @@ class LivePicture:
             data_dir=found.config.settings.data_dir,
             read_only=self._world.read_only,
             probing=self._probing > 0 or not self._world.probed,
+            audit=audit,
+            audit_problem=self._world.audit_problem,
         )
 
     def _bundles(self, found: Found) -> tuple[BundleEntry, ...]:

@@ -6,7 +6,7 @@ Every step takes what the one before it gave, and none looks back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
 
@@ -16,8 +16,9 @@ from engine.bundles.model import Bundle
 from engine.bundles.source import source_digest
 from engine.config.model import ConfigState
 from engine.environments.model import Environment, EnvironmentState
-from engine.errors import Problem, Where
+from engine.errors import InputError, Problem, Where
 from engine.executors.accounts import BuildAccount
+from engine.executors.registry import cannot_run, choose
 from engine.installations.externals import ExternalPackage
 from engine.installations.model import Installation, Usability
 from engine.management import ManagementDecision, decide
@@ -50,6 +51,8 @@ class Found:
     """Who builds run as, whose pip configuration applies."""
     declarations: Declarations = field(default_factory=Declarations)
     externals: Externals = field(default_factory=dict)
+    space: Problem | None = None
+    """Why there is too little space to build anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,12 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
     place = _place(installation, target_match)
     if place is None or not management.managed:
         return plan.having(problem=result.problem)
+    if packages.problem is not None:
+        return plan.having(problem=_in_bundle(packages.problem, bundle))
     try:
         digest = source_digest(bundle) if packages.needs_source else ""
+    except InputError as error:
+        return plan.having(problem=error.problem)
     except OSError as error:
         problem = Problem(
             "bundle-unreadable",
@@ -157,7 +164,7 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
     lines = key_lines(packages)
     hit = next((e for e in found.environments if e.key == key and e.state is EnvironmentState.READY), None)
     return plan.having(
-        problem=found.builder.problem if hit is None else None,
+        problem=_why_not(place.target, found) if hit is None else None,
         key=key,
         ingredients=ingredients,
         lines=lines,
@@ -165,6 +172,19 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
         running=next((b for b in found.builds if b.key == key and not b.state.final), None),
         nearest=None if hit else find_nearest(lines, ingredients, found.environments),
     )
+
+
+def _in_bundle(problem: Problem, bundle: Bundle) -> Problem:
+    """The problem with a place that says where the bundle is, too."""
+    where = problem.where
+    inside = where and replace(where, file=f"{bundle.path}{'!' if bundle.is_archive else '/'}{where.file}")
+    return replace(problem, where=inside)
+
+
+def _why_not(target: str, found: Found) -> Problem | None:
+    """Why nothing can be built for `target` now."""
+    executor = choose(found.config.settings.executor, target)
+    return found.builder.problem or cannot_run(executor, target) or found.space
 
 
 def _management(bundle: Bundle, found: Found, content: ContentDefaults) -> ManagementDecision:
@@ -203,6 +223,7 @@ def _rules(bundle: Bundle, config: ConfigState, visible: Mapping[NormalizedName,
         visible={name: package.version for name, package in visible.items()},
         external_version_matching=config.settings.external_version_matching,
         support=support_packages(bundle.manifest.app_mode, _configured(config, "Envdeck.SupportPackage")),
+        allowed_options=_configured(config, "Envdeck.AllowedOption"),
     )
 
 

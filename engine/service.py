@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from engine.actions.audit import service_event
 from engine.actions.reap import ReapResult, UsedBy, plan_reap, reap, reap_is_due
+from engine.audit.model import AuditAction
 from engine.builds.log import LogLine, format_line
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, Problem, Refused, Where
@@ -46,6 +48,10 @@ class Served(Protocol):
     @property
     def data_dir(self) -> Path: ...
 
+    def began(self) -> None:
+        """It is served from now on."""
+        ...
+
     def reap_if_due(self, stop: Callable[[], bool]) -> Iterable[str]:
         """Reap if that is due; yields a line for each thing that happened. Ends early when `stop()` says so."""
         ...
@@ -67,6 +73,9 @@ class Housekeeping:
     @property
     def data_dir(self) -> Path:
         return self.world.config.settings.data_dir
+
+    def began(self) -> None:
+        self.world.record(service_event(AuditAction.SERVICE_START, self.data_dir))
 
     def reap_if_due(self, stop: Callable[[], bool]) -> Iterable[str]:
         """Reap when ``Applications.PythonEnvironmentReaping`` is on and its frequency says so."""
@@ -163,6 +172,7 @@ def _serve(
 
     with _alone(data_dir):
         log(f"serve: pid {os.getpid()} serves {data_dir}")
+        served.began()
         troubles: dict[str, str] = {}
         while not moved():
             _attempt("reap", lambda: served.reap_if_due(lambda: wait(0) or moved()), troubles, log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.audit.reading import AuditPage
 from engine.builds.model import Build
 from engine.config.model import ConfigState
 from engine.content.model import Content
@@ -51,3 +52,7 @@ class Snapshot:
     """Why nothing can be changed; empty when it can."""
     probing: bool = False
     """True while interpreters are being run."""
+    audit: AuditPage = field(default_factory=AuditPage)
+    """The newest records of what everybody did here."""
+    audit_problem: Problem | None = None
+    """Why the audit lacks what was done last in this session; None when it has it."""

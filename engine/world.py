@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import threading
 import time
@@ -13,6 +12,10 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
+from engine.audit.actor import account_name, acting
+from engine.audit.model import AuditEvent
+from engine.audit.reading import AuditPage, AuditTail
+from engine.audit.writing import record
 from engine.builds.job import JobReader
 from engine.builds.model import Build
 from engine.bundles.model import Bundle
@@ -24,6 +27,7 @@ from engine.content.model import Content
 from engine.content.store import ContentStore
 from engine.environments.foreign import ForeignStore
 from engine.environments.model import Environment
+from engine.environments.space import space_problem
 from engine.environments.staleness import judge
 from engine.environments.store import EnvironmentStore
 from engine.errors import Problem, Refused, Severity, Where
@@ -34,12 +38,16 @@ from engine.installations.externals import ExternalPackage, external_checks, ext
 from engine.installations.inventory import probe_all
 from engine.installations.model import CheckStatus, Installation, ProbeFailure, Usability
 from engine.offhost.model import Declarations
+from engine.packages.options import option_error
 from engine.packages.support import support_error
 from engine.planning import ContentDefaults, Externals, Found, identities, plan_build
 from engine.plans import BuildPlan
 from engine.shelf import BundleShelf
 
 __all__ = ["World"]
+
+_AUDIT_SHOWN = 500
+"""How many of the newest records of the audit are in the picture."""
 
 
 class World:
@@ -48,7 +56,10 @@ class World:
     def __init__(self, config_files: Sequence[Path], environ: Mapping[str, str], *, read_only: bool) -> None:
         """Load the configuration. Raises `InputError` when a file that was asked for by name cannot be read."""
         self.environ = dict(environ)
-        self.user = _real_user(environ)
+        self.actor = acting(environ)
+        self.user = self.actor.user
+        self.audit_problem: Problem | None = None
+        """Why the audit lacks what was done last; None when it has it."""
         self.lock = threading.RLock()
         self._config_files = tuple(config_files)
         self._read_only = read_only
@@ -66,8 +77,11 @@ class World:
         """The files whose change, appearance or removal can change the configuration."""
         return look_up(self._config_files, self.environ).watch
 
-    def reload(self) -> None:
-        """Load the configuration again; with errors in it the last good settings stay in force."""
+    def reload(self) -> bool:
+        """Load the configuration again; with errors in it the last good settings stay in force.
+
+        Returns whether anything is different.
+        """
         with self.lock:
             fresh = self._load(self.config)
             if (fresh.files, fresh.texts, fresh.problems) == (
@@ -75,18 +89,19 @@ class World:
                 self.config.texts,
                 self.config.problems,
             ):
-                return
+                return False
             before = self.config.settings
             self.config = fresh
             if self.config.settings.data_dir != before.data_dir:
                 self._open_data_dir()
             self.shelf.directories = self.config.settings.bundle_dirs
+            return True
 
     def _load(self, previous: ConfigState | None) -> ConfigState:
         sources = look_up(self._config_files, self.environ)
         default = "" if sources.files else self._default_text(discover(self.environ), ())
         state = load(sources, self.environ, previous, time.time(), default)
-        return replace(state, problems=(*state.problems, *_support_problems(state)))
+        return replace(state, problems=(*state.problems, *_value_problems(state)))
 
     def _default_text(self, usable: Sequence[str], unusable: Sequence[tuple[str, str]]) -> str:
         return default_text(usable, unusable, default_data_dir(self.environ))
@@ -105,6 +120,7 @@ class World:
         self.shelf = BundleShelf(settings.bundle_dirs)
         self.content_store = ContentStore(settings.data_dir)
         self.foreign = ForeignStore(self.store.root)
+        self.audit = AuditTail(settings.data_dir, _AUDIT_SHOWN)
 
     @property
     def builder(self) -> BuildAccount:
@@ -192,7 +208,13 @@ class World:
             builder=self.builder,
             declarations=self.declarations(),
             externals=self._externals,
+            space=self.space_problem,
         )
+
+    @property
+    def space_problem(self) -> Problem | None:
+        """Why there is too little space in the data directory to build anything; None when there is enough."""
+        return space_problem(self.config.settings.data_dir, self.config.settings.space_reserve)
 
     def plan(self, bundle: Bundle, content: ContentDefaults | None = None) -> BuildPlan:
         """What building `bundle` would do now. Probes the installations if that was not done yet."""
@@ -262,6 +284,19 @@ class World:
             return None
         return base / "envdeck" / "probes.json"
 
+    # The audit
+
+    def audit_page(self) -> AuditPage:
+        """The newest records of the audit, everybody's."""
+        with self.lock:
+            return self.audit.look()
+
+    def record(self, event: AuditEvent) -> None:
+        """Say in the audit what was done, unless nothing may be written. Whether that worked is in `audit_problem`."""
+        if not self.read_only:
+            event = event.with_options(*(f"--config={path.absolute()}" for path in self._config_files))
+            self.audit_problem = record(self.config.settings.data_dir, event, self.actor)
+
     # Permission
 
     @property
@@ -273,7 +308,7 @@ class World:
         while not is_there(path) and path != path.parent:
             path = path.parent
         if not os.access(path, os.W_OK | os.X_OK):
-            return f"{self.config.settings.data_dir} is not writable for {_account()}"
+            return f"{self.config.settings.data_dir} is not writable for {account_name(os.geteuid())}"
         return ""
 
     def require_writable(self) -> None:
@@ -282,32 +317,26 @@ class World:
             raise Refused(Problem("read-only", f"nothing can be changed: {reason}"))
 
 
-def _support_problems(state: ConfigState) -> tuple[Problem, ...]:
-    """What is wrong with the values of ``Envdeck.SupportPackage``, which mean something to the package plan only."""
+_VALUES_OF_PLANS = {
+    "Envdeck.AllowedOption": (option_error, "an option, or OPTION=VALUE for that value alone"),
+    "Envdeck.SupportPackage": (support_error, "APPMODE: REQUIREMENT, or APPMODE: !name"),
+}
+"""Settings whose values mean something to the package plan only: what judges them, and what they should be."""
+
+
+def _value_problems(state: ConfigState) -> tuple[Problem, ...]:
     return tuple(
         Problem(
             "setting-bad-value",
-            f"Envdeck.SupportPackage is passed over: {fault}",
-            expected="APPMODE: REQUIREMENT, or APPMODE: !name",
+            f"{value.name} is passed over: {fault}",
+            expected=expected,
             found=text,
             where=Where(origin),
             severity=Severity.WARNING,
         )
         for value in state.values
-        if value.name == "Envdeck.SupportPackage"
+        if value.name in _VALUES_OF_PLANS
+        for judge_value, expected in (_VALUES_OF_PLANS[value.name],)
         for text, origin in zip(value.values, value.origins, strict=False)
-        if (fault := support_error(text))
+        if (fault := judge_value(text))
     )
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # An account without an entry in the user database, as in a container.
-        return f"uid {os.getuid()}"
-
-
-def _real_user(environ: Mapping[str, str]) -> str:
-    """Who is acting, also behind sudo."""
-    return environ.get("SUDO_USER") or _account()

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from packaging.version import Version
 
-from engine.builds.job import new_attempt_id, write_result
-from engine.builds.launch import Job, account_for, build_environment, launch
+from engine.builds.audit import build_ended, build_started
+from engine.builds.job import new_attempt_id
+from engine.builds.launch import account_for, build_environment, build_mounts, launch
 from engine.builds.model import Build, BuildState
 from engine.builds.overlay import make_overlay
+from engine.builds.settling import settle
+from engine.builds.spec import Job
 from engine.bundles.source import copy_source
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, InputError, Problem, Refused
-from engine.files import read_json, write_json
+from engine.executors.base import Executor
+from engine.executors.registry import cannot_run, choose, executor
+from engine.files import StorageError, write_json, write_problem
 from engine.planning import INSTALLER
 from engine.plans import BuildPlan, CancelPlan, Outcome
+from engine.targets import LOCAL
 from engine.world import World
 
-__all__ = ["cancel", "find_build", "plan_cancel", "settle_lost", "start"]
+__all__ = ["cancel", "find_build", "join_or_start", "launch_job", "plan_cancel", "settle_lost", "start", "unsettled"]
+
+_START_PATIENCE = 30.0
+"""Seconds to wait for others who are just starting a build."""
 
 
 def find_build(builds: Sequence[Build], build_id: str) -> Build:
@@ -83,34 +92,38 @@ def start(world: World, plan: BuildPlan) -> Outcome:
         )
     if now.environment is not None:
         return Outcome(environment=now.environment)
-    if now.target_match is not None:
-        raise Refused(
-            Problem(
-                "no-executor",
-                f"building in the image {now.match.chosen.target if now.match.chosen else ''} is not possible yet",
-                hint="The match and the plan are right; a build needs an executor for containers",
-            )
-        )
-    return Outcome(build=now.running or _launch(world, now))
+    return Outcome(build=join_or_start(world, now.key, lambda: _launch(world, now)))
 
 
 def _launch(world: World, plan: BuildPlan) -> Build:
-    installation = plan.installation
-    assert installation is not None
-    assert installation.facts is not None
-    settings = world.config.settings
-    version = str(installation.facts.version)
-    account = account_for(settings.run_as, world.environ, installation.executable, settings.data_dir)
+    pip_version: tuple[int, ...] = ()
+    image = ""
+    if plan.target_match is not None:
+        assert plan.target_match.environment is not None
+        assert plan.target_match.installation is not None
+        declared = plan.target_match.installation
+        image, version, python = plan.target_match.environment.name, str(declared.version), declared.path
+    else:
+        assert plan.installation is not None
+        assert plan.installation.facts is not None
+        facts = plan.installation.facts
+        version, python, pip_version = (
+            str(facts.version),
+            plan.installation.executable,
+            Version(facts.pip or "0").release,
+        )
+    data_dir = world.config.settings.data_dir
+    target = image or LOCAL
     job = Job(
         attempt=new_attempt_id(),
         key=plan.key,
         installer=INSTALLER,
-        target=installation.target,
+        target=target,
         python_version=version,
-        python_path=installation.executable,
-        pip_version=Version(installation.facts.pip or "0").release,
-        data_dir=settings.data_dir,
-        key_dir=world.store.key_dir(INSTALLER, version, installation.target, plan.key),
+        python_path=python,
+        pip_version=pip_version,
+        data_dir=data_dir,
+        key_dir=world.store.key_dir(INSTALLER, version, target, plan.key),
         requirements=plan.packages.requirements_text,
         constraints=plan.packages.constraints_text,
         lines=plan.lines,
@@ -118,16 +131,70 @@ def _launch(world: World, plan: BuildPlan) -> Build:
         bundle=plan.bundle.name,
         by=world.user,
         submitted_at=time.time(),
-        timeout=settings.build_timeout,
-        env=build_environment(world.environ, account),
-        account=account,
-        overlay=str(make_overlay(settings.data_dir / "externals", plan.externals)) if plan.externals else "",
+        image=image,
+        overlay=str(make_overlay(data_dir / "externals", plan.externals)) if plan.externals else "",
     )
-    launch(job, partial(copy_source, plan.bundle) if plan.packages.needs_source else None)
+    source = partial(copy_source, plan.bundle, digest=str(plan.ingredients["source"]))
+    return launch_job(world, job, source if plan.packages.needs_source else None, str(plan.bundle.path))
+
+
+def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Build:
+    """The build of `key` that is under way, or the one that `start_it` starts; of two who ask at once one starts it.
+
+    Raises what `start_it` does, and `StorageError`.
+    """
+    path = world.config.settings.data_dir / "locks" / "start.lock"
+    deadline = time.monotonic() + _START_PATIENCE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Should somebody keep it too long, two builds are started, and the second will find what the first has built.
+        with acquire(path, lambda: time.monotonic() > deadline, 0.02):
+            under_way = next((b for b in world.builds() if b.key == key and not b.state.final), None)
+            return under_way or start_it()
+    except OSError as error:
+        raise StorageError(write_problem("start the build", path, error)) from error
+
+
+def launch_job(
+    world: World, job: Job, prepare_source: Callable[[Path], None] | None = None, bundle_path: str = ""
+) -> Build:
+    """Start `job` with what the settings say of builds: who they run as, where, and within which limits.
+
+    `prepare_source` is that of `launch`, `bundle_path` where the bundle comes from. Raises `Refused` when it cannot be
+    built now, `StorageError` when the disk fails.
+    """
+    settings, environ = world.config.settings, world.environ
+    account = account_for(settings.run_as, environ, "" if job.image else job.python_path, settings.data_dir)
+    env = build_environment(environ, account)
+    job = replace(
+        job,
+        env=env,
+        account=account,
+        executor=choose(settings.executor, job.target),
+        executors=settings.executors,
+        mounts=build_mounts(world.home, account, env, settings.executors.mounts),
+        memory=settings.build_memory,
+        timeout=settings.build_timeout,
+        start_timeout=settings.start_timeout,
+        space_reserve=settings.space_reserve,
+        concurrency=settings.build_concurrency,
+    )
+    problem = cannot_run(job.executor, job.target)
+    if problem is None and job.executor != "local":
+        problem = _executor(world, job).availability().problem
+    if problem is not None:
+        raise Refused(problem)
+    launch(job, prepare_source)
+    world.record(build_started(job, bundle_path))
     with world.lock:
         build = world.jobs.read(job.attempt)
     assert build is not None
     return build
+
+
+def _executor(world: World, job: Job) -> Executor:
+    """The executor that `job` is given to."""
+    return executor(job.executor, job.job_dir.parent, job.executors, world.environ)
 
 
 def plan_cancel(world: World, build_id: str) -> CancelPlan:
@@ -147,23 +214,22 @@ def cancel(world: World, plan: CancelPlan) -> Outcome:
     return Outcome(build=now.build)
 
 
-def settle_lost(world: World, builds: Sequence[Build]) -> None:
-    """Bring lost builds to their end: whoever sees one first discards its attempt and writes the verdict."""
-    lost = [b for b in builds if b.state is BuildState.LOST and not (b.directory / "result.json").exists()]
+def unsettled(builds: Sequence[Build]) -> tuple[Build, ...]:
+    """Those of `builds` that are lost and have no verdict yet."""
+    return tuple(build for build in builds if build.state is BuildState.LOST and build.finished_at is None)
+
+
+def settle_lost(world: World, builds: Sequence[Build]) -> bool:
+    """Bring those of `builds` that are lost to their end; False when one of them has to be tried again later."""
+    lost, settled = unsettled(builds), True
     if not lost or world.read_only:
-        return
+        return True
     for build in lost:
-        # Should it fail, the next look tries again; the picture is right either way.
-        with suppress(OSError, EnvdeckError):
-            spec = read_json(build.directory / "spec.json") or {}
-            attempt = Path(str(spec.get("attempt_dir", "")))
-            with acquire(world.store.lock_path(build.key), lambda: True) as held:
-                if not held or attempt.name != build.id or not attempt.is_relative_to(world.store.root):
-                    continue
-                there = world.store.read(attempt.parent)
-                if there is not None and there.attempt == attempt.name:
-                    # Published: only the verdict on it was not written any more.
-                    write_result(build.directory, BuildState.DONE, message=f"published {attempt}")
-                else:
-                    world.store.discard_attempt(attempt)
-                    write_result(build.directory, BuildState.LOST, message=build.message)
+        try:
+            state = settle(build.directory, build.phase, world.store, partial(_executor, world))
+        except (OSError, EnvdeckError):
+            settled = False
+            continue
+        if state is not None:
+            world.record(build_ended(build.id, build.key, build.bundle, state, build.message))
+    return settled

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.actions.reap import ReapItem, ReapResult, UsedBy, remove_items, survey
+from engine.actions.reap import ReapItem, ReapResult, UsedBy, reap_event, remove_items, survey
+from engine.audit.model import AuditAction, AuditEvent, command
 from engine.environments.foreign import FOREIGN_BASE, ForeignStore
 from engine.environments.model import Environment
 from engine.environments.store import safe_name, subdirectories
@@ -44,6 +45,15 @@ class RuntimeCache:
     """What the environments had on disk when they were sealed, without the foreign ones."""
     foreign: int
     """How many environments of the server itself are in it; they are never deleted from here."""
+
+    def __str__(self) -> str:
+        return f"{self.language} {self.version} {self.image_name}"
+
+    @property
+    def delete_command(self) -> str:
+        """The command line that deletes it."""
+        options = ("--language", self.language, "--version", self.version, "--image", self.image_name)
+        return command("caches", "delete", *options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,7 @@ def plan_delete_cache(
             Problem(
                 "cache-unknown",
                 f"there is no runtime cache {language} {version} {image_name}",
-                expected=", ".join(f"{c.language} {c.version} {c.image_name}" for c in caches) or "none exists",
+                expected=", ".join(map(str, caches)) or "none exists",
                 hint="`envdeck caches` lists them",
             )
         )
@@ -122,8 +132,13 @@ def delete_cache(world: World, plan: CachePlan, *, stop: Callable[[], bool] = la
 
     A directory of the cache that is empty then goes too, because the list is made from the directories.
     """
+
     # Content that uses an environment does not speak against deleting it here, nor does its age.
-    result = remove_items(world, plan.deletable, used_by=dict, grace=0.0, stop=stop)
+    def event(item: ReapItem) -> AuditEvent:
+        what = {"cache": str(plan.cache), **reap_event(item).what}
+        return AuditEvent(AuditAction.CACHE_DELETE, what, command=plan.cache.delete_command)
+
+    result = remove_items(world, plan.deletable, used_by=dict, grace=0.0, stop=stop, event=event)
     for directory in _directories(world.store.root):
         if _identity(directory) == (plan.cache.version, plan.cache.image_name):
             with suppress(OSError):  # not empty, or gone already

@@ -17,15 +17,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, command
 from engine.environments.locks import acquire, held_elsewhere
 from engine.environments.model import Environment
 from engine.environments.store import measure, subdirectories
+from engine.environments.trash import delete_tree, discarded_in, trash_of
 from engine.environments.usage import ProcessUse, in_use, users_of
 from engine.errors import InputError, Problem
-from engine.files import read_json, write_json, write_problem
+from engine.files import StorageError, read_json, write_json, write_problem
 from engine.world import World
 
 __all__ = [
+    "ATTEMPT_NAME",
     "KeepCode",
     "KeepReason",
     "ReapItem",
@@ -34,11 +37,15 @@ __all__ = [
     "ReapResult",
     "ReapVerdict",
     "UsedBy",
+    "attempts_in",
     "find_environment",
     "judge_attempt",
+    "judge_attempts",
     "judge_reap",
+    "judge_trash",
     "plan_reap",
     "reap",
+    "reap_event",
     "reap_is_due",
     "remove_items",
     "survey",
@@ -49,9 +56,7 @@ UsedBy = Mapping[str, tuple[str, ...]]
 
 _TRASH_AGE = 3600.0
 """Seconds after which what lies in the trash was left there by a crash, and is not just being deleted."""
-_TRASH_NAME = re.compile(r".+\.[0-9a-f]{8}")
-"""What `EnvironmentStore.discard` calls what it deletes. Anything else in the trash is not ours."""
-_ATTEMPT_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+ATTEMPT_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _LOCK_PATIENCE = 1.0
 """Seconds to wait for the use lock, which others take for an instant just to look."""
 
@@ -286,7 +291,7 @@ def plan_reap(
         environments = tuple(chosen.values())
     items, unreadable = survey(world, environments, used_by=used_by, grace=grace, now=now)
     if keys is None:
-        items += (*_orphans(world, now, grace), *_trash(world, now))
+        items += (*judge_attempts(world, _orphans(world), now=now, grace=grace), *judge_trash(world, now))
     return ReapPlan(items, keys is None, grace, unreadable, now)
 
 
@@ -373,21 +378,26 @@ def _superseded(environment: Environment) -> list[Path]:
     """The attempts beside the one that counts; none when the record does not tell which that is."""
     if not environment.attempt:
         return []
-    return [a for a in _attempts(environment.key_dir) if a.name != environment.attempt]
+    return [a for a in attempts_in(environment.key_dir) if a.name != environment.attempt]
 
 
-def _attempts(key_dir: Path) -> list[Path]:
-    return [path for path in subdirectories(key_dir) if _ATTEMPT_NAME.fullmatch(path.name)]
+def attempts_in(key_dir: Path) -> list[Path]:
+    """The attempts of a key, the one that counts among them, by name."""
+    return [path for path in subdirectories(key_dir) if ATTEMPT_NAME.fullmatch(path.name)]
 
 
-def _orphans(world: World, now: float, grace: float) -> tuple[ReapItem, ...]:
+def _orphans(world: World) -> list[Path]:
     """Attempts of keys that have no published environment: what a build left that nobody remembers."""
-    attempts = [
+    return [
         attempt
         for key_dir in world.store.key_dirs()
         if not (key_dir / "current.json").exists() and not _is_foreign(key_dir)
-        for attempt in _attempts(key_dir)
+        for attempt in attempts_in(key_dir)
     ]
+
+
+def judge_attempts(world: World, attempts: Sequence[Path], *, now: float, grace: float) -> tuple[ReapItem, ...]:
+    """An item for each of `attempts`, which no record names; they count as superseded since they last changed."""
     users = users_of(attempts)
     building = _building(world, (attempt.parent.name for attempt in attempts))
     items = []
@@ -403,15 +413,10 @@ def _orphans(world: World, now: float, grace: float) -> tuple[ReapItem, ...]:
     return tuple(items)
 
 
-def _trash(world: World, now: float) -> tuple[ReapItem, ...]:
-    """What has been lying in the trash for so long that nobody is deleting it any more."""
-    trash = world.store.data_dir / "trash"
-    try:
-        with os.scandir(trash) as entries:
-            names = sorted(entry.name for entry in entries if _TRASH_NAME.fullmatch(entry.name))
-    except OSError:
-        return ()
-    old = [trash / name for name in names if _changed_at(trash / name) + _TRASH_AGE <= now]
+def judge_trash(world: World, now: float, places: Iterable[Path] = ()) -> tuple[ReapItem, ...]:
+    """What has been lying in the trash, or set aside in `places`, for so long that nobody is deleting it any more."""
+    trash = (path for place in (trash_of(world.store.data_dir), *places) for path in discarded_in(place))
+    old = [path for path in trash if _changed_at(path) + _TRASH_AGE <= now]
     return tuple(ReapItem(ReapKind.TRASH, "", path, _bytes(path), ReapVerdict()) for path in old)
 
 
@@ -493,6 +498,17 @@ def reap_is_due(world: World, now: float) -> bool:
     return abs(now - ran_at) >= world.config.settings.reap_frequency
 
 
+def reap_event(item: ReapItem) -> AuditEvent:
+    """What the audit says of reaping `item`."""
+    what: dict[str, Fact] = {"key": item.key} if item.key else {}
+    if item.kind is not ReapKind.ENVIRONMENT:
+        what[item.kind.value] = item.path.name
+    if item.environment is not None:
+        what["bundle"] = item.environment.bundle
+    what["bytes"] = item.bytes
+    return AuditEvent(AuditAction.REAP, what, command=command("reap", *filter(None, [item.key])))
+
+
 def remove_items(
     world: World,
     items: Iterable[ReapItem],
@@ -500,8 +516,12 @@ def remove_items(
     used_by: Callable[[], UsedBy],
     grace: float,
     stop: Callable[[], bool] = lambda: False,
+    event: Callable[[ReapItem], AuditEvent] = reap_event,
 ) -> ReapResult:
-    """Delete `items`, each only if nothing speaks against it under the key's lock now."""
+    """Delete `items`, each only if nothing speaks against it under the key's lock now.
+
+    Each is recorded in the audit as soon as its fate is known, as `event` says.
+    """
     removed, refused, failed = [], [], []
     for item in items:
         if stop():
@@ -510,19 +530,22 @@ def remove_items(
             verdict = (
                 _remove_trash(world, item) if item.kind is ReapKind.TRASH else _remove(world, item, used_by, grace)
             )
-        except OSError as error:
-            problem = write_problem(
-                f"delete {item.path.name}",
-                item.path,
-                error,
-                "Check the permissions of this directory and of the trash beside it",
-            )
+        except (StorageError, OSError) as error:
+            if isinstance(error, StorageError):
+                problem = error.problem
+            else:
+                hint = "Check the permissions of this directory and of the trash beside it"
+                problem = write_problem(f"delete {item.path.name}", item.path, error, hint)
             failed.append((item, problem))
+            world.record(event(item).ended(AuditResult.FAILED, problem))
             continue
         if verdict.reapable:
             removed.append(item)
+            world.record(event(item))
         else:
             refused.append(replace(item, verdict=verdict))
+            problem = Problem(verdict.reasons[0].code, "; ".join(reason.message for reason in verdict.reasons))
+            world.record(event(item).ended(AuditResult.REFUSED, problem))
     return ReapResult(tuple(removed), tuple(refused), tuple(failed))
 
 
@@ -590,12 +613,9 @@ def _judge_again(world: World, item: ReapItem, used_by: Callable[[], UsedBy], gr
 def _remove_trash(world: World, item: ReapItem) -> ReapVerdict:
     if not _is_inside(world, item.path.parent):
         return _changed("the way to it leads out of the data directory")
-    if item.path.is_symlink() or item.path.is_file():
-        item.path.unlink(missing_ok=True)
-    elif item.path.exists():
-        shutil.rmtree(item.path)
-    else:
+    if not os.path.lexists(item.path):
         return _changed("it is gone already")
+    delete_tree(item.path)
     return item.verdict
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from engine.actions.build import settle_lost
+from engine.actions.build import join_or_start, launch_job, settle_lost
 from engine.actions.reap import find_environment
 from engine.builds.job import new_attempt_id
-from engine.builds.launch import Job, account_for, build_environment, launch
 from engine.builds.model import Build
 from engine.builds.pip_config import index_configuration
+from engine.builds.spec import Job
 from engine.environments.model import Environment
 from engine.errors import Problem, Refused
 from engine.files import read_json
@@ -186,12 +186,13 @@ def _plan(world: World, environments: Iterable[Environment]) -> RebuildPlan:
     who = world.builder
     index = index_configuration(who.home, account=who.account)
     active = {build.key: build for build in world.builds() if not build.state.final}
+    general = tuple(problem for problem in (who.problem, world.space_problem) if problem)
     items = []
     for environment in {each.key: each for each in environments}.values():
         identity = environment.ingredients.get("interpreter")
         paths = [path for path, other in interpreters.items() if other == identity]
         path = environment.python_path if environment.python_path in paths else next(iter(paths), "")
-        overlay = _overlay(environment)
+        overlay = environment.overlay
         problems = judge_rebuild(
             environment,
             interpreters=interpreters,
@@ -205,7 +206,7 @@ def _plan(world: World, environments: Iterable[Environment]) -> RebuildPlan:
                 environment,
                 next((i for i in installations if i.executable == path), None),
                 active.get(environment.key),
-                problems if who.problem is None else (who.problem, *problems),
+                (*general, *problems),
             )
         )
     return RebuildPlan(tuple(items))
@@ -231,17 +232,15 @@ def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
                     hint="Look at the new plan and decide again",
                 )
             )
-    return tuple(item.running or _launch(world, item) for item in now.items)
+    return tuple(join_or_start(world, item.environment.key, partial(_launch, world, item)) for item in now.items)
 
 
 def _launch(world: World, item: PlannedRebuild) -> Build:
     environment, installation = item.environment, item.installation
     assert installation is not None
     assert installation.facts is not None
-    settings = world.config.settings
     requirements, constraints = _request(environment) or ("", "")
     source = _source(world, environment)
-    account = account_for(settings.run_as, world.environ, installation.executable, settings.data_dir)
     job = Job(
         attempt=new_attempt_id(),
         key=environment.key,
@@ -250,7 +249,7 @@ def _launch(world: World, item: PlannedRebuild) -> Build:
         python_version=environment.python_version,
         python_path=installation.executable,
         pip_version=Version(installation.facts.pip or "0").release,
-        data_dir=settings.data_dir,
+        data_dir=world.config.settings.data_dir,
         key_dir=environment.path.parent,
         requirements=requirements,
         constraints=constraints,
@@ -259,17 +258,10 @@ def _launch(world: World, item: PlannedRebuild) -> Build:
         bundle=environment.bundle,
         by=world.user,
         submitted_at=time.time(),
-        timeout=settings.build_timeout,
-        env=build_environment(world.environ, account),
-        account=account,
         replaces=environment.attempt,
-        overlay=_overlay(environment),
+        overlay=environment.overlay,
     )
-    launch(job, partial(shutil.copytree, source, symlinks=True) if source.is_dir() else None)
-    with world.lock:
-        build = world.jobs.read(job.attempt)
-    assert build is not None
-    return build
+    return launch_job(world, job, partial(shutil.copytree, source, symlinks=True) if source.is_dir() else None)
 
 
 def _request(environment: Environment) -> tuple[str, str] | None:
@@ -279,11 +271,6 @@ def _request(environment: Environment) -> tuple[str, str] | None:
     if isinstance(requirements, str) and isinstance(constraints, str):
         return requirements, constraints
     return None
-
-
-def _overlay(environment: Environment) -> str:
-    overlay = (read_json(environment.path.parent / "current.json") or {}).get("overlay")
-    return overlay if isinstance(overlay, str) else ""
 
 
 def _source(world: World, environment: Environment) -> Path:

@@ -13,10 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 from engine.actions.content import OnBuild, Resolution, rebuild, resolve
+from engine.actions.run_in_image import FoundImage, client, fetch, find_image, image_problem, kept_by_guard
 from engine.content.model import Content
 from engine.content.store import ContentStore, hold_shared
 from engine.errors import InputError, Problem, Refused, Where
 from engine.executors.accounts import Account, build_account
+from engine.executors.base import ExecutorError
 from engine.targets import LOCAL
 from engine.world import World
 
@@ -51,6 +53,9 @@ class RunPlan:
     """The virtual environment; None without management, and while it has to be built first."""
     variables: Mapping[str, str] | None = None
     """Set on top of the caller's; `REMOVED_VARIABLES` are taken away. None while the environment has to be built."""
+    image: FoundImage | None = None
+    """The container image that it would be run in, where `variables` are set on top of the image's own; None for this
+    machine."""
     account: str = ""
     """Whose rights it runs with, from ``Applications.RunAs``; empty for those of the caller."""
     problem: Problem | None = None
@@ -61,7 +66,8 @@ class RunResult:
     """How a command ended."""
 
     exit_code: int
-    """The command's own; 128 and the signal's number when a signal ended it; 127 or 126 when it was not started."""
+    """The command's own; 128 and the signal's number when a signal ended it; 127 or 126 when it was not started.
+    125 also when podman or docker could not make a container for it, which they say on standard error."""
     problem: Problem | None = None
     """Why the command was not started."""
 
@@ -94,21 +100,20 @@ def prepare_run(world: World, content: Content) -> RunPlan:
         problem = Problem(
             "bundle-missing", "the files of the active bundle are not there any more", where=Where(str(cwd))
         )
+    image = None
     if problem is None and installation is not None and installation.target != LOCAL:
-        problem = Problem(
-            "target-not-local",
-            f"the content runs in {installation.target}, and commands are run only on this machine",
-            expected=LOCAL,
-            found=installation.target,
-        )
+        try:
+            image = find_image(installation.target, world.config.settings.executors, world.environ)
+            problem = image_problem(image)
+        except ExecutorError as error:
+            problem = error.problem
     if problem is not None or installation is None or resolution.build is not None:
-        return RunPlan(content, resolution, cwd, account=account, problem=problem)
+        return RunPlan(content, resolution, cwd, image=image, account=account, problem=problem)
     environment = resolution.environment.path if resolution.environment else None
     python = str(environment / "bin" / "python") if environment else installation.path
-    variables = run_variables(
-        world.environ.get("PATH"), environment=environment, python=python, cwd=cwd, account=who.account
-    )
-    return RunPlan(content, resolution, cwd, python, environment, variables, account)
+    path = ((image.variables or {}) if image else world.environ).get("PATH")
+    variables = run_variables(path, environment=environment, python=python, cwd=cwd, account=who.account)
+    return RunPlan(content, resolution, cwd, python, environment, variables, image, account)
 
 
 def run(world: World, plan: RunPlan, argv: Sequence[str], on_build_started: OnBuild | None = None) -> RunResult:
@@ -131,6 +136,9 @@ def run(world: World, plan: RunPlan, argv: Sequence[str], on_build_started: OnBu
                 raise Refused(now.problem)
             if now.resolution.changes:
                 rebuild(world, now.resolution, on_build_started)
+                continue
+            if now.image is not None and now.image.variables is None:
+                fetch(now.image, world.environ)
                 continue
             key, environment = now.resolution.key, now.resolution.environment
             with hold_shared(world.store.use_lock_path(key)) if key else nullcontext() as key_lock:
@@ -171,24 +179,45 @@ def _as_planned(now: Content | None, planned: Content) -> Content:
 def _execute(world: World, plan: RunPlan, argv: Sequence[str], locks: Sequence[int]) -> RunResult:
     """Start the command and see it through."""
     program = plan.python if argv[0] in _PYTHON_NAMES else argv[0]
-    inherited = {name: value for name, value in world.environ.items() if name not in REMOVED_VARIABLES}
     account = build_account(world.config.settings.run_as, world.environ).account
-    with _signals_for_child() as child:
+    command, environ = [program, *argv[1:]], dict(world.environ)
+    if plan.image is None:
+        environ = _without_python(environ) | dict(plan.variables or {})
+    else:
+        environment = (plan.environment,) if plan.environment else ()
+        settings = world.config.settings.executors
+        command = client(
+            plan.image,
+            command,
+            variables=_without_python(plan.image.variables or {}) | dict(plan.variables or {}),
+            mounts=(*environment, *settings.mounts),
+            cwd=plan.cwd,
+            account=account,
+            settings=settings,
+            environ=environ,
+        )
+        # The client keeps the rights of this process, and gives what it runs those of the account.
+        account = None
+    with kept_by_guard(locks) as inherited, _signals_for_child() as child:
         try:
             process = subprocess.Popen(
-                [program, *argv[1:]],
+                command,
                 cwd=plan.cwd,
-                env={**inherited, **(plan.variables or {})},
+                env=environ,
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=account.groups if account else None,
-                pass_fds=tuple(locks),
+                pass_fds=inherited,
             )
         except (OSError, ValueError) as error:  # ValueError: an argument with a NUL character
             return _not_started(program, plan, error)
         child.take(process)
         code = process.wait()
     return RunResult(128 - code if code < 0 else code)
+
+
+def _without_python(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name not in REMOVED_VARIABLES}
 
 
 def _not_started(program: str, plan: RunPlan, error: OSError | ValueError) -> RunResult:

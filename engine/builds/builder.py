@@ -14,11 +14,8 @@ import io
 import json
 import os
 import re
-import signal
-import stat
 import subprocess
 import sys
-import threading
 import time
 
 PYTHON_2 = sys.version_info[0] == 2
@@ -56,6 +53,14 @@ class Failed(Exception):
         self.code = code
 
 
+def pip_version(pip):
+    """The first two numbers of the version of the pip that the command `pip` runs; nothing when there is none."""
+    # From the root, because Python 2 looks for modules in the current directory first, and that is the bundle's.
+    process = subprocess.Popen(pip + ["--version"], stdout=subprocess.PIPE, cwd="/")
+    found = re.match(r"pip ([0-9]+)\.([0-9]+)", process.communicate()[0].decode("utf-8", "replace"))
+    return () if process.returncode or not found else tuple(int(number) for number in found.groups())
+
+
 class Builder(object):
     def __init__(self, spec_path):
         with io.open(spec_path, encoding="utf-8") as file:
@@ -64,7 +69,8 @@ class Builder(object):
         self.work = self.spec["work_dir"]
         self.env_dir = self.spec["attempt_dir"]
         self.env_python = os.path.join(self.env_dir, "bin", "python")
-        self.pip_version = tuple(self.spec["pip_version"])
+        # Nobody has asked an interpreter in an image yet.
+        self.pip_version = tuple(self.spec["pip_version"]) or pip_version([sys.executable] + ISOLATED + ["-m", "pip"])
         self.shared_pip = self.pip_version >= (22, 3)
 
     def event(self, **fields):
@@ -102,7 +108,9 @@ class Builder(object):
                 argv.append("--without-pip")
             self.make("venv", argv)
         if not self.shared_pip:
-            self.pip_version = self.own_pip_version()
+            self.pip_version = pip_version(self.pip())
+            if not self.pip_version:
+                raise Failed("venv", "the environment's pip does not tell its version")
         if self.spec["overlay"]:
             self.add_overlay(self.spec["overlay"])
 
@@ -149,15 +157,6 @@ class Builder(object):
                 file.write("import importlib, sys\n")
                 file.write("sys.exit(importlib.import_module('%s').%s())\n" % (module, function))
             os.chmod(path, 0o755)
-
-    def own_pip_version(self):
-        """The version of the environment's own pip, which is not the one of the installation."""
-        process = subprocess.Popen(self.pip("--version"), stdout=subprocess.PIPE)
-        output = process.communicate()[0].decode("utf-8", "replace")
-        found = re.match(r"pip ([0-9]+)\.([0-9]+)", output)
-        if process.returncode or not found:
-            raise Failed("venv", "the environment's pip ended with exit code %d" % process.returncode)
-        return tuple(int(number) for number in found.groups())
 
     def install(self):
         if not self.spec["installs"]:
@@ -239,28 +238,5 @@ class Builder(object):
         return 0
 
 
-def end_with_supervisor():
-    """End this process and all of its group as soon as the supervisor is gone, however it went.
-
-    Where both run on one machine, standard input is a pipe that the supervisor holds open and never writes to. What
-    the builder starts gets the null device instead.
-    """
-    if not stat.S_ISFIFO(os.fstat(0).st_mode) or os.getpgrp() != os.getpid():
-        return
-    lifeline = os.dup(0)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-
-    def wait():
-        os.read(lifeline, 1)
-        os.killpg(0, signal.SIGKILL)
-
-    thread = threading.Thread(target=wait)
-    thread.daemon = True
-    thread.start()
-
-
 if __name__ == "__main__":
-    end_with_supervisor()
     sys.exit(Builder(sys.argv[1]).run())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.builds.model import Fault, Phase
+from engine.builds.spec import Job
+from engine.errors import Problem
+from engine.executors.base import Cause, JobState, JobStatus
 from engine.text import one_line
 
-__all__ = ["explain"]
+__all__ = ["build_timeout", "explain", "fault_of_job", "fault_of_problem", "start_timeout"]
 
 _NAME = r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)"
 
@@ -19,6 +23,18 @@ _PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
         re.compile(r"(?:\[Errno 28\] )?No space left on device"),
         "no space left on the device",
         "Free space in the data directory, then build again",
+    ),
+    (
+        Phase.INSTALL,
+        re.compile(r"(?:\[Errno 122\] )?Disk quota exceeded"),
+        "the disk quota is used up",
+        "Free space in the data directory or have its quota raised, then build again",
+    ),
+    (
+        Phase.INSTALL,
+        re.compile(r"(?:\[Errno 30\] )?Read-only file system"),
+        "the file system is read-only",
+        "See `dmesg` for why it was mounted so, which also happens by itself when a disk fails",
     ),
     (
         Phase.RESOLVE,
@@ -137,3 +153,74 @@ def _last_collected(lines: Sequence[str], phase: Phase) -> str:
         if match := _COLLECTING.match(line):
             return match["package"]
     return ""
+
+
+def fault_of_problem(problem: Problem, phase: Phase) -> Fault:
+    """`problem` as the fault of a build that it ended in `phase`."""
+    return Fault(phase, "", one_line(str(replace(problem, hint="")), 300), problem.hint)
+
+
+def build_timeout(phase: Phase, seconds: float) -> Fault:
+    """The fault of a build that ran longer than it may."""
+    return Fault(
+        phase,
+        "",
+        f"it took longer than {seconds:g} seconds",
+        "Raise BuildTimeout under [Envdeck], or see in the log what it waits for",
+    )
+
+
+def start_timeout(job: Job, reason: str) -> Fault:
+    """The fault of a build that was not started in time; `reason` is what the scheduler says it waited for."""
+    return Fault(
+        Phase.QUEUE,
+        "",
+        one_line(
+            f"{job.executor} did not start it within {job.start_timeout:g} seconds: {reason or 'it says not why'}", 300
+        ),
+        "Make room for it there, or raise StartTimeout under [Envdeck]",
+    )
+
+
+def fault_of_job(status: JobStatus, phase: Phase, job: Job) -> Fault | None:
+    """The fault of a build whose process ended as `status` says; None when only its own words can tell."""
+    because = f": {one_line(status.reason, 200)}" if status.reason else ""
+    inside = f" in the image {job.image}" if job.image else ""
+    if status.state is JobState.LOST:
+        machine = f"the machine that it ran on{f', {status.host},' if status.host else ''} died or went away"
+        what = "its processes were killed from outside" if job.executor == "local" else machine
+        return Fault(phase, "", what + because, "Build again: nothing of this attempt is kept")
+    match status.cause:
+        case Cause.MEMORY if job.memory:
+            return Fault(
+                phase,
+                "",
+                f"it used more memory than it may, which is {job.memory / 1024**2:g} MiB{because}",
+                "Raise BuildMemory under [Envdeck]",
+            )
+        case Cause.MEMORY:
+            return Fault(
+                phase,
+                "",
+                f"its machine ran out of memory{because}",
+                "Build where there is more, or fewer at once: BuildConcurrency under [Envdeck]",
+            )
+        case Cause.TIMEOUT:
+            return build_timeout(phase, job.timeout)
+        case Cause.START_TIMEOUT:
+            return start_timeout(job, status.reason)
+        case Cause.IMAGE:
+            return Fault(
+                phase,
+                "",
+                f"the image {job.image} is not there or cannot be fetched{because}",
+                "Correct it in the execution environments file, or fetch it to where builds run",
+            )
+        case Cause.COMMAND:
+            return Fault(
+                phase,
+                "",
+                f"{job.python_path} cannot be run{inside}{because}",
+                "Correct its path in the execution environments file" if inside else "See `envdeck installations`",
+            )
+    return None

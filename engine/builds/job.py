@@ -2,7 +2,8 @@
 
 jobs/<attempt>/
     spec.json       what to build; written before the supervisor starts, never changed
-    alive           locked by the supervisor as long as it lives
+    env.json        the environment variables of the build; for the service alone
+    alive           locked by the supervisor as long as it lives, and touched every few seconds
     log             one line of output per line, each behind its UTC time
     events.jsonl    what happened, one JSON object per line, written by the supervisor alone
     cancel          appears when somebody asks for the end; says who
@@ -10,7 +11,9 @@ jobs/<attempt>/
     builder.py      the program that is run, and requirements.txt and constraints.txt for it
     source/         the bundle's files, when a requirement line refers to them
     work/           what the builder writes: outcome.json, its own verdict; gone at the end are tmp/ and source/
-    result.json     the verdict; written last, atomically
+    result.json     the verdict; written last, atomically, by whoever is first: nobody changes one
+
+An executor keeps its own notes in there while the job runs (`engine.executors.notes`).
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.builds.model import Build, BuildState, Fault, Phase
-from engine.environments.locks import held_elsewhere
-from engine.files import read_json, write_json
+from engine.builds.spec import machine_of
+from engine.builds.vitals import SILENCE, Machine, Watch
+from engine.files import read_json, write_json_once
 from engine.text import clean, one_line
 
 __all__ = ["JobReader", "append_event", "fold", "new_attempt_id", "write_result"]
@@ -44,9 +49,9 @@ def append_event(path: Path, event: dict[str, object]) -> None:
 
 def write_result(
     job_dir: Path, state: BuildState, *, fault: Fault | None = None, reused: bool = False, message: str = ""
-) -> None:
-    """Publish the verdict. Raises `StorageError`."""
-    write_json(
+) -> bool:
+    """Publish the verdict, unless there is one; returns whether this one counts. Raises `StorageError`."""
+    return write_json_once(
         job_dir / "result.json",
         {
             "state": state.value,
@@ -92,6 +97,7 @@ class _Tail:
     """How far a growing file of events has been read, and what it said up to there."""
 
     build: Build
+    machine: Machine
     offset: int = 0
 
 
@@ -102,17 +108,19 @@ class JobReader:
         self.jobs_dir = jobs_dir
         self._tails: dict[str, _Tail] = {}
         self._ended: dict[str, Build] = {}
+        self._watch = Watch()
 
     def builds(self) -> tuple[Build, ...]:
         """Every build, newest first."""
         try:
-            names = sorted((path.name for path in self.jobs_dir.iterdir()), reverse=True)
+            names = {path.name for path in self.jobs_dir.iterdir()}
         except OSError:
-            names = []
+            names = set()
         for known in (self._tails, self._ended):
-            for gone in known.keys() - set(names):
+            for gone in known.keys() - names:
                 del known[gone]
-        return tuple(build for name in names if (build := self.read(name)))
+        builds = [build for name in names if (build := self.read(name))]
+        return tuple(sorted(builds, key=lambda build: (build.submitted_at, build.id), reverse=True))
 
     def read(self, name: str) -> Build | None:
         """The build in the job directory of that name, None when there is none or its spec does not parse."""
@@ -121,20 +129,26 @@ class JobReader:
         job_dir = self.jobs_dir / name
         tail = self._tails.get(name)
         if tail is None:
-            build = _from_spec(job_dir, read_json(job_dir / "spec.json"))
-            if build is None:
+            spec = read_json(job_dir / "spec.json")
+            if spec is None:
                 return None
-            tail = self._tails[name] = _Tail(build)
+            tail = self._tails[name] = _Tail(_from_spec(job_dir, spec), machine_of(spec))
         # Before the result is looked for: a supervisor writes it while it still holds this lock.
-        alive = held_elsewhere(job_dir / "alive")
+        vitals = self._watch.look(job_dir / "alive", tail.machine)
         tail.build = fold(tail.build, self._new_events(job_dir / "events.jsonl", tail))
         result = read_json(job_dir / "result.json")
         if result is not None:
             self._ended[name] = _with_result(tail.build, result)
             del self._tails[name]
+            self._watch.forget(job_dir / "alive")
             return self._ended[name]
-        if not alive:
+        if vitals.lost:
             return replace(tail.build, state=BuildState.LOST, message="its supervisor went away without a verdict")
+        if vitals.heard_at and time.time() - vitals.heard_at > SILENCE:
+            heard = datetime.fromtimestamp(vitals.heard_at, UTC)
+            return replace(
+                tail.build, message=f"no sign of life from {tail.build.host} since {heard:%Y-%m-%dT%H:%M:%SZ}"
+            )
         return tail.build
 
     @staticmethod
@@ -158,10 +172,7 @@ class JobReader:
         return events
 
 
-def _from_spec(job_dir: Path, spec: dict[str, object] | None) -> Build | None:
-    if spec is None:
-        return None
-
+def _from_spec(job_dir: Path, spec: dict[str, object]) -> Build:
     def text(name: str) -> str:
         return clean(str(spec.get(name, "")))
 
@@ -183,6 +194,9 @@ def _from_spec(job_dir: Path, spec: dict[str, object] | None) -> Build | None:
         message="",
         fault=None,
         directory=job_dir,
+        host=text("host"),
+        executor=text("executor"),
+        image=text("image"),
     )
 
 

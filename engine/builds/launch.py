@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from engine.builds.pip_config import effective, pip_files
+from engine.builds.spec import Job, write_job
 from engine.environments.locks import open_lock_file
+from engine.environments.space import space_problem
 from engine.errors import Refused
-from engine.executors.accounts import Account, build_account, cannot_build_as
-from engine.files import StorageError, write_atomic, write_json, write_problem
+from engine.executors.accounts import Account, build_account, cannot_build_as, cannot_reach
+from engine.executors.base import Mount
+from engine.files import StorageError, is_there, write_atomic, write_problem
 
-__all__ = ["BUILDER", "Job", "account_for", "build_environment", "launch"]
+__all__ = ["BUILDER", "account_for", "build_environment", "build_mounts", "launch"]
 
 BUILDER = Path(__file__).with_name("builder.py")
 """The program that a job runs, from a copy in its job directory: the original may be out of its reach."""
 
+_CERTIFICATES = ("cert", "client-cert")
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _INHERITED = (
     "LANG",
@@ -40,46 +42,16 @@ _INHERITED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Everything a build needs to know, decided before it starts."""
-
-    attempt: str
-    key: str
-    installer: str
-    target: str
-    python_version: str
-    python_path: str
-    pip_version: tuple[int, ...]
-    data_dir: Path
-    key_dir: Path
-    requirements: str
-    """The requirements file for pip; empty when nothing is to be installed."""
-    constraints: str
-    lines: tuple[str, ...]
-    ingredients: Mapping[str, object]
-    bundle: str
-    by: str
-    submitted_at: float
-    timeout: float
-    """Seconds after which the build is stopped."""
-    env: Mapping[str, str]
-    account: Account | None = None
-    """Who the builder runs as; None for the account of this process."""
-    replaces: str = ""
-    """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
-    overlay: str = ""
-    """A directory of external packages that the environment sees; empty for none."""
-
-
 def account_for(run_as: str, environ: Mapping[str, str], python: str, data_dir: Path) -> Account | None:
     """Who a build with the interpreter `python` runs as; None for the account of this process.
 
-    `run_as` is ``Applications.RunAs``. Raises `Refused` (`run-as-unknown`, `run-as-cannot-execute`,
-    `run-as-cannot-reach`) before anything is started.
+    `run_as` is ``Applications.RunAs``; `python` is empty where the interpreter is in an image. Raises `Refused`
+    (`run-as-unknown`, `run-as-cannot-execute`, `run-as-cannot-reach`) before anything is started.
     """
     who = build_account(run_as, environ)
-    problem = who.problem or (who.account and cannot_build_as(who.account, python, data_dir))
+    problem = who.problem
+    if problem is None and who.account:
+        problem = cannot_build_as(who.account, python, data_dir) if python else cannot_reach(who.account, data_dir)
     if problem:
         raise Refused(problem)
     return who.account
@@ -102,16 +74,33 @@ def build_environment(environ: Mapping[str, str], account: Account | None = None
     return kept | {"GIT_TERMINAL_PROMPT": "0", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
 
+def build_mounts(
+    home: Path, account: Account | None, env: Mapping[str, str], mounts: Sequence[Path]
+) -> tuple[Mount, ...]:
+    """What a build elsewhere has to see of this machine besides its own directories, all of it read-only.
+
+    pip's configuration files that apply (package-management-posit.txt, "Configuring pip"), the certificates that they
+    or `env` name, and `mounts`, the paths of ``Envdeck.Mount``.
+    """
+    files = [file.path for file in pip_files(home, account=account) if file.exists and file.problem is None]
+    certificates = [setting.value for setting in effective(home, account=account) if setting.name in _CERTIFICATES]
+    certificates += [env[name] for name in ("SSL_CERT_DIR", "SSL_CERT_FILE") if name in env]
+    paths = dict.fromkeys([*files, *(Path(path) for path in certificates if is_there(Path(path))), *mounts])
+    return tuple(Mount(path) for path in paths)
+
+
 def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Path:
     """Write the job directory and start its supervisor, detached from this process and its terminal.
 
     `prepare_source`, when given, is called with the directory to fill with the bundle's files. Returns the job
-    directory. Raises `StorageError` when the data directory fails, and leaves nothing behind then.
+    directory. Raises `Refused` (`space-reserve`) when there is too little space, `StorageError` when the data directory
+    fails, and leaves nothing behind then.
     """
-    jobs = job.data_dir / "jobs"
-    job_dir = jobs / job.attempt
+    if problem := space_problem(job.data_dir, job.space_reserve):
+        raise Refused(problem)
+    job_dir = job.job_dir
     try:
-        for directory in (job.data_dir, jobs, job.data_dir / "locks"):
+        for directory in (job.data_dir, job_dir.parent, job.data_dir / "locks"):
             _make_directory(directory)
         _make_directory(job_dir)
         alive = open_lock_file(job_dir / "alive")
@@ -128,16 +117,8 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
         fcntl.flock(alive, fcntl.LOCK_EX)
         if prepare_source is not None:
             prepare_source(job_dir / "source")
-        _write_for_builder(job_dir / "requirements.txt", job.requirements, job.account)
-        if job.constraints:
-            _write_for_builder(job_dir / "constraints.txt", job.constraints, job.account)
-        # For a rebuild to ask for exactly the same; not what the builder's account could have changed meanwhile.
-        request = {"constraints": job.constraints, "requirements": job.requirements}
-        write_atomic(job_dir / "request.json", json.dumps(request).encode(), 0o600)
-        # A proxy's address may hold a password.
-        write_atomic(job_dir / "env.json", json.dumps(dict(job.env)).encode(), 0o600)
         write_atomic(job_dir / "builder.py", BUILDER.read_bytes())
-        write_json(job_dir / "spec.json", _spec(job))
+        write_job(job)
         _start(job_dir, alive)
     except OSError as error:
         shutil.rmtree(job_dir, ignore_errors=True)
@@ -164,49 +145,6 @@ def _make_directory(path: Path) -> None:
     except FileExistsError:
         return
     path.chmod(0o755)
-
-
-def _write_for_builder(path: Path, text: str, account: Account | None) -> None:
-    """Write what may hold passwords: readable for the account of the build alone."""
-    write_atomic(path, text.encode(), 0o600)
-    if account:
-        os.chown(path, account.uid, account.gid)
-
-
-def _spec(job: Job) -> dict[str, object]:
-    account = job.account
-    return {
-        "account": account
-        and {
-            "gid": account.gid,
-            "groups": list(account.groups),
-            "home": str(account.home),
-            "name": account.name,
-            "uid": account.uid,
-        },
-        "attempt_dir": str(job.key_dir / job.attempt),
-        "bundle": job.bundle,
-        "by": job.by,
-        "constrains": bool(job.constraints),
-        "data_dir": str(job.data_dir),
-        "ingredients": dict(job.ingredients),
-        "installer": job.installer,
-        "installs": bool(job.lines),
-        "key": job.key,
-        "lines": list(job.lines),
-        # A record separator and a secret: no package can print an event of the builder.
-        "mark": "\x1e" + secrets.token_hex(16) + " ",
-        "overlay": job.overlay,
-        "pip_version": list(job.pip_version),
-        "python_path": job.python_path,
-        "python_version": job.python_version,
-        "replaces": job.replaces,
-        "submitted_at": job.submitted_at,
-        "target": job.target,
-        "timeout": job.timeout,
-        # The one directory that the builder may write in, besides the attempt.
-        "work_dir": str(job.data_dir / "jobs" / job.attempt / "work"),
-    }
 
 
 def _start(job_dir: Path, alive: int) -> None:

@@ -80,11 +80,17 @@ class Build:
     packages_total: int
     """0 while pip has not said yet."""
     message: str
-    """The latest thing worth telling in one line, such as ``Downloading numpy-2.1.0…``."""
+    """The latest thing worth telling in one line: what it waits for, or ``Downloading numpy-2.1.0…``."""
     fault: Fault | None
     directory: Path
     reused: bool = False
     """True when the environment was there already once the key's lock was held."""
+    host: str = ""
+    """The machine that its supervisor runs on."""
+    executor: str = ""
+    """Where its process runs: ``local``, ``container``, ``slurm`` or ``kubernetes``."""
+    image: str = ""
+    """The container image that it runs in; empty for none."""
 
     @property
     def log(self) -> Path:

@@ -2,363 +2,361 @@
 
     python -m engine.builds.supervisor <job directory>
 
-It takes the lock of the key, runs the builder through an executor, keeps log and events, honours cancel and timeout,
-and publishes the attempt or discards it. It writes the verdict last, while it still holds the job's ``alive`` lock.
+It waits for the lock of the key and for its turn, runs the builder through an executor, keeps log and events, honours
+cancel and time limits, and publishes the attempt or discards it. It writes the verdict last, while it still holds the
+job's ``alive`` lock. Should somebody else have given the verdict meanwhile, because its machine was frozen and it was
+taken for lost, it publishes nothing and changes nothing: it only ends what it has started.
 """
 
 from __future__ import annotations
 
-import collections
-import json
 import os
-import queue
 import shutil
 import signal
-import stat
 import sys
-import threading
 import time
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from engine.builds.faults import explain
-from engine.builds.job import append_event, write_result
-from engine.builds.log import LogLine, format_line
+from engine.audit.actor import acting
+from engine.audit.writing import record
+from engine.builds.attending import PATIENCE, attend
+from engine.builds.audit import build_ended
+from engine.builds.faults import build_timeout, explain, fault_of_job, fault_of_problem, start_timeout
+from engine.builds.job import JobReader, write_result
+from engine.builds.line import line_directory, stand_in_line
 from engine.builds.model import BuildState, Fault, Phase
-from engine.builds.pip_output import PipProgress, read_line
+from engine.builds.publishing import publish, read_outcome
+from engine.builds.spec import SCRATCH, Job, read_job
+from engine.builds.transcript import Transcript
+from engine.builds.vitals import keep_beating
 from engine.environments.locks import acquire
-from engine.environments.store import EnvironmentStore, measure
+from engine.environments.space import space_problem
+from engine.environments.store import EnvironmentStore
 from engine.errors import EnvdeckError
-from engine.executors.accounts import Account
-from engine.executors.base import Executor, JobSpec, JobState
-from engine.executors.local import LocalExecutor, adopt_orphans, limit_resources
-from engine.files import read_json, sync_filesystem, write_atomic
-from engine.text import clean_log_line, decode
+from engine.executors.base import Executor, JobNotFound, JobSpec, JobState, JobStatus, Mount
+from engine.executors.registry import executor as make_executor
+from engine.files import StorageError, read_json, write_problem
 
 __all__ = ["Supervisor", "main"]
 
-_POLL = 0.2
-"""Seconds between looks at cancel, the timeout and the number of installed packages."""
-_LAST_LINES = 400
-"""How much of the log's end is kept to explain a failure."""
+_LOOK = 1.0
+"""Seconds between two looks at who holds the key's lock."""
+_AGAIN = 2.0
+"""Seconds before something that failed for a reason of the moment is tried again."""
+_VERDICT_TRIES = 5
+_SIGNALLED = 128
+"""Exit codes above this one tell the signal that ended the process."""
 
 
-class _Stopped(Exception):
-    """The build ends without an environment, for a reason that is not the builder's."""
+class _Ended(Exception):
+    """The build ends without an environment of its own, for a reason that is not an error of this program."""
 
-    def __init__(self, state: BuildState, fault: Fault | None, message: str) -> None:
+    def __init__(self, state: BuildState, message: str, fault: Fault | None = None, *, reused: bool = False) -> None:
         super().__init__(message)
         self.state = state
-        self.fault = fault
         self.message = message
+        self.fault = fault
+        self.reused = reused
+
+
+class _Settled(Exception):
+    """Somebody else has given the verdict."""
+
+
+def _failed(fault: Fault) -> _Ended:
+    return _Ended(BuildState.FAILED, str(fault), fault)
 
 
 class Supervisor:
-    """Brings the build in one job directory to its end."""
+    """Brings one build to its end."""
 
-    def __init__(self, job_dir: Path, executor: Executor) -> None:
-        spec = read_json(job_dir / "spec.json")
-        if spec is None:
-            raise SystemExit(f"{job_dir}/spec.json does not parse")
-        self.job_dir = job_dir
+    def __init__(self, job: Job, executor: Executor, transcript: Transcript) -> None:
+        self.job = job
         self.executor = executor
-        self.spec = spec
-        self.store = EnvironmentStore(Path(str(spec["data_dir"])))
-        self.attempt_dir = Path(str(spec["attempt_dir"]))
-        self.key_dir = self.attempt_dir.parent
-        self.work_dir = Path(str(spec["work_dir"]))
-        self.account = _account(spec.get("account"))
-        self.mark = str(spec["mark"])
-        self.deadline = float("inf")
+        self.transcript = transcript
+        self.store = EnvironmentStore(job.data_dir)
         self.terminated = False
-        self.phase = Phase.QUEUE
-        self.progress = PipProgress()
-        self.last_lines: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
+        self._others: JobReader | None = None
+        self._next_look = 0.0
+        self._submitted_at = 0.0
+        self._running_since: float | None = None
 
     def run(self) -> BuildState:
         """Build, publish or discard, and write the verdict. Returns it."""
-        state, fault, reused, message = BuildState.FAILED, None, False, ""
-        with (self.job_dir / "log").open("ab", buffering=0) as self.log:
+        began = time.monotonic()
+        with ExitStack() as turn:
             try:
-                with acquire(self.store.lock_path(str(self.spec["key"])), self._cancelled, _POLL) as held:
-                    if not held:
-                        raise _Stopped(BuildState.CANCELLED, None, self._cancelled_by())
-                    reused, message = self._reuse_or_build()
-                state = BuildState.DONE
-            except _Stopped as stop:
-                state, fault, message = stop.state, stop.fault, stop.message
-            except (OSError, EnvdeckError) as error:
-                fault = explain([f"ERROR: {error}"], self.phase, str(error))
-                message = str(fault)
-            if state is not BuildState.DONE:
-                with suppress(OSError):  # the disk is failing, which the verdict already says
-                    self.store.discard_attempt(self.attempt_dir)
+                end = self._end_of(turn)
+            except _Settled:
+                self._clean()
+                return BuildState.LOST
+            if end.state is not BuildState.DONE and self._is_published():
+                # Everything was written, and then the disk failed.
+                end = _Ended(BuildState.DONE, f"published {self.job.attempt_dir}")
+            self._clean()
             with suppress(OSError):  # on a full disk the verdict matters more
-                self._write_log(f"{state.value}: {message}")
-        for name in ("tmp", "source"):
-            shutil.rmtree(self.work_dir / name, ignore_errors=True)
-        write_result(self.job_dir, state, fault=fault, reused=reused, message=message)
-        return state
+                self.transcript.say(f"{end.state.value}: {end.message}")
+            given = self._give_verdict(end)
+        if given:
+            job, seconds = self.job, time.monotonic() - began
+            event = build_ended(job.attempt, job.key, job.bundle, end.state, end.message, seconds=seconds)
+            record(job.data_dir, event, acting(os.environ, user=job.by))
+        return end.state
 
-    def _reuse_or_build(self) -> tuple[bool, str]:
-        """With the key's lock held: reuse what another build published meanwhile, or build."""
-        self._event(type="started", pid=os.getpid())
-        there = self.store.find(self.key_dir)
-        if there is not None and there.attempt != self.spec["replaces"]:
-            return True, f"reused {there.path}, which another build published"
-        started = time.time()
-        # Waiting for another build of the key does not count.
-        self.deadline = time.monotonic() + float(str(self.spec["timeout"]))
+    def _end_of(self, turn: ExitStack) -> _Ended:
+        """Wait and build; what the build comes to. What is waited for is held in `turn` from then on."""
+        try:
+            self._wait(turn)
+            return self._build()
+        except _Ended as ended:
+            return ended
+        except EnvdeckError as error:
+            return _failed(fault_of_problem(error.problem, self.transcript.phase))
+        except OSError as error:
+            problem = write_problem("go on building", Path(error.filename or self.job.job_dir), error)
+            return _failed(fault_of_problem(problem, self.transcript.phase))
+
+    # Waiting
+
+    def _wait(self, turn: ExitStack) -> None:
+        """Hold the key's lock, then a place among those that run; in this order, so that who waits for a build of its
+        own environment keeps nobody else from running."""
+        turn.enter_context(acquire(self.store.lock_path(self.job.key), self._waits_for_key))
+        self._reuse()
+        line = line_directory(self.job.data_dir, self.job.machine.host)
+        turn.enter_context(
+            stand_in_line(line, self.job.concurrency, self._waits, lambda position: self.transcript.tell(str(position)))
+        )
+
+    def _waits(self) -> bool:
+        self._check()
+        return False
+
+    def _waits_for_key(self) -> bool:
+        self._check()
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK
+            self.transcript.tell(self._waited_for())
+        return False
+
+    def _waited_for(self) -> str:
+        """Who has the key's lock, in words."""
+        if self._others is None:
+            self._others = JobReader(self.job.job_dir.parent)
+        same = [b for b in self._others.builds() if b.key == self.job.key and not b.state.final]
+        others = sorted((b.state is not BuildState.RUNNING, b.id) for b in same if b.id != self.job.attempt)
+        if others:
+            return f"waits for build {others[0][1]} of the same environment"
+        return "waits for another process that holds the environment"
+
+    def _check(self) -> None:
+        """Raise what ends the build from outside."""
+        # Listed, because over NFS a name that was looked for before it was made stays unknown for half a minute.
+        names = {path.name for path in self.job.job_dir.iterdir()}
+        if "result.json" in names:
+            raise _Settled
+        if self.terminated or "cancel" in names:
+            asked = read_json(self.job.job_dir / "cancel")
+            by = f"by {asked.get('by', 'somebody')}" if asked else "by a signal to its supervisor"
+            raise _Ended(BuildState.CANCELLED, f"cancelled {by}")
+
+    def _reuse(self) -> None:
+        """End the build when another one has published what it is to make."""
+        there = self.store.find(self.job.key_dir)
+        if there is not None and there.attempt != self.job.replaces:
+            raise _Ended(BuildState.DONE, f"reused {there.path}, which another build published", reused=True)
+
+    # Building
+
+    def _build(self) -> _Ended:
+        # All of it here, because it may have waited for hours.
+        self._check()
+        if problem := space_problem(self.job.data_dir, self.job.space_reserve):
+            raise _failed(fault_of_problem(problem, self.transcript.phase))
+        self.transcript.event(type="started", pid=os.getpid(), message="")
+        started = time.monotonic()
         self._make_directories()
-        self._run_builder()
-        outcome = self._outcome()
-        self._publish(outcome, time.time() - started)
-        return False, f"published {self.attempt_dir}"
+        outcome = self._judge(self._run_builder())
+        self.transcript.enter(Phase.PUBLISH)
+        publish(self.store, self.job, outcome, time.monotonic() - started, self._may_publish)
+        return _Ended(BuildState.DONE, f"published {self.job.attempt_dir}")
 
     def _make_directories(self) -> None:
         """The two directories that the builder may write in: the attempt and the job's ``work``."""
-        self.attempt_dir.mkdir(parents=True)
-        self.work_dir.mkdir(mode=0o700)
-        (self.work_dir / "tmp").mkdir()
-        source = self.job_dir / "source"
+        job = self.job
+        job.attempt_dir.mkdir(parents=True)
+        job.work_dir.mkdir(mode=0o700)
+        (job.work_dir / "tmp").mkdir()
+        source = job.job_dir / "source"
         if source.is_dir():
             # A copy, because pip builds local projects where they are; a rebuild wants them as they were.
-            shutil.copytree(source, self.work_dir / "source", symlinks=True)
-        if self.account:
+            shutil.copytree(source, job.work_dir / "source", symlinks=True)
+        if job.account:
             # From the inside out: what the account can reach already, it could swap for something else of ours.
-            for path in (*reversed(list(self.work_dir.rglob("*"))), self.work_dir, self.attempt_dir):
-                os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
+            for path in (*reversed(list(job.work_dir.rglob("*"))), job.work_dir, job.attempt_dir):
+                os.chown(path, job.account.uid, job.account.gid, follow_symlinks=False)
 
-    def _run_builder(self) -> None:
-        temporary, source = self.work_dir / "tmp", self.work_dir / "source"
+    def _job_spec(self) -> JobSpec:
+        job = self.job
+        temporary, source = job.work_dir / "tmp", job.work_dir / "source"
         # Python 2 has no -I.
-        isolated = ("-E", "-s") if str(self.spec["python_version"]).startswith("2.") else ("-I",)
-        job_id = self.executor.submit(
-            JobSpec(
-                key=self.job_dir.name,
-                argv=(
-                    str(self.spec["python_path"]),
-                    *isolated,
-                    "-B",
-                    str(self.job_dir / "builder.py"),
-                    str(self.job_dir / "spec.json"),
-                ),
-                cwd=source if source.is_dir() else temporary,
-                env={**_strings(read_json(self.job_dir / "env.json")), "TMPDIR": str(temporary)},
-                user=self.account,
-            )
+        isolated = ("-E", "-s") if job.python_version.startswith("2.") else ("-I",)
+        overlay = (Mount(Path(job.overlay)),) if job.overlay else ()
+        return JobSpec(
+            key=job.attempt,
+            argv=(job.python_path, *isolated, "-B", str(job.job_dir / "builder.py"), str(job.job_dir / "spec.json")),
+            cwd=source if source.is_dir() else temporary,
+            env={**job.env, "TMPDIR": str(temporary)},
+            image=job.image,
+            python_version=job.python_version,
+            mounts=(
+                Mount(job.job_dir),
+                Mount(job.work_dir, read_only=False),
+                Mount(job.attempt_dir, read_only=False),
+                *overlay,
+                *job.mounts,
+            ),
+            memory=job.memory,
+            timeout=job.timeout,
+            start_timeout=job.start_timeout,
+            user=job.account,
         )
-        output: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
 
-        def pump() -> None:
-            for line in self.executor.output(job_id):
-                output.put(line)
-            output.put(None)
-
-        threading.Thread(target=pump, daemon=True).start()
+    def _run_builder(self) -> JobStatus:
+        """Run the job to its end. Nothing of it runs any more afterwards, whatever is raised."""
+        ended = False
+        self._submitted_at = time.monotonic()
         try:
-            self._attend(job_id, output)
+            self.executor.submit(self._job_spec())
+            attended = attend(self.executor, self.job.attempt, take=self.transcript.take, look=self._look)
+            ended = True
         finally:
-            self.executor.stop(job_id)
+            self._end_job(ended)
+        if attended.output_problem:
+            self.transcript.say(f"The rest of the output is missing: {attended.output_problem}")
+        return attended.status
 
-    def _attend(self, job_id: str, output: queue.Queue[bytes | None]) -> None:
-        """Take the builder's output until it has ended."""
-        streaming, next_look = True, 0.0
-        # A grandchild may hold the pipe open after the job has ended, so the end of the stream is not waited for.
-        while streaming and (self.executor.status(job_id).state is JobState.RUNNING or not output.empty()):
-            try:
-                line = output.get(timeout=_POLL)
-                streaming = line is not None
-                if line is not None:
-                    self._take(line)
-            except queue.Empty:
-                pass
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + _POLL
-                self._look(job_id)
-        while self.executor.status(job_id).state is JobState.RUNNING:
-            self._look(job_id)
-            time.sleep(_POLL)
-
-    def _look(self, job_id: str) -> None:
-        """What has to be noticed while the builder runs, whether or not it prints."""
-        if self._cancelled():
-            self.executor.stop(job_id)
-            raise _Stopped(BuildState.CANCELLED, None, self._cancelled_by())
-        if time.monotonic() > self.deadline:
-            self.executor.stop(job_id)
-            fault = Fault(
-                self.phase,
-                "",
-                f"it took longer than {float(str(self.spec['timeout'])):g} seconds",
-                "Raise BuildTimeout under [Envdeck], or see in the log what it waits for",
-            )
-            raise _Stopped(BuildState.FAILED, fault, str(fault))
-        if self.progress.installing:
+    def _look(self, status: JobStatus) -> None:
+        """What has to be noticed while the job goes on, whether or not it prints."""
+        self._check()
+        job, now = self.job, time.monotonic()
+        if status.state is JobState.PENDING:
+            if status.reason:
+                self.transcript.tell(f"waits for {job.executor}: {status.reason}")
+            if now - self._submitted_at > job.start_timeout:
+                raise _failed(start_timeout(job, status.reason))
+            return
+        if self._running_since is None:
+            self._running_since = now
+        if now - self._running_since > job.timeout:
+            raise _failed(build_timeout(self.transcript.phase, job.timeout))
+        if self.transcript.installing:
             # pip prints nothing from "Installing collected packages" to the end; the disk shows how far it is.
-            done = sum(1 for _ in self.attempt_dir.glob("lib/python*/site-packages/*.dist-info/RECORD"))
-            self._report(min(done, len(self.progress.installing)), len(self.progress.installing))
+            records = job.attempt_dir.glob("lib/python*/site-packages/*.dist-info/RECORD")
+            self.transcript.installed(sum(1 for _ in records))
 
-    def _take(self, raw: bytes) -> None:
-        """One line of output: an event of the builder, or a line for the log and the progress."""
-        text = decode(raw)
-        if text.startswith(self.mark):
-            self._builder_event(text[len(self.mark) :])
-            return
-        line = clean_log_line(text)
-        before = self.progress
-        self.progress = read_line(before, line)
-        if self.progress.noise:
-            if self.progress.message != before.message:
-                self._event(type="message", message=self.progress.message)
-            return
-        self._write_log(line)
-        self.last_lines.append(line)
-        if self.progress == before:
-            return
-        if self.progress.phase is Phase.INSTALL and self.phase is Phase.RESOLVE:
-            self._enter(Phase.INSTALL)
-        if self.progress.installing:
-            self._event(
-                type="progress",
-                done=self.progress.installed,
-                total=len(self.progress.installing),
-                message=self.progress.message,
-            )
-        else:
-            self._event(type="progress", done=self.progress.collected, total=0, message=self.progress.message)
+    def _end_job(self, ended: bool) -> None:
+        """Stop the job unless it has `ended`, and have the executor forget it.
 
-    def _builder_event(self, text: str) -> None:
-        try:
-            event = json.loads(text)
-        except ValueError:
-            return
-        if isinstance(event, dict) and (phase := Phase.read(event.get("phase"))):
-            self._enter(phase)
+        Raises `_Ended` (lost) when the executor does not say for two minutes that it is stopped.
+        """
+        job, end = self.job, time.monotonic() + PATIENCE
+        while True:
+            try:
+                if not ended:
+                    self.executor.stop(job.attempt)
+                    ended = True
+                self.executor.forget(job.attempt)
+                return
+            except JobNotFound:
+                return
+            except EnvdeckError as error:
+                problem = error.problem
+            if time.monotonic() > end:
+                break
+            with suppress(OSError):
+                self.transcript.tell(f"{job.executor} does not answer, and is asked again: {problem.message}")
+            time.sleep(_AGAIN)
+        if not ended:
+            raise _Ended(BuildState.LOST, f"whether it still runs is not known: {problem}")
+        with suppress(OSError):
+            self.transcript.say(f"{job.executor} still keeps the job: {problem}")
 
-    def _outcome(self) -> dict[str, object]:
-        """What the builder says it made. Raises `_Stopped` unless it says that all is well."""
-        path = self.work_dir / "outcome.json"
-        # A build script can put anything there; opening a pipe would wait for ever. From here on it cannot.
-        os.chown(self.work_dir, os.geteuid(), os.getegid())
-        outcome = read_json(path) if path.is_file() and not path.is_symlink() else None
-        if outcome is not None and outcome.get("ok") is True:
+    def _judge(self, status: JobStatus) -> Mapping[str, object]:
+        """What the builder says it made. Raises `_Ended` unless both it and the executor say that all is well."""
+        phase = self.transcript.phase
+        if fault := fault_of_job(status, phase, self.job):
+            raise _Ended(BuildState.LOST if status.state is JobState.LOST else BuildState.FAILED, str(fault), fault)
+        if status.state is JobState.CANCELLED:
+            message = f"stopped through {self.job.executor}, not through envdeck: {status.reason}"
+            raise _Ended(BuildState.CANCELLED, message)
+        outcome = read_outcome(self.job)
+        if status.state is JobState.FINISHED and outcome is not None and outcome.get("ok") is True:
             return outcome
-        message = str((outcome or {}).get("message") or "the builder ended without a verdict")
-        fault = explain(list(self.last_lines), self.phase, message)
-        raise _Stopped(BuildState.FAILED, fault, str(fault))
+        if outcome is None:
+            why = status.reason or (f"exit code {status.exit_code}" if status.exit_code else "it says not why")
+            message = f"the builder ended without a verdict: {why}"
+            if status.exit_code is None or status.exit_code > _SIGNALLED:
+                # It was ended, so what it printed before says nothing about that.
+                raise _failed(Fault(phase, "", message, "See the log"))
+        else:
+            message = str(outcome.get("message"))
+        raise _failed(explain(self.transcript.last_lines, phase, message))
 
-    def _publish(self, outcome: dict[str, object], seconds: float) -> None:
-        self._enter(Phase.PUBLISH)
-        packages = outcome.get("packages")
-        if self.account:
-            _seal(self.attempt_dir, self.account)
-        size, files = measure(self.attempt_dir)
-        record = {
-            name: self.spec[name]
-            for name in (
-                "key",
-                "installer",
-                "python_version",
-                "python_path",
-                "target",
-                "bundle",
-                "lines",
-                "ingredients",
-                "overlay",
-            )
-        }
-        record |= {
-            "attempt": self.attempt_dir.name,
-            "packages": [
-                {"name": p[0], "version": p[1]}
-                for p in (packages if isinstance(packages, list) else [])
-                if isinstance(p, list) and len(p) == 2
-            ],
-            "conflicts": outcome.get("conflicts", []),
-            "size": size,
-            "files": files,
-            "built_at": time.time(),
-            "built_by": self.spec["by"],
-            "built_as": self.account.name if self.account else "",
-            "seconds": round(seconds, 3),
-        }
-        sync_filesystem(self.attempt_dir)
-        # Beside the attempts, not in one: an environment whose directory is gone is what a rebuild is most wanted for.
-        write_atomic(self.key_dir / "request.json", (self.job_dir / "request.json").read_bytes(), 0o600)
-        self.store.publish(self.key_dir, record)
+    # The end
 
-    def _cancelled(self) -> bool:
-        return self.terminated or (self.job_dir / "cancel").exists()
+    def _may_publish(self) -> None:
+        """Raise what forbids to publish, asked at the last moment: locks may have been lost on the way."""
+        self._check()
+        self._reuse()
 
-    def _cancelled_by(self) -> str:
-        asked = read_json(self.job_dir / "cancel")
-        if asked is not None:
-            return f"cancelled by {asked.get('by', 'somebody')}"
-        return "cancelled by a signal to its supervisor"
+    def _is_published(self) -> bool:
+        there = self.store.read(self.job.key_dir)
+        return there is not None and there.attempt == self.job.attempt
 
-    def _enter(self, phase: Phase) -> None:
-        self.phase = phase
-        self._event(type="phase", phase=phase.value)
+    def _clean(self) -> None:
+        """Remove what nobody needs any more: the attempt unless it is published, and what only the builder used."""
+        with suppress(OSError, EnvdeckError):  # the disk is failing, which the verdict says
+            if not self._is_published():
+                self.store.discard_attempt(self.job.attempt_dir)
+        for name in SCRATCH:
+            shutil.rmtree(self.job.work_dir / name, ignore_errors=True)
 
-    def _report(self, done: int, total: int) -> None:
-        if done > self.progress.installed:
-            self.progress = PipProgress(
-                self.progress.phase, self.progress.collected, self.progress.installing, done, self.progress.message
-            )
-            self._event(type="progress", done=done, total=total)
-
-    def _event(self, **event: object) -> None:
-        append_event(self.job_dir / "events.jsonl", event)
-
-    def _write_log(self, text: str) -> None:
-        self.log.write(format_line(LogLine(time.time(), text)).encode() + b"\n")
-
-
-def _strings(value: object) -> dict[str, str]:
-    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
-
-
-def _account(value: object) -> Account | None:
-    """The account that the spec names, None for the one of this process."""
-    if not isinstance(value, dict):
-        return None
-    groups = tuple(int(group) for group in value["groups"])
-    return Account(str(value["name"]), int(value["uid"]), int(value["gid"]), groups, Path(str(value["home"])))
-
-
-def _seal(directory: Path, account: Account) -> None:
-    """Make everything in `directory` that belongs to `account` ours: it can read and run it, and change none of it.
-
-    Content runs as the same account, and must not be able to change what other content uses too.
-    """
-    pending = [directory]
-    while pending:
-        path = pending.pop()
-        # Its directory is ours by now, so nobody can put a link in the place of what is looked at here.
-        status = path.lstat()
-        is_directory = stat.S_ISDIR(status.st_mode)
-        if status.st_uid == account.uid:
-            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
-            if not stat.S_ISLNK(status.st_mode):
-                path.chmod(0o755 if is_directory or status.st_mode & 0o111 else 0o644)
-        if is_directory:
-            pending.extend(path.iterdir())
+    def _give_verdict(self, end: _Ended) -> bool:
+        """Write the verdict; False when somebody else has given one. Raises `StorageError`."""
+        for rest in reversed(range(_VERDICT_TRIES)):
+            try:
+                return write_result(
+                    self.job.job_dir, end.state, fault=end.fault, reused=end.reused, message=end.message
+                )
+            except StorageError:
+                # What was just discarded may be all the space there is, and takes a moment to be free.
+                if not rest:
+                    raise
+                time.sleep(_AGAIN)
+        raise AssertionError
 
 
 def main() -> int:
     """Run the build of the job directory named on the command line; 0 when there is an environment at the end."""
     os.umask(0o022)
-    adopt_orphans()
-    supervisor = Supervisor(Path(sys.argv[1]), LocalExecutor())
-    limit_resources(processes=supervisor.account is not None)
+    job_dir = Path(sys.argv[1])
+    job = read_job(job_dir)
+    if job is None:
+        raise SystemExit(f"{job_dir}/spec.json does not parse")
+    keep_beating(job_dir / "alive")
+    with Transcript(job_dir, job.mark) as transcript:
+        executor = make_executor(job.executor, job_dir.parent, job.executors, os.environ)
+        supervisor = Supervisor(job, executor, transcript)
 
-    def terminate(_signal: int, _frame: object) -> None:
-        supervisor.terminated = True
+        def terminate(_signal: int, _frame: object) -> None:
+            supervisor.terminated = True
 
-    signal.signal(signal.SIGTERM, terminate)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return 0 if supervisor.run() is BuildState.DONE else 1
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return 0 if supervisor.run() is BuildState.DONE else 1
 
 
 if __name__ == "__main__":

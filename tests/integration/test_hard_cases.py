@@ -99,7 +99,8 @@ def test_a_full_disk_gives_a_verdict(server, make_wheel: Make) -> None:
     )
     result = json.loads((job / "result.json").read_text())
     assert result["state"] == "failed"
-    assert "no space left" in result["fault"]["message"]
+    assert "No space left" in result["fault"]["message"]
+    assert "Free space" in result["fault"]["advice"]
     assert [e.attempt for e in server.engine().refresh().environments] == [first.id]
 
 

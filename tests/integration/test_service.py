@@ -31,6 +31,10 @@ class Fake:
     data_dir: Path
     reaps: Iterator[object] = field(default_factory=lambda: iter(()))
     rebuilds: Iterator[object] = field(default_factory=lambda: iter(()))
+    beginnings: int = 0
+
+    def began(self) -> None:
+        self.beginnings += 1
 
     def reap_if_due(self, stop: Callable[[], bool]) -> Iterable[str]:
         return self._next(self.reaps)
@@ -58,6 +62,7 @@ def test_each_round_does_both_and_logs_a_line_per_action(tmp_path: Path) -> None
     lines: list[str] = []
     work(served, rounds(3), lines.append, 5.0)
     assert lines == [f"serve: pid {os.getpid()} serves {tmp_path}", "reaped a", "rebuilt x", "reaped b", "reaped c"]
+    assert served.beginnings == 1
 
 
 def test_a_problem_is_logged_once_while_it_lasts_and_ends_nothing(tmp_path: Path) -> None:

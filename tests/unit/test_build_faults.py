@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Phase
-from engine.builds.faults import explain
+from engine.builds.faults import explain, fault_of_job
 from engine.builds.pip_output import PipProgress, read_line
+from engine.builds.spec import Job
+from engine.executors.base import Cause, JobState, JobStatus
 
 # Lines as pip 22 to 26 print them.
 FAULTS = [
@@ -38,6 +42,14 @@ FAULTS = [
     (
         "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
         "install: no space left on the device",
+    ),
+    (
+        "ERROR: Could not install packages due to an OSError: [Errno 122] Disk quota exceeded: '/srv/x'",
+        "install: the disk quota is used up",
+    ),
+    (
+        "ERROR: Could not install packages due to an OSError: [Errno 30] Read-only file system: '/srv/x'",
+        "install: the file system is read-only",
     ),
     (
         "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(x: [Errno -2] Name or "
@@ -104,3 +116,74 @@ def test_a_line_that_says_nothing_changes_nothing() -> None:
 @given(st.lists(st.text(max_size=60), max_size=30))
 def test_no_output_whatever_breaks_the_progress(lines: list[str]) -> None:
     fold(*lines)
+
+
+JOB = Job(
+    attempt="a",
+    key="k",
+    installer="pip",
+    target="registry/py",
+    python_version="3.12.1",
+    python_path="/opt/python",
+    pip_version=(),
+    data_dir=Path("/data"),
+    key_dir=Path("/data/k"),
+    requirements="",
+    constraints="",
+    lines=(),
+    ingredients={},
+    bundle="app",
+    by="me",
+    submitted_at=0.0,
+    timeout=60.0,
+    executor="slurm",
+    image="registry/py",
+    memory=512 * 1024**2,
+    start_timeout=5.0,
+)
+ENDS = [
+    (Cause.MEMORY, "install: it used more memory than it may, which is 512 MiB: OUT_OF_ME+", "BuildMemory"),
+    (Cause.TIMEOUT, "install: it took longer than 60 seconds", "BuildTimeout"),
+    (Cause.START_TIMEOUT, "queue: slurm did not start it within 5 seconds: OUT_OF_ME+", "StartTimeout"),
+    (
+        Cause.IMAGE,
+        "install: the image registry/py is not there or cannot be fetched: OUT_OF_ME+",
+        "execution environments file",
+    ),
+    (
+        Cause.COMMAND,
+        "install: /opt/python cannot be run in the image registry/py: OUT_OF_ME+",
+        "execution environments file",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cause", "told", "setting"), ENDS)
+def test_a_cause_that_the_executor_knows_is_told_with_the_setting_to_change(
+    cause: Cause, told: str, setting: str
+) -> None:
+    status = JobStatus(JobState.FAILED, 1, "n1", cause, "OUT_OF_ME+")
+    fault = fault_of_job(status, Phase.INSTALL, JOB)
+    assert fault is not None
+    assert str(fault) == told
+    assert setting in fault.advice
+
+
+def test_without_a_limit_of_its_own_it_is_the_machine_that_ran_out_of_memory() -> None:
+    status = JobStatus(JobState.FAILED, 137, cause=Cause.MEMORY)
+    fault = fault_of_job(status, Phase.INSTALL, replace(JOB, memory=0))
+    assert str(fault) == "install: its machine ran out of memory"
+
+
+def test_a_lost_job_is_told_with_its_machine() -> None:
+    status = JobStatus(JobState.LOST, None, "n1", Cause.HOST, "NODE_FAIL")
+    assert str(fault_of_job(status, Phase.VENV, JOB)) == (
+        "venv: the machine that it ran on, n1, died or went away: NODE_FAIL"
+    )
+    local = replace(JOB, executor="local", image="")
+    assert str(fault_of_job(status, Phase.VENV, local)) == ("venv: its processes were killed from outside: NODE_FAIL")
+
+
+@pytest.mark.parametrize("state", [JobState.FINISHED, JobState.FAILED, JobState.CANCELLED])
+def test_a_job_that_ended_by_itself_speaks_for_itself(state: JobState) -> None:
+    assert fault_of_job(JobStatus(state, 1), Phase.INSTALL, JOB) is None

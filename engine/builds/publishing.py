@@ -1,0 +1,105 @@
+"""The end of a build that went well: what the builder made is taken over, described, and made the one that counts."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from engine.builds.spec import Job
+from engine.environments.seal import write_seal
+from engine.environments.store import EnvironmentStore, measure
+from engine.executors.accounts import Account
+from engine.files import is_file, read_json, sync_filesystem, write_atomic
+
+__all__ = ["publish", "read_outcome"]
+
+_LATE = 5.0
+"""Seconds after which a file that another machine wrote is surely seen (executors.md §4)."""
+
+
+def read_outcome(job: Job) -> Mapping[str, object] | None:
+    """What the builder says it made; None when it said nothing. From now on it cannot write any more."""
+    path = job.work_dir / "outcome.json"
+    # A build script can put anything there; opening a pipe would wait for ever. From here on it cannot.
+    os.chown(job.work_dir, os.geteuid(), os.getegid())
+    if job.executor != "local":
+        _await_name(path)
+    return read_json(path) if path.is_file() and not path.is_symlink() else None
+
+
+def _await_name(path: Path) -> None:
+    """Return once there is something at `path`, or it is too late for that.
+
+    Over NFS a name that was looked for before it was made stays unknown for half a minute; a listing shows it.
+    """
+    end = time.monotonic() + _LATE
+    while path not in path.parent.iterdir() and time.monotonic() < end:
+        time.sleep(0.25)
+
+
+def publish(
+    store: EnvironmentStore, job: Job, outcome: Mapping[str, object], seconds: float, check: Callable[[], None]
+) -> None:
+    """Make the attempt of `job` the one that counts, with the key's lock held.
+
+    `outcome` is the builder's, `seconds` how long it took. `check` is called last before anyone can see the attempt,
+    and raises to keep it from being published. Raises `OSError`, `StorageError`.
+    """
+    if job.account:
+        _take_over(job.attempt_dir, job.account)
+    python = None if job.image or not is_file(Path(job.python_path)) else Path(job.python_path)
+    seal = write_seal(job.attempt_dir, python)
+    size, files = measure(job.attempt_dir)
+    packages = outcome.get("packages")
+    record: dict[str, object] = {
+        "key": job.key,
+        "installer": job.installer,
+        "python_version": job.python_version,
+        "python_path": job.python_path,
+        "target": job.target,
+        "bundle": job.bundle,
+        "lines": list(job.lines),
+        "ingredients": dict(job.ingredients),
+        "overlay": job.overlay,
+        "seal": seal,
+        "attempt": job.attempt,
+        "packages": [
+            {"name": p[0], "version": p[1]}
+            for p in (packages if isinstance(packages, list) else [])
+            if isinstance(p, list) and len(p) == 2
+        ],
+        "conflicts": outcome.get("conflicts", []),
+        "size": size,
+        "files": files,
+        "built_at": time.time(),
+        "built_by": job.by,
+        "built_as": job.account.name if job.account else "",
+        "seconds": round(seconds, 3),
+    }
+    sync_filesystem(job.attempt_dir)
+    check()
+    # Beside the attempts, not in one: an environment whose directory is gone is what a rebuild is most wanted for.
+    write_atomic(job.key_dir / "request.json", (job.job_dir / "request.json").read_bytes(), 0o600)
+    store.publish(job.key_dir, record)
+
+
+def _take_over(directory: Path, account: Account) -> None:
+    """Make everything in `directory` that belongs to `account` ours: it can read and run it, and change none of it.
+
+    Content runs as the same account, and must not be able to change what other content uses too.
+    """
+    pending = [directory]
+    while pending:
+        path = pending.pop()
+        # Its directory is ours by now, so nobody can put a link in the place of what is looked at here.
+        status = path.lstat()
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if status.st_uid == account.uid:
+            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+            if not stat.S_ISLNK(status.st_mode):
+                path.chmod(0o755 if is_directory or status.st_mode & 0o111 else 0o644)
+        if is_directory:
+            pending.extend(path.iterdir())

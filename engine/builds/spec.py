@@ -1,0 +1,200 @@
+"""What a build is to do: a `Job`, and how it stands in the job directory for the supervisor and the builder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from engine.builds.vitals import Machine, this_machine
+from engine.config.model import ExecutorSettings
+from engine.executors.accounts import Account
+from engine.executors.base import Mount
+from engine.files import read_json, write_atomic, write_json
+
+__all__ = ["SCRATCH", "Job", "machine_of", "read_job", "write_job"]
+
+
+SCRATCH = ("tmp", "source")
+"""What is in a job's work directory for the builder alone; gone at the end, however it comes."""
+
+
+def _new_mark() -> str:
+    # A record separator and a secret: no package can print an event of the builder.
+    return "\x1e" + secrets.token_hex(16) + " "
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a build needs to know, decided before it starts."""
+
+    attempt: str
+    key: str
+    installer: str
+    target: str
+    python_version: str
+    python_path: str
+    pip_version: tuple[int, ...]
+    """The release of the interpreter's own pip; empty when it is not known, as in an image."""
+    data_dir: Path
+    key_dir: Path
+    requirements: str
+    """The requirements file for pip; empty when nothing is to be installed."""
+    constraints: str
+    lines: tuple[str, ...]
+    ingredients: Mapping[str, object]
+    bundle: str
+    by: str
+    submitted_at: float
+    timeout: float = 3600.0
+    """Seconds after which the build is stopped."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    account: Account | None = None
+    """Who the builder runs as; None for the account of this process."""
+    replaces: str = ""
+    """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
+    overlay: str = ""
+    """A directory of external packages that the environment sees; empty for none."""
+    executor: str = "local"
+    executors: ExecutorSettings = field(default_factory=ExecutorSettings)
+    image: str = ""
+    """The container image that the interpreter is in; empty for none."""
+    mounts: tuple[Mount, ...] = ()
+    """What the build reads of this machine besides its own directories."""
+    memory: int = 0
+    """Bytes that it may use; 0 for no limit."""
+    start_timeout: float = 600.0
+    """Seconds that a scheduler may take to start it."""
+    space_reserve: int = 0
+    """Bytes that must be free in the data directory when it starts."""
+    concurrency: int = 2
+    """How many builds may run at once on this machine."""
+    machine: Machine = field(default_factory=this_machine)
+    """Where its supervisor runs."""
+    mark: str = field(default_factory=_new_mark)
+    """What a line of output begins with that is an event of the builder."""
+
+    @property
+    def job_dir(self) -> Path:
+        return self.data_dir / "jobs" / self.attempt
+
+    @property
+    def attempt_dir(self) -> Path:
+        return self.key_dir / self.attempt
+
+    @property
+    def work_dir(self) -> Path:
+        """The one directory that the builder may write in, besides the attempt."""
+        return self.job_dir / "work"
+
+
+def write_job(job: Job) -> None:
+    """Write `job` into its directory, ``spec.json`` last. Raises `StorageError`, `OSError`."""
+    _write_for_builder(job.job_dir / "requirements.txt", job.requirements, job.account)
+    if job.constraints:
+        _write_for_builder(job.job_dir / "constraints.txt", job.constraints, job.account)
+    # For a rebuild to ask for exactly the same; not what the builder's account could have changed meanwhile.
+    request = {"constraints": job.constraints, "requirements": job.requirements}
+    write_atomic(job.job_dir / "request.json", json.dumps(request).encode(), 0o600)
+    # A proxy's address may hold a password.
+    write_atomic(job.job_dir / "env.json", json.dumps(dict(job.env)).encode(), 0o600)
+    write_json(job.job_dir / "spec.json", _to_record(job))
+
+
+def read_job(job_dir: Path) -> Job | None:
+    """The job in `job_dir`; None when its records are not all there or do not make sense."""
+    try:
+        job = _from_record(
+            read_json(job_dir / "spec.json") or {},
+            read_json(job_dir / "request.json") or {},
+            read_json(job_dir / "env.json") or {},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return job if job.attempt == job_dir.name else None
+
+
+def machine_of(spec: Mapping[str, object]) -> Machine:
+    """The machine that a ``spec.json`` names."""
+    host, identity = spec.get("host"), spec.get("machine")
+    return Machine(host if isinstance(host, str) else "", identity if isinstance(identity, str) else "")
+
+
+def _write_for_builder(path: Path, text: str, account: Account | None) -> None:
+    """Write what may hold passwords: readable for the account of the build alone."""
+    write_atomic(path, text.encode(), 0o600)
+    if account:
+        os.chown(path, account.uid, account.gid)
+
+
+def _to_record(job: Job) -> dict[str, object]:
+    account = job.account
+    return {
+        "account": account and asdict(account) | {"home": str(account.home)},
+        "attempt_dir": str(job.attempt_dir),
+        "bundle": job.bundle,
+        "by": job.by,
+        "concurrency": job.concurrency,
+        "constrains": bool(job.constraints),
+        "data_dir": str(job.data_dir),
+        "executor": job.executor,
+        "executors": asdict(job.executors) | {"mounts": [str(path) for path in job.executors.mounts]},
+        "host": job.machine.host,
+        "image": job.image,
+        "ingredients": dict(job.ingredients),
+        "installer": job.installer,
+        "installs": bool(job.lines),
+        "key": job.key,
+        "lines": list(job.lines),
+        "machine": job.machine.identity,
+        "mark": job.mark,
+        "memory": job.memory,
+        "mounts": [[str(mount.path), mount.read_only] for mount in job.mounts],
+        "overlay": job.overlay,
+        "pip_version": list(job.pip_version),
+        "python_path": job.python_path,
+        "python_version": job.python_version,
+        "replaces": job.replaces,
+        "space_reserve": job.space_reserve,
+        "start_timeout": job.start_timeout,
+        "submitted_at": job.submitted_at,
+        "target": job.target,
+        "timeout": job.timeout,
+        "work_dir": str(job.work_dir),
+    }
+
+
+def _from_record(spec: dict[str, Any], request: dict[str, Any], env: dict[str, Any]) -> Job:
+    attempt_dir = Path(spec["attempt_dir"])
+    account = spec.get("account")
+    executors: dict[str, Any] = spec.get("executors", {})
+    plain = {each.name for each in fields(Job)} & spec.keys()
+    return Job(
+        **{name: spec[name] for name in plain}
+        | {
+            "attempt": attempt_dir.name,
+            "key_dir": attempt_dir.parent,
+            "data_dir": Path(spec["data_dir"]),
+            "requirements": request.get("requirements", ""),
+            "constraints": request.get("constraints", ""),
+            "env": {str(name): str(value) for name, value in env.items()},
+            "lines": tuple(spec["lines"]),
+            "pip_version": tuple(spec["pip_version"]),
+            "account": account
+            and Account(**account | {"groups": tuple(account["groups"]), "home": Path(account["home"])}),
+            "executors": ExecutorSettings(**{name: _as_set(name, value) for name, value in executors.items()}),
+            "mounts": tuple(Mount(Path(path), read_only) for path, read_only in spec.get("mounts", ())),
+            "machine": machine_of(spec),
+        }
+    )
+
+
+def _as_set(name: str, value: Any) -> Any:
+    """The value of one of the `ExecutorSettings`, from how JSON has it."""
+    if name == "mounts":
+        return tuple(Path(path) for path in value)
+    return tuple(value) if isinstance(value, list) else value
