@@ -10,8 +10,10 @@ from rich.text import Text
 
 from engine import (
     Action,
+    AuditResult,
     BuildState,
     EnvironmentState,
+    Health,
     ItemState,
     Problem,
     Severity,
@@ -55,6 +57,7 @@ _LOOK: dict[str, tuple[str, str]] = {
     BuildState.FAILED: ("✗", "bold red"),
     BuildState.CANCELLED: ("⊘", "yellow"),
     BuildState.LOST: ("?", "bold red"),
+    AuditResult.OK: ("✓", "green"),
     ItemState.NEEDS_BUILD: ("◌", "dim"),
     ItemState.RUNNING: ("↻", "bold yellow"),
     ItemState.COMPLETE: ("✓", "green"),
@@ -62,6 +65,9 @@ _LOOK: dict[str, tuple[str, str]] = {
     ItemState.ABORTED: ("⊘", "yellow"),
     Severity.WARNING: ("!", "yellow"),
     Severity.ERROR: ("✗", "bold red"),
+    "intact": ("✓", "green"),
+    Health.NOTE: ("·", "default"),
+    "repair": ("✗", "yellow"),
     "reap": ("✗", "yellow"),
     "delete": ("✗", "yellow"),
     "keep": ("✓", "green"),

@@ -1,11 +1,14 @@
-"""The commands about single environments of the cache: list, show, pin, unpin. Each returns the exit code."""
+"""The commands about single environments of the cache: list, show, pin, unpin. Each returns the exit code.
+
+`verify` is in `app.cli.verifying`.
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
 
-from app.cli import json_cache, json_output
+from app.cli import json_cache, json_output, verifying
 from app.cli.grammar import LOOKING, Commands, add_dry_run
 from app.cli.terminal import Terminal
 from engine import Content, Engine, PinPlan, clean, find_environment, read_pin
@@ -103,6 +106,7 @@ def add_commands(children: Commands) -> None:
         "  envdeck environments\n"
         "  envdeck environments --foreign\n"
         "  envdeck environments show q3Zk\n"
+        "  envdeck environments verify\n"
         "  envdeck environments --json | jq 'map(.size) | add'",
         LOOKING,
         f"a list of {{{_FIELDS}}}.\n"
@@ -122,6 +126,7 @@ def add_commands(children: Commands) -> None:
         f"{{{_FIELDS},\n  processes [{{pid, user, command, how}}], unreadable_processes}}",
     )
     command.add_argument("key", metavar="KEY", help=_KEY)
+    verifying.add_command(children_of)
 
     fields = "{key, done, pinned (null or {by, at, note}), error}"
     command = children.add(

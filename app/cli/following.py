@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.cli.terminal import Terminal
 from app.cli.units import duration, iso
-from engine import Build, Engine, LogLine, Phase, clean
+from engine import Build, BuildState, Engine, LogLine, Phase, clean
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 __all__ = ["PlainReporter", "Reporter", "follow", "reporter", "stamped"]
 
@@ -58,7 +57,7 @@ def stamped(line: LogLine, timestamps: bool) -> str:
 
 
 class PlainReporter:
-    """Lines only, for pipes and files; a change of phase is a line too."""
+    """Lines only, for pipes and files; a change of phase is a line too, and of what a queued build waits for."""
 
     def __init__(
         self, terminal: Terminal, *, timestamps: bool = False, phases: bool = True, error: bool = False
@@ -68,6 +67,7 @@ class PlainReporter:
         self._timestamps = timestamps
         self._phases = phases
         self._phase: Phase | None = None
+        self._waits = ""
 
     def lines(self, lines: Sequence[LogLine]) -> None:
         self._terminal.say("\n".join(stamped(line, self._timestamps) for line in lines), error=self._error)
@@ -77,50 +77,35 @@ class PlainReporter:
             self._phase = build.phase
             told = f"phase {build.phase.value} after {duration(build.seconds(time.time()))}"
             self._terminal.say(told, error=self._error)
+        if self._phases and build.state is BuildState.QUEUED and build.message != self._waits:
+            self._waits = build.message
+            self._terminal.say(clean(build.message), error=self._error)
 
 
 class LineReporter:
-    """The log with one progress line under it that is erased and drawn again.
-
-    Not `rich.live`: that hides the cursor, which a killed process would leave hidden.
-    """
+    """The log with one progress line under it."""
 
     def __init__(self, console: Console) -> None:
+        from app.cli.progress_line import ProgressLine
+
         self._console = console
-        self._line: Text | None = None
-
-    def _erase(self) -> None:
-        from rich.control import Control
-        from rich.segment import ControlType
-
-        if self._line is not None:
-            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
-
-    def _draw(self) -> None:
-        if self._line is not None:
-            # One column stays free: a full line would wrap, and what wrapped cannot be erased.
-            self._line.truncate(self._console.width - 1, overflow="ellipsis")
-            self._console.print(self._line, end="", no_wrap=True)
-            self._console.file.flush()
+        self._line = ProgressLine(console)
 
     def lines(self, lines: Sequence[LogLine]) -> None:
         from rich.text import Text
 
-        self._erase()
+        self._line.erase()
         self._console.print(Text("\n".join(stamped(line, False) for line in lines)), soft_wrap=True)
-        self._draw()
+        self._line.draw()
 
     def progress(self, build: Build) -> None:
         from app.cli import render
 
-        self._erase()
-        self._line = render.progress(build, time.time())
-        self._draw()
+        self._line.draw(render.progress(build, time.time()))
 
     def clear(self) -> None:
         """Take the progress line off the screen."""
-        self._erase()
-        self._line = None
+        self._line.clear()
 
 
 @contextmanager

@@ -44,9 +44,11 @@ BUILD = "a build's id, a part of it that no other build's id has, or `last` for 
 LOOKING = "  0  shown\n  2  bad usage, or a configuration file that cannot be read"
 BUILD_FIELDS = """\
 id, key, state (queued, running, done, failed, cancelled or
-  lost), phase, bundle, python_version, python_path, by, submitted_at,
-  started_at, finished_at, seconds, packages_done, packages_total, message,
-  fault (null or {phase, package, message, advice}), reused, log"""
+  lost), phase, bundle, python_version, python_path, by, executor, image
+  (empty for none), host (of its supervisor), submitted_at, started_at,
+  finished_at, seconds, packages_done, packages_total, message (while queued
+  what it waits for), fault (null or {phase, package, message, advice}),
+  reused, log"""
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
@@ -173,5 +175,7 @@ def seconds(text: str) -> float:
 def count(text: str) -> int:
     """A number of at least one. Raises `InputError`."""
     if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) < 1:
-        raise InputError(Problem("usage", "this is not a number of builds", expected="1 to 9999", found=text))
+        raise InputError(
+            Problem("usage", "this is not a number that can be used here", expected="1 to 9999", found=text)
+        )
     return int(text)

@@ -1,4 +1,4 @@
-"""The JSON documents about the configuration, pip's included, and about the targets. Promises as in `json_output`."""
+"""The JSON documents about the configuration, pip's included, targets and executors. Promises as in `json_output`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from engine import (
     Declarations,
     EffectiveValue,
     ExecutionEnvironment,
+    ExecutorChoice,
     PipFile,
     PipSetting,
     Problem,
     Severity,
 )
 
-__all__ = ["config_check", "config_pip", "config_show", "targets"]
+__all__ = ["config_check", "config_pip", "config_show", "executors", "targets"]
 
 
 def _counted(problems: Sequence[Problem]) -> Document:
@@ -68,6 +69,25 @@ def config_pip(files: Sequence[PipFile], settings: Sequence[PipSetting]) -> Docu
             {"name": s.name, "value": s.value, "section": s.section, "origin": s.origin, "in_key": s.in_key}
             for s in settings
         ],
+    }
+
+
+def executors(choice: ExecutorChoice) -> Document:
+    return {
+        "executor": choice.name,
+        "reason": choice.reason,
+        "executors": [
+            {
+                "executor": item.executor,
+                "usable": item.usable,
+                "chosen": item.executor == choice.name,
+                "version": item.version,
+                "notes": list(item.notes),
+                "error": problem(item.problem),
+            }
+            for item in choice.executors
+        ],
+        "error": problem(choice.problem),
     }
 
 

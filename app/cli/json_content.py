@@ -131,6 +131,7 @@ def running(plan: RunPlan, argv: Sequence[str]) -> Document:
         "cwd": str(plan.cwd),
         "python": plan.python or None,
         "environment": str(plan.environment) if plan.environment else None,
+        "image": plan.image.name if plan.image else None,
         "variables": dict(plan.variables) if plan.variables is not None else None,
         "account": plan.account or None,
         "resolution": _resolution(plan.resolution),

@@ -97,6 +97,8 @@ def _run(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Term
         code: int = options.run(engine, options, terminal)
         return code
     finally:
+        if problem := engine.audit_problem:
+            terminal.say(f"{problem.severity.value}[{problem.code}]: {problem}", error=True)
         engine.close()
 
 

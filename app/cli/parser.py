@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from app.cli import (
+    auditing,
     building,
     bundling,
     caching,
@@ -13,7 +14,9 @@ from app.cli import (
     completion,
     configuring,
     contents,
+    doctoring,
     environments,
+    executing,
     rebuilding,
     serving,
 )
@@ -113,6 +116,9 @@ def command_parser() -> Parser:
         caching,
         rebuilding,
         configuring,
+        executing,
+        doctoring,
+        auditing,
         serving,
         completion,
     ):

@@ -152,6 +152,7 @@ def running(item: RunPlan, argv: Sequence[str]) -> RenderableType:
         ("command", safe(shlex.join(argv) if argv else "(none given)")),
         ("directory", safe(item.cwd)),
         ("python", safe(item.python or "(its environment is built first)")),
+        *([("image", safe(item.image.name))] if item.image else []),
         ("account", safe(item.account or "that of whoever runs it")),
     ]
     if item.variables:

@@ -1,4 +1,4 @@
-"""What people see of a match and of a plan: every decision with its reason. Pure."""
+"""What people see of a match, of a plan and of where both lead: every decision with its reason. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine import (
     CancelPlan,
     Declarations,
     ExecutionEnvironment,
+    ExecutorChoice,
     ManagementDecision,
     Match,
     PlannedLine,
@@ -22,10 +23,11 @@ from engine import (
     Standing,
     StepStanding,
     TargetMatch,
+    Usability,
     Verdict,
 )
 
-__all__ = ["cancelling", "management", "match", "plan", "provenance", "targets"]
+__all__ = ["cancelling", "executors", "management", "match", "plan", "provenance", "targets"]
 
 
 def match(decision: Match) -> RenderableType:
@@ -157,6 +159,24 @@ def targets(declared: Declarations) -> RenderableType:
         "bold red" if errors else "dim",
     )
     return Group(*([table] if declared.environments else []), *(problem(item) for item in declared.problems), total)
+
+
+def executors(choice: ExecutorChoice) -> RenderableType:
+    """Each executor with what it is or why it cannot be used; then the one that builds are given to."""
+    table = grid("STATE", "EXECUTOR", "DETAILS")
+    for item in choice.executors:
+        issue = item.problem
+        table.add_row(
+            mark(Usability.UNUSABLE if issue else Usability.USABLE),
+            safe(item.executor, "bold" if item.executor == choice.name else ""),
+            stack(
+                safe(issue.message if issue else item.version),
+                safe(f"found {issue.found}", "dim") if issue and issue.found else None,
+                safe(f"→ {issue.hint}", "dim") if issue and issue.hint else None,
+                *(safe(note, "dim") for note in item.notes),
+            ),
+        )
+    return Group(table, Text(), safe(f"Builds are given to {choice.name}: {choice.reason}"))
 
 
 def _environment(item: ExecutionEnvironment) -> Text:

@@ -181,6 +181,15 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("pane", ("tab",), "text", "Move between the list and the text beside it", Scope.MATCH, 4),
     Action("pane-config", ("tab",), "notes", "Move between the notes and the values", Scope.CONFIG, 3),
+    Action(
+        "executors",
+        ("x",),
+        "executors",
+        "Where builds can run, and why not elsewhere",
+        Scope.CONFIG,
+        4,
+        ("executors",),
+    ),
     # Builds
     Action("log", ("l", "enter"), "log", "Show the log, live", Scope.BUILDS, 1, ("log",), why_disabled=_needs_row),
     Action(
@@ -280,7 +289,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh", ("ctrl+r",), "refresh", "Look at everything again", Scope.GLOBAL, commands=("refresh",)),
     Action("command", (":",), "command", "Type a command; Tab completes", Scope.GLOBAL, 10),
     Action("palette", ("ctrl+p", "f1"), "palette", "Find an action by name", Scope.GLOBAL),
-    Action("events", ("!",), "events", "What happened in this session", Scope.GLOBAL, 12, ("events",)),
+    Action(
+        "events",
+        ("!",),
+        "events",
+        "What everybody did here, and the messages of this session",
+        Scope.GLOBAL,
+        12,
+        ("events",),
+    ),
     Action("help", ("?",), "help", "The keys that work here", Scope.GLOBAL, commands=("help",)),
     Action("theme", (), "theme", "Change the colours", Scope.GLOBAL, commands=("theme",), argument="NAME"),
     Action("suspend", ("ctrl+z",), "suspend", "Suspend; fg brings envdeck back", Scope.GLOBAL),

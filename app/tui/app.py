@@ -21,7 +21,7 @@ from app.tui import clipboard
 from app.tui.actions import ACTIONS, Action, Scope, View
 from app.tui.context import complete, find_command, resolve, why_not
 from app.tui.describe.help import help_lines
-from app.tui.events import Event, Level, changes, event_lines
+from app.tui.events import Event, Level, changes
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
 from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged
@@ -30,6 +30,7 @@ from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
 from app.tui.screens.content import ContentPage
 from app.tui.screens.environments import EnvironmentsPage
+from app.tui.screens.events import EventsPage
 from app.tui.screens.installations import InstallationsPage
 from app.tui.screens.log_page import LogPage
 from app.tui.screens.match import MatchPage
@@ -177,6 +178,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.events.append(event)
         self.status = event.line()
         self.page.prompt.say(self.status)
+        if isinstance(self.page, EventsPage):
+            self.redraw()
 
     def perform(self, work: Callable[[], T], then: Callable[[T], object]) -> None:
         """Run `work` away from the UI loop, then `then` with its result; what goes wrong is said."""
@@ -256,7 +259,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.push_screen(TextPage(self.page.view, "Help", lambda _snapshot: lines))
 
     def do_events(self, _argument: str) -> None:
-        self.push_screen(TextPage(self.page.view, "Events", lambda _now: event_lines(self.events, self.clock())))
+        self._show_above(EventsPage)
 
     def do_palette(self, _argument: str) -> None:
         self.push_screen(PalettePage(self.page.view, self.page.context()))
@@ -273,10 +276,14 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self.say(f"themes: {', '.join(sorted(self.available_themes))}", Level.WARNING)
 
     def do_content(self, _argument: str) -> None:
-        if not any(isinstance(page, ContentPage) for page in self.screen_stack):
-            self.push_screen(ContentPage(self.page.view))
+        self._show_above(ContentPage)
+
+    def _show_above(self, kind: type[ContentPage] | type[EventsPage]) -> None:
+        """Show a page of this kind above the view, or go back to the one that is there."""
+        if not any(isinstance(page, kind) for page in self.screen_stack):
+            self.push_screen(kind(self.page.view))
             return
-        while not isinstance(self.page, ContentPage):
+        while not isinstance(self.page, kind):
             self.pop_screen()
 
     def do_open(self, argument: str) -> None:

@@ -13,6 +13,7 @@ from engine import Problem
 
 __all__ = ["Document", "Line", "note", "plain"]
 
+_REMARK = 10
 _LABEL = 16
 
 
@@ -52,6 +53,10 @@ class Document:
         for index, value in enumerate(values):
             name = safe((label if index == 0 else "").ljust(_LABEL), "dim")
             self.add("  ", name, value, hang=_LABEL + 2)
+
+    def remark(self, label: str, *parts: Text | str) -> None:
+        """``Label     text``, for the few lines above a view's rows; an empty label continues the one above."""
+        self.add(safe(label.ljust(_REMARK), "dim"), *parts, hang=_REMARK)
 
     def table(
         self, rows: Iterable[Sequence[Text | str]], indent: int = 2, notes: Sequence[Sequence[Text | str]] = ()

@@ -1,18 +1,18 @@
-"""What happened in this session: messages of the UI, and what changed by itself between two snapshots."""
+"""What happened: messages of this session, what changed between two snapshots, and what everybody did by the audit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from rich.text import Text
 
-from app.tui.document import Document, Line
-from app.tui.text import clock, count, duration, safe
-from engine import Build, BuildState, Snapshot, Usability
+from app.tui.symbols import AUDIT, Mark
+from app.tui.text import count, duration, safe
+from engine import AuditPage, AuditRecord, Build, BuildState, Snapshot, Usability
 
-__all__ = ["Event", "Level", "changes", "event_lines"]
+__all__ = ["Event", "EventRow", "Level", "changes", "event_rows"]
 
 
 class Level(StrEnum):
@@ -24,7 +24,12 @@ class Level(StrEnum):
     ERROR = "bold red"
 
 
-_SYMBOLS = {Level.INFO: " ", Level.GOOD: "✓", Level.WARNING: "!", Level.ERROR: "✗"}
+_MARKS = {
+    Level.INFO: Mark("-", "note", "dim"),
+    Level.GOOD: Mark("✓", "good", "green"),
+    Level.WARNING: Mark("!", "warning", "yellow"),
+    Level.ERROR: Mark("✗", "error", "bold red"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,40 @@ class Event:
 
     def line(self) -> Text:
         """The message as the status line shows it."""
-        symbol = _SYMBOLS[self.level].strip()
-        return safe(f"{symbol} {self.text}" if symbol else self.text, self.level.value)
+        symbol = "" if self.level is Level.INFO else f"{_MARKS[self.level].symbol} "
+        return safe(f"{symbol}{self.text}", self.level.value)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One line of the Events page: a record of the audit, or a message of this session."""
+
+    at: float
+    who: str
+    mark: Mark
+    action: str
+    what: str
+    why: str = ""
+    record: AuditRecord | None = None
+    """None for a message."""
+
+    @property
+    def command(self) -> str:
+        """The command line that does the same; empty when there is none."""
+        return self.record.event.command if self.record else ""
+
+
+def event_rows(audit: AuditPage, messages: Iterable[Event]) -> list[EventRow]:
+    """Both in the order of their time, the newest last."""
+    rows = [_of_record(record) for record in audit.records]
+    rows += [EventRow(one.at, "session", _MARKS[one.level], "message", one.text) for one in messages]
+    return sorted(rows, key=lambda row: row.at)
+
+
+def _of_record(record: AuditRecord) -> EventRow:
+    event = record.event
+    what = ", ".join(filter(None, (event.subject, event.details)))
+    return EventRow(record.at, record.who.user, AUDIT[event.result], event.action, what, event.why, record)
 
 
 def changes(old: Snapshot, new: Snapshot) -> list[Event]:
@@ -63,6 +100,9 @@ def changes(old: Snapshot, new: Snapshot) -> list[Event]:
     elif new.config.loaded_at != old.config.loaded_at:
         what = f"{count(len(new.config.changed), 'setting')} changed" if new.config.changed else "nothing changed"
         found.append((Level.INFO, f"config read again: {what}"))
+    for problem, before_that in ((new.audit.problem, old.audit.problem), (new.audit_problem, old.audit_problem)):
+        if problem is not None and problem != before_that:
+            found.append((Level.WARNING, str(problem)))
     return [Event(new.taken_at, level, text) for level, text in found]
 
 
@@ -76,14 +116,3 @@ def _ended(build: Build, now: float) -> tuple[Level, str]:
         case _:
             reason = str(build.fault) if build.fault else "its supervisor went away"
             return Level.ERROR, f"{build.bundle}: build {build.state.value} after {took}: {reason}"
-
-
-def event_lines(events: Sequence[Event], now: float) -> list[Line]:
-    """The events, newest first."""
-    document = Document()
-    for event in reversed(events):
-        mark = safe(_SYMBOLS[event.level], event.level.value)
-        document.add(safe(clock(event.at, now), "dim"), "  ", mark, " ", event.text, hang=9)
-    if not events:
-        document.add(safe("Nothing has happened yet.", "dim"))
-    return document.lines

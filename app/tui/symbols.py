@@ -11,6 +11,7 @@ from rich.text import Text
 
 from engine import (
     Action,
+    AuditResult,
     BuildPlan,
     BuildState,
     CheckStatus,
@@ -25,6 +26,7 @@ from engine import (
 __all__ = [
     "ACTION",
     "ASCII",
+    "AUDIT",
     "BUILD",
     "CHECK",
     "ENVIRONMENT",
@@ -112,6 +114,11 @@ STEP = {
 SEVERITY = {
     Severity.ERROR: Mark("✗", "error", "bold red"),
     Severity.WARNING: Mark("!", "warning", "yellow"),
+}
+AUDIT = {
+    AuditResult.OK: Mark("✓", "ok", "green"),
+    AuditResult.REFUSED: Mark("⊘", "refused", "yellow"),
+    AuditResult.FAILED: Mark("✗", "failed", "bold red"),
 }
 
 _HIT = Mark("✓", "HIT", "bold green")

@@ -21,15 +21,17 @@ def main() -> int:
     assert options is not None, flags
     os.environ.update(terminal_defaults(options, os.environ))
 
-    from fake_engine import NOW, FakeEngine, environment, snapshot
+    from fake_engine import NOW, FakeEngine, audited, environment, snapshot
 
     from app.tui.app import EnvdeckApp
     from app.tui.run import run_app
+    from engine import AuditAction, AuditPage
 
     engine = FakeEngine()
     if scenario == "many":
         many = tuple(environment(f"{i:08d}Kq7rT5yUa7bXc9", f"bundle-{i % 40}") for i in range(500))
-        engine = FakeEngine(snapshot(environments=many, builds=()))
+        records = tuple(audited(AuditAction.REAP, {"key": env.key, "bytes": 9}, 500 - i) for i, env in enumerate(many))
+        engine = FakeEngine(snapshot(environments=many, builds=(), audit=AuditPage(records)))
     for build in engine.current.builds:
         count = 50_000 if scenario == "flood" else 60
         engine.write(

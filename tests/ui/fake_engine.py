@@ -15,6 +15,13 @@ from packaging.version import Version
 
 from engine import (
     Action,
+    Actor,
+    AuditAction,
+    AuditEvent,
+    AuditPage,
+    AuditRecord,
+    AuditResult,
+    Availability,
     Build,
     BuildPlan,
     BuildState,
@@ -32,6 +39,7 @@ from engine import (
     Environment,
     EnvironmentState,
     Executable,
+    ExecutorChoice,
     Fault,
     ForeignEnvironment,
     InputError,
@@ -380,6 +388,44 @@ def config(
     )
 
 
+def audited(
+    action: AuditAction, what: dict[str, str | int | float], ago: float, user: str = "alice", **changes: Any
+) -> AuditRecord:
+    """A record of what somebody did behind sudo, over SSH, `ago` seconds before now."""
+    who = Actor(user, user, "root", "pts/3", "192.0.2.7", "web01", 4121)
+    return AuditRecord(NOW - ago, who, AuditEvent(action, what, **changes))
+
+
+AUDIT = AuditPage(
+    (
+        audited(AuditAction.CONFIG_LOAD, {"files": "/etc/envdeck/envdeck.gcfg"}, 7200, command="envdeck config check"),
+        audited(
+            AuditAction.REAP,
+            {"key": "e2d9910bKq7rT5yUa7bXc9", "bundle": "old-report", "bytes": 210_000_000},
+            3600,
+            command="envdeck reap e2d9910bKq7rT5yUa7bXc9",
+        ),
+        audited(
+            AuditAction.BUILD_CANCEL,
+            {"bundle": "flask-old", "started by": "alice", "build": "20250615-090000-c9d0"},
+            1800,
+            "bob",
+            command="envdeck cancel 20250615-090000-c9d0",
+        ),
+        audited(
+            AuditAction.CONTENT_REMOVE,
+            {"content": "board", "bundles": 2, "guid": "guid-of-board"},
+            60,
+            "bob",
+            result=AuditResult.REFUSED,
+            code="content-running",
+            why="the content board is running. End it first",
+            command="envdeck content remove guid-of-board",
+        ),
+    )
+)
+
+
 def snapshot(**changes: Any) -> Snapshot:
     """A server in everyday use."""
     flask = bundle(
@@ -451,8 +497,26 @@ def snapshot(**changes: Any) -> Snapshot:
             ),
         ),
         data_dir=DATA,
+        audit=AUDIT,
     )
     return replace(base, **changes)
+
+
+EXECUTORS = ExecutorChoice(
+    "local",
+    "Envdeck.Executor is auto, content runs on this machine",
+    (
+        Availability("local", "this machine", ("builds end with it",)),
+        Availability("container", "podman version 4.3.1"),
+        Availability(
+            "slurm",
+            problem=Problem(
+                "executor-missing", "there is no sbatch here", hint="Install Slurm's client tools on this host"
+            ),
+        ),
+        Availability("kubernetes", problem=Problem("executor-failed", "no cluster answers", found="refused")),
+    ),
+)
 
 
 class FakeEngine(Engine):
@@ -468,6 +532,7 @@ class FakeEngine(Engine):
         self.foreigners: tuple[ForeignEnvironment, ...] = ()
         self.pip: tuple[tuple[PipFile, ...], tuple[PipSetting, ...]] = ((), ())
         self.steps = STEPS
+        self.executor_choice: ExecutorChoice | Problem = EXECUTORS
         self.rings: dict[str, LogRing] = {}
         self.refuse: Problem | None = None
         self._callbacks: list[Callable[[], None]] = []
@@ -529,6 +594,12 @@ class FakeEngine(Engine):
 
     def pip_settings(self) -> tuple[PipSetting, ...]:
         return self.pip[1]
+
+    def executors(self) -> ExecutorChoice:
+        self.calls.append(("executors", None))
+        if isinstance(self.executor_choice, Problem):
+            raise Refused(self.executor_choice)
+        return self.executor_choice
 
     def resolve(self, item: Content) -> Resolution:
         self.calls.append(("resolve", item.name))

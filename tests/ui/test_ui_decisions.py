@@ -246,7 +246,7 @@ async def test_without_any_of_that_the_notes_stay_short(desk) -> None:
         await d.press("5")
         assert "on this machine: no execution environments are declared" in d.text
         assert "has none of its 0 configuration files" in d.text
-        assert d.app.page.notes.count <= 5
+        assert d.app.page.notes.count <= 6
 
 
 async def test_a_plan_that_changed_its_mind_about_management_says_so_when_asked(desk) -> None:

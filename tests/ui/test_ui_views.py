@@ -148,7 +148,7 @@ async def test_the_explanation_follows_the_cursor_and_scrolls_by_itself(desk) ->
         (("5", "enter"), ["3 values", "/etc/envdeck/envdeck.gcfg:4", "Defined in"]),
         (("2", "v"), ['"key": "9f3ac1d2Wq7rT5yUa7bXc9"']),
         (("3", "?"), ["Build the environment of this bundle"]),
-        (("!",), ["Nothing has happened yet."]),
+        (("!",), ["WHEN", "alice", "config.load", "⊘ refused"]),
     ],
 )
 async def test_pages_above_the_views_and_the_way_back(desk, keys: tuple[str, ...], words: list[str]) -> None:

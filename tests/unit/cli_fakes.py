@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
+from unittest.mock import Mock
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -15,6 +16,10 @@ from packaging.version import Version
 from engine import (
     UNCHANGED,
     Action,
+    AuditPage,
+    AuditQuery,
+    AuditReader,
+    Availability,
     Build,
     BuildPlan,
     BuildState,
@@ -43,6 +48,7 @@ from engine import (
     EnvironmentsFile,
     EnvironmentState,
     ExecutionEnvironment,
+    ExecutorChoice,
     Fault,
     ForeignEnvironment,
     FrozenLine,
@@ -267,6 +273,16 @@ def captured() -> Captured:
     )  # fmt: skip
 
 
+def executor_choice(name: str = "local") -> ExecutorChoice:
+    issue = Problem("executor-missing", "there is no sbatch here", found="PATH=/bin", hint="Install Slurm's client")
+    return ExecutorChoice(
+        name,
+        f"Envdeck.Executor is {name}",
+        (Availability("local", "this machine", ("a note",)), Availability("slurm", problem=issue)),
+        issue if name == "slurm" else None,
+    )
+
+
 management_decision = management  # where a parameter has that name
 
 
@@ -297,6 +313,9 @@ class FakeEngine:
     bulk_end: ItemState = ItemState.COMPLETE
     settings_problem: Problem | None = None
     pip_problem: Problem | None = None
+    audited: AuditPage = field(default_factory=AuditPage)
+    executing: ExecutorChoice = field(default_factory=executor_choice)
+    audit_problem: Problem | None = None
     asked: list[object] = field(default_factory=list)
     closed: bool = False
 
@@ -386,6 +405,16 @@ class FakeEngine:
 
     def write_bundle(self, captured: Captured, archive: Path) -> None:
         self.asked.append(("write", str(archive)))
+
+    def executors(self) -> ExecutorChoice:
+        return self.executing
+
+    def audit(self, query: AuditQuery | None = None) -> AuditReader:
+        self.asked.append(("audit", query))
+        reader = Mock(spec=AuditReader)
+        reader.tail.return_value = self.audited
+        reader.new.side_effect = KeyboardInterrupt
+        return cast(AuditReader, reader)
 
     def content(self, reference: str) -> Content:
         if reference == "nothing":

@@ -374,6 +374,6 @@ def test_the_fake_engine_has_the_methods_of_the_real_one() -> None:
                  "capture", "write_bundle", "content", "contents", "plan_deploy", "deploy", "resolve", "plan_set",
                  "plan_remove", "plan_run", "run", "users_of", "foreign", "plan_reap", "reap_is_due", "plan_pin",
                  "plan_unpin", "caches", "plan_delete_cache", "plan_rebuild", "rebuild_lists", "plan_bulk", "run_bulk",
-                 "serve"):  # fmt: skip
+                 "serve", "audit", "executors"):  # fmt: skip
         real = inspect.signature(getattr(Engine, name)).parameters
         assert list(inspect.signature(getattr(FakeEngine, name)).parameters) == list(real), name

@@ -44,6 +44,8 @@ COMMANDS = [
     "caches",
     "caches delete",
     "rebuild",
+    "executors",
+    "audit",
     "serve",
     "completion",
 ]

@@ -17,11 +17,15 @@ from packaging.version import Version
 from rich.cells import cell_len
 from rich.console import RenderableType
 
-from app.cli import blocks, render, render_cache, render_content, render_plan
+from app.cli import blocks, render, render_audit, render_cache, render_content, render_plan
 from app.cli.blocks import SafeConsole
 from app.cli.following import stamped
 from engine import (
     Action,
+    Actor,
+    AuditEvent,
+    AuditRecord,
+    Availability,
     BuildState,
     BulkPlan,
     BundleEntry,
@@ -31,6 +35,7 @@ from engine import (
     EffectiveValue,
     EnvironmentState,
     ExecutionEnvironment,
+    ExecutorChoice,
     Fault,
     FrozenLine,
     ItemState,
@@ -127,6 +132,8 @@ def everything(text: str) -> list[RenderableType]:
     return [
         render_plan.plan(plan, [step]),
         render_plan.targets(declared),
+        render_plan.executors(ExecutorChoice(text, text, (Availability(text, text, (text,), problem),))),
+        render_audit.records([AuditRecord(fakes.AT, Actor(text), AuditEvent(text, {text: text}, why=text))]),
         render_cache.environments([environment], {text: [text]}),
         render_cache.environment(environment, pin, [text], users),
         render_cache.foreign([foreign]),

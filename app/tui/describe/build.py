@@ -57,6 +57,9 @@ def describe_build(build: Build, now: float) -> list[Line]:
     document.field("Id", build.id)
     document.field("Key", build.key)
     document.field("Python", f"{build.python_version}  {build.python_path}")
+    if build.executor:
+        where = f"{build.executor}, in {build.image}" if build.image else build.executor
+        document.field("Executor", f"{where}; its supervisor is on {build.host}")
     document.field("Phase", build.phase.value)
     if build.packages_total:
         document.field("Packages", f"{progress(build)} done")

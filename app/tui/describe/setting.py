@@ -43,9 +43,8 @@ def config_notes(config: ConfigState, now: float) -> list[Line]:
     if config.is_default:
         document.add(safe("DEFAULTS ", "bold yellow"), "no configuration file was found, the embedded one is in force")
     for index, file in enumerate(config.files):
-        document.add(safe("From " if index == 0 else "     ", "dim"), str(file), hang=5)
-    document.add(safe("Read ", "dim"), clock(config.loaded_at, now), hang=5)
+        document.remark("From" if index == 0 else "", str(file))
+    document.remark("Read", clock(config.loaded_at, now))
     for index, (name, (before, after)) in enumerate(sorted(config.changed.items())):
-        head = "New  " if index == 0 else "     "
-        document.add(safe(head, "dim"), safe(name, "bold"), f"  {before or 'none'} -> {after or 'none'}", hang=7)
+        document.remark("New" if index == 0 else "", safe(name, "bold"), f"  {before or 'none'} -> {after or 'none'}")
     return document.lines

@@ -22,7 +22,7 @@ def surroundings(declared: Declarations, pip: PipConfig | Problem | None) -> lis
 
 def _targets(document: Document, declared: Declarations) -> None:
     if not declared.off_host:
-        document.add(safe("Execution ", "dim"), "on this machine: no execution environments are declared", hang=10)
+        document.remark("Content", "runs on this machine: no execution environments are declared")
         return
     environments, files = declared.environments, declared.files
     what = f"{count(len(environments), 'environment')} in {count(len(files), 'file')}: content runs off-host"
@@ -45,7 +45,7 @@ def _interpreters(one: ExecutionEnvironment) -> str:
 
 def _pip(document: Document, pip: PipConfig | Problem | None) -> None:
     if pip is None:
-        document.add(safe("pip       ", "dim"), safe("reading its configuration...", "dim"), hang=10)
+        document.remark("pip", safe("reading its configuration...", "dim"))
         return
     if isinstance(pip, Problem):
         document.problem(pip)
@@ -54,7 +54,7 @@ def _pip(document: Document, pip: PipConfig | Problem | None) -> None:
     there = [file for file in files if file.exists]
     problems = [file.problem for file in files if file.problem is not None]
     if not there and not settings and not problems:
-        document.add(safe("pip       ", "dim"), f"has none of its {count(len(files), 'configuration file')}", hang=10)
+        document.remark("pip", f"has none of its {count(len(files), 'configuration file')}")
         return
     document.heading("pip", "in force for builds; * is part of the key")
     for problem in problems:

@@ -11,17 +11,19 @@ from textual.app import ComposeResult
 
 from app.cli import json_config
 from app.tui.actions import Scope, View
+from app.tui.describe.executor import describe_executors, executor_note
 from app.tui.describe.setting import config_notes, describe_setting
 from app.tui.describe.surroundings import surroundings
 from app.tui.document import Line, note
 from app.tui.screens.table_page import TablePage
+from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
 from app.tui.widgets.chrome import rule
 from app.tui.widgets.columns import Column
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
-from engine import EffectiveValue
+from engine import EffectiveValue, ExecutorChoice, Problem
 
 __all__ = ["ConfigPage"]
 
@@ -106,12 +108,21 @@ class ConfigPage(TablePage[EffectiveValue]):
         now, engine = self.snapshot, self.deck.engine
         # pip's files are none of the engine's picture, so they are read anew with every other one.
         pip = self.deck.lookups.get("pip", now.generation, lambda: (engine.pip_files(), engine.pip_settings()))
-        self.notes.show([*config_notes(now.config, now.taken_at), *surroundings(now.declarations, pip)])
+        notes = config_notes(now.config, now.taken_at)
+        self.notes.show([*notes, *executor_note(self._executors()), *surroundings(now.declarations, pip)])
         changed = sum(not value.is_default for value in now.config.values)
         title = safe("Settings", "bold")
         title.append(f"  {changed} set, {len(now.config.values) - changed} default", "not bold")
         self.query_one("#title", OneLine).show(rule(title, self.app.size.width))
         super().show()
+
+    def _executors(self) -> ExecutorChoice | Problem | None:
+        now = self.snapshot
+        basis = (now.config.loaded_at, now.declarations.off_host)
+        return self.deck.lookups.get("executors", basis, self.deck.engine.executors)
+
+    def do_executors(self, _argument: str) -> None:
+        self.app.push_screen(TextPage(self.view, "Executors", lambda _snapshot: describe_executors(self._executors())))
 
     def do_pane_config(self, _argument: str) -> None:
         (self.table if self.notes.has_focus else self.notes).focus()

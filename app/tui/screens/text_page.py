@@ -1,4 +1,4 @@
-"""A full-screen text above a view: descriptions, help, events, JSON. Follows the snapshots."""
+"""A full-screen text above a view: descriptions, help, JSON. Follows the snapshots."""
 
 from __future__ import annotations
 

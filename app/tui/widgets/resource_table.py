@@ -72,6 +72,11 @@ class ResourceTable(LineWidget, Generic[R]):
         """The row under the cursor."""
         return self._shown[self._cursor] if self._shown else None
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the cursor is on the last row that is shown, or there is none."""
+        return self._cursor >= len(self._shown) - 1
+
     def set_rows(self, rows: Sequence[R], empty: Sequence[Line]) -> None:
         """Show `rows`; without any, the remark `empty`. The cursor's row stays where it is on the screen."""
         before, emptiness = self._visible(), self._empty
