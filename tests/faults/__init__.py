@@ -1,0 +1,1 @@
+"""Builds that are killed at random: what must hold after each, whatever was hit and when."""
