@@ -23,6 +23,7 @@ __all__ = ["Figures", "run_campaign"]
 _AT_ONCE = 2
 _LONGEST = 120.0
 """Seconds after which a build that has not ended counts as a violation."""
+_SETTLED_WITHIN = 10.0
 
 
 @dataclass(slots=True)
@@ -108,8 +109,12 @@ def _build(engine: Engine, bundle: Path, fault: Fault, rng: random.Random) -> tu
 
     hit = strike(fault, started.id, lambda: engine.build(started.id), cancel, rng)
     build = engine.wait(started.id, _LONGEST)
-    # Whoever looks next settles what was lost.
+    # Whoever looks next settles what was lost, unless another engine is just doing so.
+    end = time.monotonic() + _SETTLED_WITHIN
     engine.refresh()
+    while not (build.directory / "result.json").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+        engine.refresh()
     return build, hit
 
 
