@@ -49,16 +49,16 @@ def test_a_killed_supervisor_takes_its_build_with_it(server, make_source: Make, 
     engine = server.engine()
     engine.execute(engine.plan_build(engine.open_bundle(str(server.bundle("hangs")))))
 
-    def alive() -> list[psutil.Process]:
+    def alive() -> list[tuple[psutil.Process, str]]:
         found = []
         for process in psutil.process_iter(["cmdline", "status"]):
             command = " ".join(process.info["cmdline"] or ())
             if (tag in command or str(server.data_dir) in command) and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                found.append((process, command))
         return found
 
-    wait_until(lambda: any(tag in " ".join(p.cmdline()) for p in alive()), what="the build script's process")
-    (supervisor,) = [p for p in alive() if "engine.builds.supervisor" in " ".join(p.cmdline())]
+    wait_until(lambda: any(tag in command for _, command in alive()), what="the build script's process")
+    (supervisor,) = [process for process, command in alive() if "engine.builds.supervisor" in command]
     assert len(alive()) > 3
     supervisor.send_signal(signal.SIGKILL)
     wait_until(lambda: not alive(), what="the end of the builder, pip and the build script")
