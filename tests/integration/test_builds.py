@@ -185,7 +185,7 @@ def test_a_build_that_takes_too_long_is_stopped_and_says_so(server, make_source:
 
 def test_a_killed_supervisor_is_noticed_and_its_attempt_cleaned(server, sleeping, wait_until: Wait) -> None:
     _, running, _ = sleeping
-    supervisors = [p for p in processes_with(running.id) if "engine.builds.supervisor" in " ".join(p.cmdline())]
+    supervisors = [p for p in processes_with(running.id) if "engine.builds.supervisor" in " ".join(p.info["cmdline"])]
     assert len(supervisors) == 1
     supervisors[0].send_signal(signal.SIGKILL)
     engine = server.engines[0]

@@ -83,13 +83,16 @@ def processes_of(build: Build) -> list[psutil.Process]:
 
 
 def supervisor_of(build: Build) -> psutil.Process:
-    (found,) = [p for p in processes_of(build) if SUPERVISORS & set(p.cmdline())]
+    (found,) = [p for p in processes_of(build) if SUPERVISORS & set(p.info["cmdline"])]
     return found
 
 
 def stopped_supervisor(build: Build, wait_until: Wait) -> psutil.Process:
     def stopped() -> bool:
-        return any(p.status() == psutil.STATUS_STOPPED and SUPERVISORS & set(p.cmdline()) for p in processes_of(build))
+        return any(
+            p.info["status"] == psutil.STATUS_STOPPED and SUPERVISORS & set(p.info["cmdline"])
+            for p in processes_of(build)
+        )
 
     wait_until(stopped, what="the supervisor stopping itself")
     return supervisor_of(build)
