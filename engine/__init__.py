@@ -41,6 +41,7 @@ from engine.executors.accounts import BuildAccount
 from engine.executors.base import Availability
 from engine.executors.choice import ExecutorChoice
 from engine.files import StorageError
+from engine.installations.lifespan import Life, Lifespan, lifespan_of
 from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
 from engine.management import Level, LevelDecision, ManagementDecision, Standing
 from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
@@ -127,6 +128,8 @@ __all__ = [
     "LeftOut",
     "Level",
     "LevelDecision",
+    "Life",
+    "Lifespan",
     "LineKind",
     "LockedPackage",
     "LogLine",
@@ -194,6 +197,7 @@ __all__ = [
     "clean",
     "clean_log_line",
     "find_environment",
+    "lifespan_of",
     "mask_credentials",
     "one_line",
     "read_pin",

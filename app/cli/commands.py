@@ -20,7 +20,7 @@ def installations(engine: Engine, options: Namespace, terminal: Terminal) -> int
     else:
         from app.cli import render
 
-        terminal.show(render.installations(items))
+        terminal.show(render.installations(items, time.time()))
     return 0
 
 
@@ -121,11 +121,12 @@ def add_commands(children: Commands) -> None:
         installations,
         "the configured interpreters, and whether each can be used",
         "Shows every interpreter named by Python.Executable: its version, whether it can\n"
-        "be used, and if not why and what to do.",
+        "be used, and if not why and what to do; and how long it gets security fixes.",
         "  envdeck installations\n  envdeck installations --json | jq '.[] | select(.usable | not)'",
         LOOKING,
         "a list of {version, path (as declared), executable, origin, target, usable,\n"
         "  state, reason, remedy, checks [{code, status, finding, remedy}],\n"
+        "  security_fixes {state (supported, ending, ended or unknown), until, reason},\n"
         "  facts (null, or what the interpreter said of itself), seconds}",
     )
     command.add_argument("--force-probe", action="store_true", help="run every interpreter again, ignoring the cache")

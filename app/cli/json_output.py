@@ -6,6 +6,7 @@ durations seconds, sizes bytes, and a value that is not known is null.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from app.cli.units import iso, number
@@ -29,6 +30,7 @@ from engine import (
     ProvenanceStep,
     TargetMatch,
     Usability,
+    lifespan_of,
 )
 
 __all__ = [
@@ -62,8 +64,10 @@ def problem(item: Problem | None) -> Document | None:
     return item.to_json() if item else None
 
 
-def installation(item: Installation) -> Document:
+def installation(item: Installation, now: float | None = None) -> Document:
+    """One installation; `now` is when its lifespan is asked for, by default the present."""
     decisive = item.decisive
+    life = lifespan_of(item, time.time() if now is None else now)
     return {
         "version": str(item.version) if item.version else None,
         "path": item.declared,
@@ -77,6 +81,11 @@ def installation(item: Installation) -> Document:
         "checks": [
             {"code": c.code, "status": c.status.value, "finding": c.finding, "remedy": c.remedy} for c in item.checks
         ],
+        "security_fixes": {
+            "state": life.state.value,
+            "until": life.ends.isoformat() if life.ends else None,
+            "reason": life.reason,
+        },
         "facts": _facts(item.facts) if item.facts else None,
         "seconds": number(item.seconds),
     }
@@ -101,6 +110,8 @@ def _facts(facts: InterpreterFacts) -> Document:
         "debug": facts.debug,
         "free_threaded": facts.free_threaded,
         "is_venv": facts.is_venv,
+        "virtualenv": facts.virtualenv,
+        "sys_path": list(facts.sys_path),
     }
 
 

@@ -16,20 +16,25 @@ from engine import (
     ConfigState,
     EffectiveValue,
     Installation,
+    Life,
     PipFile,
     PipSetting,
     Usability,
+    lifespan_of,
 )
 
 __all__ = ["builds", "bundles", "config_check", "config_pip", "config_show", "installations", "progress"]
 
+_LIFE = {Life.SUPPORTED: "dim", Life.ENDING: "yellow", Life.ENDED: "red", Life.UNKNOWN: "dim"}
 
-def installations(items: Sequence[Installation]) -> RenderableType:
+
+def installations(items: Sequence[Installation], now: float) -> RenderableType:
+    """Each interpreter with its judgement, and how long there are security fixes for it at the time `now`."""
     if not items:
         return safe("No installation is configured. Name one with Executable under [Python].")
     table = grid("STATE", "VERSION", "INSTALLATION")
     for item in items:
-        decisive = item.decisive
+        decisive, life = item.decisive, lifespan_of(item, now)
         table.add_row(
             mark(item.usability),
             safe(item.version or "-"),
@@ -37,6 +42,7 @@ def installations(items: Sequence[Installation]) -> RenderableType:
                 safe(item.declared),
                 safe(item.reason, "dim"),
                 safe(f"→ {decisive.remedy}", "dim") if decisive and decisive.remedy else None,
+                safe(life.reason, _LIFE[life.state]) if item.facts else None,
                 safe(f"{item.origin}  {item.target}", "dim"),
             ),
         )

@@ -16,6 +16,7 @@ from engine import (
     BuildState,
     CheckStatus,
     EnvironmentState,
+    Life,
     Severity,
     Standing,
     StepStanding,
@@ -31,6 +32,7 @@ __all__ = [
     "CHECK",
     "ENVIRONMENT",
     "FOREIGN",
+    "LIFE",
     "MISSING",
     "NO_ENVIRONMENT",
     "SEVERITY",
@@ -65,6 +67,12 @@ CHECK = {
     CheckStatus.OK: Mark("✓", "ok", "green"),
     CheckStatus.WARNING: Mark("!", "warning", "yellow"),
     CheckStatus.FAILED: Mark("✗", "failed", "bold red"),
+}
+LIFE = {
+    Life.SUPPORTED: Mark("✓", "supported", "green"),
+    Life.ENDING: Mark("!", "ends soon", "yellow"),
+    Life.ENDED: Mark("✗", "ended", "bold red"),
+    Life.UNKNOWN: Mark("?", "unknown", "dim"),
 }
 ENVIRONMENT = {
     EnvironmentState.READY: Mark("✓", "ready", "green"),

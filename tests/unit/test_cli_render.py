@@ -151,7 +151,7 @@ def everything(text: str) -> list[RenderableType]:
         render_content.running(replace(fakes.run_plan(), account=text, variables={text: text}), [text]),
         render_content.captured(captured, Path("/x")),
         render.config_pip([PipFile(Path("/x"), True, problem)], [PipSetting(text, text, text, text)]),
-        render.installations([installation]),
+        render.installations([installation], fakes.AT),
         render_plan.match(match),
         render_plan.plan(plan),
         render.bundles(
@@ -198,22 +198,22 @@ def test_foreign_text_is_no_markup(text: str) -> None:
 
 def test_a_long_reason_is_wrapped_and_not_cut() -> None:
     words = " ".join(f"word{n}" for n in range(40))
-    output = shown(render.installations([fakes.installation(broken=words)]))
+    output = shown(render.installations([fakes.installation(broken=words)], fakes.AT))
     assert " ".join(output.split()).find(words) >= 0
     assert "…" not in output
 
 
 def test_a_long_path_is_folded_and_not_cut() -> None:
     path = "/opt/" + "x" * 150
-    output = shown(render.installations([replace(fakes.installation(), declared=path)]))
+    output = shown(render.installations([replace(fakes.installation(), declared=path)], fakes.AT))
     assert "".join(output.split()).find(path) >= 0
 
 
 @pytest.mark.parametrize(
     ("view", "words"),
     [
-        (render.installations([fakes.installation()]), "✓ usable"),
-        (render.installations([fakes.installation(broken="gone")]), "✗ unusable"),
+        (render.installations([fakes.installation()], fakes.AT), "✓ usable"),
+        (render.installations([fakes.installation(broken="gone")], fakes.AT), "✗ unusable"),
         (render_plan.match(fakes.match()), "✓ chosen"),
         (render_plan.match(fakes.match(chosen=False)), "– rejected"),
         (render_cache.environments([fakes.environment(EnvironmentState.STALE, "x")], {}), "⊘ stale"),
@@ -230,7 +230,7 @@ def test_a_state_is_a_symbol_and_a_word(view: RenderableType, words: str) -> Non
 @pytest.mark.parametrize(
     "view",
     [
-        render.installations([]),
+        render.installations([], fakes.AT),
         render.bundles([]),
         render_cache.environments([], {}),
         render.builds([], fakes.AT),

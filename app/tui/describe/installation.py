@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.text import Text
+
 from app.tui.document import Document, Line
-from app.tui.symbols import CHECK, ENVIRONMENT, USABILITY
+from app.tui.symbols import CHECK, ENVIRONMENT, LIFE, USABILITY
 from app.tui.text import safe
 from app.tui.usage import content_name, users_by_key
-from engine import LOCAL, CheckStatus, Content, Environment, Installation, InterpreterFacts
+from engine import (
+    LOCAL,
+    CheckStatus,
+    Content,
+    Environment,
+    Installation,
+    InterpreterFacts,
+    Usability,
+    lifespan_of,
+)
 
 __all__ = ["describe_installation"]
 
 
 def describe_installation(
-    one: Installation, environments: Sequence[Environment], contents: Sequence[Content]
+    one: Installation, environments: Sequence[Environment], contents: Sequence[Content], now: float
 ) -> list[Line]:
-    """Everything about `one`; `environments` and `contents` are all there are, to tell which use it."""
+    """Everything about `one` at the time `now`; `environments` and `contents` are all there are: which use it?"""
     document = Document()
     title = f"Python {one.version}" if one.version else "Python of unknown version"
     document.add(USABILITY[one.usability].text(), "  ", safe(title, "bold"), hang=2)
@@ -27,8 +38,13 @@ def describe_installation(
     document.field("Declared in", one.origin)
     if one.target != LOCAL:
         document.field("Target", one.target)
-    if one.seconds:
-        document.field("Probe", f"{one.seconds:.2f} s")
+    life = lifespan_of(one, now)
+    if one.facts is not None:
+        document.field("Security fixes", Text.assemble(LIFE[life.state].text(), "  ", safe(life.reason)))
+    if one.usability is not Usability.PROBING:
+        document.field(
+            "Probe", f"{one.seconds:.2f} s" if one.seconds else "known from an earlier probe; t runs it again"
+        )
 
     failed = sum(check.status is CheckStatus.FAILED for check in one.checks)
     document.heading("Checks", f"{len(one.checks)} made, {failed} failed" if one.checks else "none made yet")
@@ -81,11 +97,15 @@ def _facts(document: Document, facts: InterpreterFacts) -> None:
     document.field("Version", str(facts.version))
     document.field("Implementation", facts.implementation)
     document.field("Executable", facts.executable)
+    if facts.real_executable not in ("", facts.executable):
+        document.field("Behind its links", facts.real_executable)
     document.field("Prefix", facts.prefix)
     if facts.is_venv:
         document.field("Base prefix", facts.base_prefix)
     document.field("Packages in", facts.purelib)
-    document.field("pip", facts.pip or "none")
+    document.field("pip", facts.pip or safe("none", "bold red"))
+    if facts.virtualenv:
+        document.field("virtualenv", facts.virtualenv)
     document.field("ABI", facts.soabi or "unknown")
     document.field("Platform", f"{facts.platform}, {facts.pointer_bits} bit")
     document.field("C library", facts.libc or "unknown")
@@ -100,6 +120,8 @@ def _facts(document: Document, facts: InterpreterFacts) -> None:
     ]
     if flags:
         document.field("Special", ", ".join(flags))
+    if facts.sys_path:
+        document.field("Imports from", *facts.sys_path)
     if facts.missing:
         document.heading("Modules that cannot be imported")
         document.table([(name, reason) for name, reason in sorted(facts.missing.items())])

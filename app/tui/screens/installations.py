@@ -12,10 +12,10 @@ from app.tui.actions import Scope, View
 from app.tui.describe.installation import describe_installation
 from app.tui.document import Line, note
 from app.tui.screens.table_page import TablePage
-from app.tui.symbols import USABILITY
+from app.tui.symbols import LIFE, USABILITY
 from app.tui.text import safe
 from app.tui.widgets.columns import Column
-from engine import CheckStatus, Installation
+from engine import CheckStatus, Installation, lifespan_of
 
 __all__ = ["InstallationsPage"]
 
@@ -27,6 +27,12 @@ def _reason(one: Installation, _now: float) -> Text:
     # The path is beside it.
     finding = decisive.finding.removeprefix(f"{one.executable} ")
     return safe(finding, "red" if decisive.status is CheckStatus.FAILED else "yellow")
+
+
+def _life(one: Installation, now: float) -> Text:
+    """``✓ 2027-10``, ``✗ 2024-10``: until when there are security fixes."""
+    known = lifespan_of(one, now)
+    return LIFE[known.state].text(f"{known.ends:%Y-%m}" if known.ends else None)
 
 
 class InstallationsPage(TablePage[Installation]):
@@ -44,6 +50,9 @@ class InstallationsPage(TablePage[Installation]):
             "state", lambda one, _now: USABILITY[one.usability].text(), 10, "s", lambda one: one.usability.value
         ),
         Column[Installation](
+            "fixes", _life, 9, "f", lambda one: (one.version is not None, one.version and one.version.release)
+        ),
+        Column[Installation](
             "path",
             lambda one, _now: safe(one.executable or one.declared),
             30,
@@ -52,7 +61,7 @@ class InstallationsPage(TablePage[Installation]):
             grow=2,
             path=True,
         ),
-        Column[Installation]("reason", _reason, 20, "r", lambda one: one.reason, grow=6),
+        Column[Installation]("reason", _reason, 12, "r", lambda one: one.reason, grow=6),
         Column[Installation](
             "declared in",
             lambda one, _now: safe(PurePath(one.origin).name, "dim"),
@@ -86,13 +95,18 @@ class InstallationsPage(TablePage[Installation]):
         return f"Installation {row.executable or row.declared}"
 
     def describe(self, row: Installation) -> list[Line]:
-        return describe_installation(row, self.snapshot.environments, self.snapshot.contents)
+        now = self.snapshot
+        return describe_installation(row, now.environments, now.contents, now.taken_at)
 
     def remark(self, row: Installation) -> Text:
-        return _reason(row, 0.0)
+        """What is wrong with it, else how long there are fixes."""
+        if row.decisive is not None:
+            return _reason(row, 0.0)
+        known = lifespan_of(row, self.snapshot.taken_at)
+        return safe(known.reason, LIFE[known.state].style)
 
     def document(self, row: Installation) -> Mapping[str, object]:
-        return json_output.installation(row)
+        return json_output.installation(row, self.snapshot.taken_at)
 
     def copies(self, row: Installation) -> dict[str, tuple[str, str]]:
         return {"p": ("path", row.executable or row.declared)}
