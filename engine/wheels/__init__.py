@@ -1,0 +1,1 @@
+"""The wheel store: wheels unpacked and compiled once, and linked into every environment that wants them."""

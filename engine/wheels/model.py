@@ -1,0 +1,121 @@
+"""What the wheel store holds, as values, and the names under which it keeps it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from packaging.version import InvalidVersion, Version
+
+from engine.text import mask_credentials
+
+__all__ = ["Directory", "Entry", "Pin", "StoredWheel", "Wanted", "bytecode_tag", "index_digest", "site_packages"]
+
+_SOABI = re.compile(r"cpython-3\d+(t?)d?(-[a-z0-9_]+)*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """Exactly one version of a package."""
+
+    name: NormalizedName
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A wheel that a build has installed: what it is and the digest of the file, in hexadecimal."""
+
+    pin: Pin
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One directory of a stored wheel, and where it belongs."""
+
+    source: str
+    """Relative to the entry."""
+    target: str
+    """Relative to the environment."""
+    names: tuple[str, ...]
+    """The files in it that are linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What ``entry.json`` says: all that it takes to put the wheel into an environment."""
+
+    name: str
+    """As its metadata spells it."""
+    version: str
+    info: str
+    """Its metadata directory, relative to the environment."""
+    directories: tuple[Directory, ...]
+    """A directory comes after the one that it is in."""
+    commands: tuple[tuple[str, str, str], ...]
+    """Name, module and function of what pip writes a script for."""
+    scripts: tuple[str, ...]
+    """Scripts of its own whose first line names Python: written for each environment."""
+    record: tuple[tuple[str, str], ...]
+    """RECORD in pieces: text, then the path of a file that is written for each environment; the last path is empty."""
+    files: int
+    """How many files are linked."""
+    size: int
+    """Their bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWheel:
+    """One wheel in the store, unpacked and compiled for one kind of interpreter."""
+
+    sha256: str
+    tag: str
+    path: Path
+    pin: Pin
+    entry: Entry = field(repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files that environments share."""
+        return self.entry.size
+
+    @property
+    def files(self) -> int:
+        return self.entry.files
+
+
+def bytecode_tag(identity: Mapping[str, object]) -> str | None:
+    """Under which name the store keeps wheels for an interpreter; None when it keeps none for its kind.
+
+    `identity` is what `engine.packages.key.interpreter_identity` says. Interpreters of one name load the same
+    extensions and the same bytecode. Only CPython 3 that was built with an SOABI has one; versions before a release
+    have a name each, because their bytecode changes under one SOABI.
+    """
+    soabi, implementation = str(identity.get("soabi") or ""), identity.get("implementation")
+    try:
+        version = Version(str(identity.get("version")))
+    except InvalidVersion:
+        return None
+    if implementation != "CPython" or version.major != 3 or not _SOABI.fullmatch(soabi):
+        return None
+    return f"{soabi}-{version}" if version.is_prerelease else soabi
+
+
+def site_packages(tag: str) -> str:
+    """Where packages are in an environment of interpreters with the bytecode tag `tag`, relative to it."""
+    found = re.match(r"cpython-3(\d+)(t?)", tag)
+    if not found:
+        raise ValueError(f"{tag} is no bytecode tag")
+    return f"lib/python3.{found[1]}{found[2]}/site-packages"
+
+
+def index_digest(options: Mapping[str, str]) -> str:
+    """The name of an index configuration: pip's options that decide which file it picks, credentials left out."""
+    public = {name: mask_credentials(value) for name, value in options.items()}
+    return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:32]
