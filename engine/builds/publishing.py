@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.builds.spec import Job
-from engine.environments.seal import write_seal
-from engine.environments.store import EnvironmentStore, measure
+from engine.environments.seal import Sealed, write_seal
+from engine.environments.store import EnvironmentStore
+from engine.environments.tree import Vouched
 from engine.executors.accounts import Account
 from engine.files import is_file, read_json, sync_filesystem, write_atomic
 
@@ -41,18 +42,24 @@ def _await_name(path: Path) -> None:
 
 
 def publish(
-    store: EnvironmentStore, job: Job, outcome: Mapping[str, object], seconds: float, check: Callable[[], None]
-) -> None:
-    """Make the attempt of `job` the one that counts, with the key's lock held.
+    store: EnvironmentStore,
+    job: Job,
+    outcome: Mapping[str, object],
+    seconds: float,
+    check: Callable[[], None],
+    vouched: Mapping[str, Vouched] | None = None,
+) -> Sealed:
+    """Make the attempt of `job` the one that counts, with the key's lock held; returns what is in it.
 
-    `outcome` is the builder's, `seconds` how long it took. `check` is called last before anyone can see the attempt,
-    and raises to keep it from being published. Raises `OSError`, `StorageError`.
+    `outcome` is the builder's, `seconds` how long it took, `vouched` are the files that came from the wheel store.
+    `check` is called last before anyone can see the attempt, and raises to keep it from being published. Raises
+    `OSError`, `StorageError`.
     """
+    vouched = vouched or {}
     if job.account:
-        _take_over(job.attempt_dir, job.account)
+        _take_over(job.attempt_dir, job.account, vouched)
     python = None if job.image or not is_file(Path(job.python_path)) else Path(job.python_path)
-    seal = write_seal(job.attempt_dir, python)
-    size, files = measure(job.attempt_dir)
+    sealed = write_seal(job.attempt_dir, python, vouched)
     packages = outcome.get("packages")
     record: dict[str, object] = {
         "key": job.key,
@@ -64,7 +71,7 @@ def publish(
         "lines": list(job.lines),
         "ingredients": dict(job.ingredients),
         "overlay": job.overlay,
-        "seal": seal,
+        "seal": sealed.digest,
         "attempt": job.attempt,
         "packages": [
             {"name": p[0], "version": p[1]}
@@ -72,8 +79,9 @@ def publish(
             if isinstance(p, list) and len(p) == 2
         ],
         "conflicts": outcome.get("conflicts", []),
-        "size": size,
-        "files": files,
+        "size": sealed.size,
+        "shared": sealed.shared,
+        "files": sealed.files,
         "built_at": time.time(),
         "built_by": job.by,
         "built_as": job.account.name if job.account else "",
@@ -84,22 +92,34 @@ def publish(
     # Beside the attempts, not in one: an environment whose directory is gone is what a rebuild is most wanted for.
     write_atomic(job.key_dir / "request.json", (job.job_dir / "request.json").read_bytes(), 0o600)
     store.publish(job.key_dir, record)
+    return sealed
 
 
-def _take_over(directory: Path, account: Account) -> None:
+def _take_over(directory: Path, account: Account, vouched: Mapping[str, Vouched]) -> None:
     """Make everything in `directory` that belongs to `account` ours: it can read and run it, and change none of it.
 
-    Content runs as the same account, and must not be able to change what other content uses too.
+    Content runs as the same account, and must not be able to change what other content uses too. What is `vouched` for
+    was never the account's.
     """
-    pending = [directory]
+    pending = [""]
+    _own(directory, directory.lstat(), account)
     while pending:
-        path = pending.pop()
-        # Its directory is ours by now, so nobody can put a link in the place of what is looked at here.
-        status = path.lstat()
-        is_directory = stat.S_ISDIR(status.st_mode)
-        if status.st_uid == account.uid:
-            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
-            if not stat.S_ISLNK(status.st_mode):
-                path.chmod(0o755 if is_directory or status.st_mode & 0o111 else 0o644)
-        if is_directory:
-            pending.extend(path.iterdir())
+        parent = pending.pop()
+        # This directory is ours by now, so nobody can put a link in the place of what is looked at here.
+        with os.scandir(directory / parent) as entries:
+            for entry in entries:
+                path = f"{parent}/{entry.name}" if parent else entry.name
+                known = vouched.get(path)
+                if known is not None and known.inode == entry.inode():
+                    continue
+                _own(Path(entry.path), entry.stat(follow_symlinks=False), account)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+
+
+def _own(path: Path, status: os.stat_result, account: Account) -> None:
+    if status.st_uid != account.uid:
+        return
+    os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        path.chmod(0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & 0o111 else 0o644)

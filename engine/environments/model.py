@@ -65,8 +65,15 @@ class Environment:
     """The directory through which it sees external packages; empty when it sees none."""
     seal: str = ""
     """The digest of its seal (`engine.environments.seal`); empty for one that was published without."""
+    shared: int = 0
+    """How many bytes of `size` are in files of the wheel store, which deleting it does not free."""
     last_used_at: float = 0.0
     """When content was last seen to use it, seconds since the epoch; 0 when that was never noted."""
+
+    @property
+    def own(self) -> int:
+        """Bytes that deleting it frees."""
+        return max(0, self.size - self.shared)
 
     @property
     def key_dir(self) -> Path:

@@ -13,11 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.environments.records import Claims, distributions_in, read_claims
-from engine.environments.tree import ALGORITHM, Entry, EntryKind, digest, digest_files, read_regular, walk
+from engine.environments.records import Claims, Distribution, distributions_in, read_claims
+from engine.environments.tree import (
+    ALGORITHM,
+    Entry,
+    EntryKind,
+    Vouched,
+    digest,
+    digest_files,
+    measure_tree,
+    read_regular,
+    walk,
+)
 from engine.files import is_file, write_atomic
 
-__all__ = ["SEAL", "InterpreterSeal", "Seal", "algorithms_for", "read_seal", "state_of", "write_seal"]
+__all__ = ["SEAL", "InterpreterSeal", "Seal", "Sealed", "algorithms_for", "read_seal", "state_of", "write_seal"]
 
 SEAL = "envdeck-seal.json"
 """Lies in the environment itself, and goes with it."""
@@ -48,22 +58,36 @@ class Seal:
     """None when it is in an image or on another machine."""
 
 
-def write_seal(attempt_dir: Path, python: Path | None) -> str:
-    """Seal the finished attempt in `attempt_dir`; returns the digest for its record.
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A finished attempt, after one look at everything in it."""
+
+    digest: str
+    """Of its seal, for its record."""
+    distributions: tuple[Distribution, ...]
+    size: int
+    """Bytes of its files, a file with several names counted once."""
+    shared: int
+    """How many of those bytes are in files that are vouched for, and stay when it is deleted."""
+    files: int
+
+
+def write_seal(attempt_dir: Path, python: Path | None, vouched: Mapping[str, Vouched] | None = None) -> Sealed:
+    """Seal the finished attempt in `attempt_dir`.
 
     Call it when nobody else can write there any more. `python` is the interpreter it was built on, None when that is in
-    an image; one that is on another machine only is not recorded. Costs one reading of every file. Raises `OSError` for
-    what cannot be read, `StorageError`.
+    an image; one that is on another machine only is not recorded. Costs one reading of every file that is not among
+    those `vouched` for, by path. Raises `OSError` for what cannot be read, `StorageError`.
     """
     (attempt_dir / SEAL).unlink(missing_ok=True)  # a package may have brought one along
-    tree = walk(attempt_dir)
-    claims = read_claims(attempt_dir, distributions_in(attempt_dir, tree), tree)
-    digests = digest_files(
-        attempt_dir, {path: algorithms_for(path, claims) for path, e in tree.items() if e.kind is EntryKind.FILE}
-    )
+    tree = walk(attempt_dir, vouched)
+    distributions = distributions_in(attempt_dir, tree)
+    claims = read_claims(attempt_dir, distributions, tree)
+    unread = {path: e for path, e in tree.items() if e.kind is EntryKind.FILE and not e.digest}
+    digests = digest_files(attempt_dir, {path: algorithms_for(path, claims) for path in unread})
     files: dict[str, str | None] = {path: None for path in claims.hashed if path not in tree}
     for path, entry in tree.items():
-        found = digests.get(path, {})
+        found = {ALGORITHM: entry.digest} if entry.digest else digests.get(path, {})
         if isinstance(found, OSError):
             raise found
         if not claims.vouch(path, found, entry.size):
@@ -73,8 +97,11 @@ def write_seal(attempt_dir: Path, python: Path | None) -> str:
         "files": files,
         "interpreter": _interpreter(python) if python and is_file(python) else None,
     }
-    write_atomic(attempt_dir / SEAL, json.dumps(record, indent=0, sort_keys=True).encode("ascii"))
-    return digest(attempt_dir / SEAL)[ALGORITHM]
+    text = json.dumps(record, sort_keys=True).encode("ascii")
+    write_atomic(attempt_dir / SEAL, text)
+    size, count = measure_tree(tree.values())
+    shared = sum(entry.size for entry in tree.values() if entry.digest)
+    return Sealed(digest(attempt_dir / SEAL)[ALGORITHM], distributions, size + len(text), shared, count + 1)
 
 
 def read_seal(attempt_dir: Path, expected: str) -> Seal:

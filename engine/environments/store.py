@@ -229,6 +229,7 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
             if isinstance(p, dict) and "name" in p and "version" in p
         ),
         size=int(number("size")),
+        shared=int(number("shared")),
         files=int(number("files")),
         built_at=number("built_at"),
         built_by=text("built_by"),

@@ -16,7 +16,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["ALGORITHM", "ALGORITHMS", "Digests", "Entry", "EntryKind", "digest", "digest_files", "read_regular", "walk"]
+__all__ = [
+    "ALGORITHM",
+    "ALGORITHMS",
+    "Digests",
+    "Entry",
+    "EntryKind",
+    "Vouched",
+    "digest",
+    "digest_files",
+    "measure_tree",
+    "read_regular",
+    "walk",
+]
 
 ALGORITHM = "sha256"
 ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})
@@ -51,13 +63,29 @@ class Entry:
     """Bytes; of a regular file."""
     target: str = ""
     """Where a link points to."""
+    inode: int = 0
+    """Which file it is, of one that has several names; 0 for one that has not."""
+    digest: str = ""
+    """What is in the file, as far as that is known without reading it: ``sha256=…``."""
 
 
-def walk(root: Path) -> dict[str, Entry]:
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A file that is known without a look at it, as long as its name still stands for that same file."""
+
+    inode: int
+    size: int
+    digest: str
+    """``sha256=…``"""
+
+
+def walk(root: Path, vouched: Mapping[str, Vouched] | None = None) -> dict[str, Entry]:
     """Everything below the directory `root` but its directories, by path relative to it. Follows no link.
 
-    Raises `OSError` when `root` itself cannot be looked into.
+    What is `vouched` for, by path, is not looked at any further where that very file is found. Raises `OSError` when
+    `root` itself cannot be looked into.
     """
+    vouched = vouched or {}
     found: dict[str, Entry] = {}
     pending = [""]
     while pending:
@@ -66,7 +94,10 @@ def walk(root: Path) -> dict[str, Entry]:
             with os.scandir(root / directory) as entries:
                 for entry in entries:
                     path = f"{directory}/{entry.name}" if directory else entry.name
-                    if entry.is_dir(follow_symlinks=False):
+                    known = vouched.get(path)
+                    if known is not None and known.inode == entry.inode():
+                        found[path] = Entry(EntryKind.FILE, known.size, "", known.inode, known.digest)
+                    elif entry.is_dir(follow_symlinks=False):
                         pending.append(path)
                     else:
                         found[path] = _entry(entry)
@@ -80,12 +111,26 @@ def walk(root: Path) -> dict[str, Entry]:
 def _entry(entry: os.DirEntry[str]) -> Entry:
     status = entry.stat(follow_symlinks=False)
     if stat.S_ISREG(status.st_mode):
-        return Entry(EntryKind.FILE, status.st_size)
+        return Entry(EntryKind.FILE, status.st_size, inode=status.st_ino if status.st_nlink > 1 else 0)
     if stat.S_ISLNK(status.st_mode):
         return Entry(EntryKind.LINK, target=str(Path(entry.path).readlink()))
     if stat.S_ISFIFO(status.st_mode):
         return Entry(EntryKind.PIPE)
     return Entry(EntryKind.SOCKET if stat.S_ISSOCK(status.st_mode) else EntryKind.DEVICE)
+
+
+def measure_tree(entries: Iterable[Entry]) -> tuple[int, int]:
+    """Bytes and number of the files among `entries`; a file with several names is counted once."""
+    size = files = 0
+    seen: set[int] = set()
+    for entry in entries:
+        if entry.inode:
+            if entry.inode in seen:
+                continue
+            seen.add(entry.inode)
+        size += len(os.fsencode(entry.target)) if entry.kind is EntryKind.LINK else entry.size
+        files += 1
+    return size, files
 
 
 def digest_files(root: Path, wanted: Mapping[str, Collection[str]]) -> Digests:

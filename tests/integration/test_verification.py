@@ -64,7 +64,7 @@ class Made:
             "built_at": 1.5,
         }
         if seal:
-            record["seal"] = write_seal(self.root, self.python)
+            record["seal"] = write_seal(self.root, self.python).digest
         self.store.publish(self.key_dir, record | changes)
 
     def verify(self) -> Verification:
@@ -327,7 +327,7 @@ def test_a_shared_libpython_that_was_replaced_is_found(bare: Made) -> None:
 
 def test_an_interpreter_in_an_image_is_not_looked_at_and_that_is_told(bare: Made) -> None:
     bare.python.unlink()
-    seal = write_seal(bare.root, None)
+    seal = write_seal(bare.root, None).digest
     bare.publish(seal=False, target="ghcr.io/org/image:1", python_path="/opt/python/bin/python3")
     environment = bare.store.read(bare.key_dir)
     assert environment is not None
