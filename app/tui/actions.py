@@ -287,6 +287,14 @@ ACTIONS: tuple[Action, ...] = (
         needs_write=True,
     ),
     Action("refresh", ("ctrl+r",), "refresh", "Look at everything again", Scope.GLOBAL, commands=("refresh",)),
+    Action(
+        "redraw",
+        ("ctrl+l",),
+        "redraw",
+        "Send the screen again, after something else wrote on it",
+        Scope.GLOBAL,
+        commands=("redraw",),
+    ),
     Action("command", (":",), "command", "Type a command; Tab completes", Scope.GLOBAL, 10),
     Action("palette", ("ctrl+p", "f1"), "palette", "Find an action by name", Scope.GLOBAL),
     Action(

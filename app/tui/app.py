@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from rich.console import RenderableType
 from rich.text import Text
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -22,6 +24,7 @@ from app.tui.actions import ACTIONS, Action, Scope, View
 from app.tui.context import complete, find_command, resolve, why_not
 from app.tui.describe.help import help_lines
 from app.tui.events import Event, Level, changes
+from app.tui.frames import Frames, ReadyUpdate
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
 from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged
@@ -90,6 +93,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.commands: list[str] = []
         self.lookups = Lookups(self)
         self._environ = environ
+        self._frames = Frames()
         self._line_filters: list[LineFilter] = [StripControl()]
         if ascii_only:
             self._line_filters.append(AsciiOnly())
@@ -99,6 +103,15 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self._waiting = False
         self._arrived = False
         self._unsubscribe: Callable[[], object] = bool
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Send what a screen has drawn, as far as the terminal does not show it already."""
+        if not isinstance(renderable, CompositorUpdate) or self.is_headless:
+            super()._display(screen, renderable)
+        elif not self._batch_count and self._running and not self._closed:
+            frame = self._frames.reduce(renderable, self.console, self.size)
+            if frame:
+                super()._display(screen, ReadyUpdate(frame))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._line_filters]
@@ -111,10 +124,14 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         # The screen is empty after `fg` until something asks for a repaint (textual.md §3.8).
-        self.app_resume_signal.subscribe(self, lambda _signal: self.refresh(layout=True))
+        self.app_resume_signal.subscribe(self, lambda _signal: self.repaint())
         self._unsubscribe = self.engine.subscribe(self._engine_changed)
         self.engine.start()
         self.take_snapshot()
+
+    def on_resize(self) -> None:
+        # Terminals rearrange what they show when their size changes.
+        self._frames.forget()
 
     def on_unmount(self) -> None:
         self._unsubscribe()
@@ -125,6 +142,11 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         page = self.screen
         assert isinstance(page, Page)
         return page
+
+    def repaint(self) -> None:
+        """Send the whole screen again."""
+        self._frames.forget()
+        self.refresh(layout=True)
 
     # The engine's picture
 
@@ -268,6 +290,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.lookups.forget_all()
         self.engine.request_refresh()
         self.say("looking at everything again")
+
+    def do_redraw(self, _argument: str) -> None:
+        self.repaint()
 
     def do_theme(self, argument: str) -> None:
         if argument in self.available_themes:

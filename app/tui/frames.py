@@ -1,0 +1,189 @@
+"""Sends only what the terminal does not show already.
+
+Textual sends every refreshed cell again, the same or not, and fills lines up with blanks (textual.md §3.2). Over an
+SSH line that is most of what there is to send: a page above a view is drawn four times, a refreshed list is mostly the
+old one. `Frames` remembers what each cell of the terminal was sent last and lets through the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import cast
+
+from rich.cells import split_graphemes
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.geometry import Size
+from textual.strip import Strip
+
+from app.tui.symbols import ASCII
+
+__all__ = ["Frames", "ReadyUpdate"]
+
+Cell = tuple[str, str]
+"""A character (empty behind a wide one) and the numbers of its SGR sequence (empty for the terminal's defaults)."""
+_BLANK: Cell = (" ", "")
+_REACH = 4
+"""Cells that are the same and sent all the same, since moving the cursor over them costs as much."""
+_ERASED = 4
+"""From this many blanks on, erasing the rest of the line is shorter than sending them."""
+_AGREED = frozenset(map(chr, range(32, 127))) | frozenset(ASCII)
+"""Characters that are one cell wide in every terminal."""
+
+
+class Frames:
+    """What the terminal shows, as far as it was told through here."""
+
+    def __init__(self) -> None:
+        self._size = Size(0, 0)
+        self._shown: list[list[Cell | None]] = []
+        """Per line its cells; None where it is not known what the terminal shows."""
+
+    def forget(self) -> None:
+        """Send everything that comes, since something else may have written to the terminal."""
+        self._size = Size(0, 0)
+
+    def reduce(self, update: CompositorUpdate, console: Console, size: Size) -> str:
+        """What to send for `update` on a terminal of that size; empty when it is all there already."""
+        if size != self._size:
+            self._size = size
+            self._shown = [[None] * size.width for _ in range(size.height)]
+        # As Strip.render does.
+        colors = console._color_system or ColorSystem.TRUECOLOR
+        changed: dict[int, list[Cell | None]] = {}
+        for y, x, strip in _strips(update):
+            if not 0 <= y < size.height:
+                continue
+            line = changed.setdefault(y, list(self._shown[y]))
+            cells = _cells(strip, colors)[: size.width - x]
+            line[x : x + len(cells)] = cells
+        output = _Output()
+        for y in sorted(changed):
+            output.line(y, self._shown[y], changed[y])
+            self._shown[y] = changed[y]
+        return output.text()
+
+
+class ReadyUpdate(CompositorUpdate):
+    """An update that is what to send already."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def render_segments(self, console: Console) -> str:  # noqa: ARG002 - Textual's signature
+        return self._text
+
+
+class _Output:
+    """The characters and sequences of one frame; the graphic rendition carries on from one line to the next."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._codes = ""
+
+    def line(self, y: int, old: list[Cell | None], new: list[Cell | None]) -> None:
+        """Turn the line `old` at row `y` into `new`."""
+        if old == new:
+            return
+        if not (_agreed(old) and _agreed(new)):
+            # Terminals disagree about the width of something in it, so no column is certain: the line is sent whole.
+            old = [None] * len(new)
+        blank_from = len(new)
+        while blank_from and new[blank_from - 1] == _BLANK:
+            blank_from -= 1
+        if all(cell == _BLANK for cell in old[blank_from:]) or len(new) - blank_from < _ERASED:
+            blank_from = len(new)
+        for start, end in _runs(old, new, blank_from):
+            self._parts.append(f"\x1b[{y + 1};{start + 1}H")
+            for cell in new[start:end]:
+                self._put(*cast(Cell, cell))
+        if blank_from < len(new):
+            if not blank_from or old[blank_from - 1] == new[blank_from - 1]:
+                self._parts.append(f"\x1b[{y + 1};{blank_from + 1}H")
+            self._put("\x1b[K", "")
+
+    def _put(self, text: str, codes: str) -> None:
+        if codes != self._codes:
+            reset = "0;" if self._codes and codes else ""
+            self._parts.append(f"\x1b[{reset}{codes}m")
+            self._codes = codes
+        self._parts.append(text)
+
+    def text(self) -> str:
+        if self._codes:
+            self._parts.append("\x1b[m")
+            self._codes = ""
+        return "".join(self._parts)
+
+
+def _runs(old: list[Cell | None], new: list[Cell | None], end: int) -> Iterator[tuple[int, int]]:
+    """The stretches of `new` up to `end` that have to be sent, none of them with an unknown cell in it."""
+    start = last = -1
+    for x in range(end):
+        if new[x] is None or new[x] == old[x]:
+            continue
+        if start >= 0 and (x - last > _REACH + 1 or None in new[last + 1 : x]):
+            yield start, last + 1
+            start = -1
+        if start < 0:
+            start = x
+        last = x
+    if start >= 0:
+        yield start, last + 1
+
+
+def _agreed(line: Iterable[Cell | None]) -> bool:
+    return _AGREED.issuperset(cell[0] for cell in line if cell is not None)
+
+
+def _strips(update: CompositorUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """The strips of an update with the row and column of each, as its own `render_segments` places them."""
+    if isinstance(update, LayoutUpdate):
+        for y, line in enumerate(update.strips, update.region.y):
+            x = update.region.x
+            for strip in line:
+                yield y, x, strip
+                x += strip.cell_length
+    elif isinstance(update, ChopsUpdate):
+        for y, x1, x2 in update.spans:
+            for end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+                if chop is not None and x <= x2 and end > x1:
+                    yield y, x, chop if end <= x2 else chop.crop(0, x2 - x)
+
+
+def _cells(strip: Strip, colors: ColorSystem) -> list[Cell]:
+    cells: list[Cell] = []
+    for text, style, _control in strip:
+        inked, bare = _codes(style, colors) if style is not None else ("", "")
+        if text.isascii():
+            cells += [(character, bare if character == " " else inked) for character in text]
+            continue
+        spans, _width = split_graphemes(text)
+        for start, end, width in spans:
+            cells += [(text[start:end], inked), *[("", inked)] * (width - 1)] if width else []
+    return cells
+
+
+@lru_cache(maxsize=4096)
+def _codes(style: Style, colors: ColorSystem) -> tuple[str, str]:
+    """The SGR numbers of a style, for characters and for blanks, without those that say what is the default anyway."""
+    sequence = style.update_link(None).render("x", color_system=colors).partition("x")[0]
+    codes = ";".join(code for code in sequence.removeprefix("\x1b[").removesuffix("m").split(";") if code)
+    codes = ";".join(_without_defaults(codes))
+    background = style.bgcolor is not None and not style.bgcolor.is_default
+    shows = background or style.reverse or style.underline or style.underline2 or style.strike or style.overline
+    return codes, codes if shows else ""
+
+
+def _without_defaults(codes: str) -> Iterator[str]:
+    numbers = iter(codes.split(";"))
+    for number in numbers:
+        if number in ("38", "48"):
+            # A colour of the palette (5, and one number) or of its own (2, and three).
+            kind = next(numbers, "")
+            yield from (number, kind, *(next(numbers, "") for _ in range(1 if kind == "5" else 3)))
+        elif number not in ("", "39", "49"):
+            yield number

@@ -1,0 +1,152 @@
+"""What is sent for a frame turns the terminal into the same picture as sending all of it, for fewer bytes."""
+
+from __future__ import annotations
+
+import pyte
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.geometry import Region, Size
+from textual.strip import Strip
+
+from app.tui.frames import Frames
+
+WIDTH, HEIGHT = 24, 4
+SIZE = Size(WIDTH, HEIGHT)
+STYLES = (
+    None,
+    Style(color="default", bgcolor="default"),
+    Style(color="red", bgcolor="default", bold=True),
+    Style(reverse=True),
+    Style(bgcolor="#203040", color="color(200)"),
+    Style(dim=True, underline=True),
+)
+CONSOLE = Console(color_system="truecolor", force_terminal=True, width=WIDTH)
+
+segments = st.lists(
+    st.tuples(st.text("ab  ✓世é", min_size=1, max_size=8), st.sampled_from(STYLES)).map(lambda both: Segment(*both)),
+    max_size=5,
+)
+LEFT = 11
+"""Two panes side by side, of this width and the rest."""
+
+
+def pane(width: int) -> st.SearchStrategy[Strip]:
+    return segments.map(lambda parts: Strip(parts).crop_extend(0, width, None))
+
+
+panes = st.tuples(pane(LEFT), pane(WIDTH - LEFT)).map(list)
+screens = st.lists(panes, min_size=HEIGHT, max_size=HEIGHT)
+wholes = screens.map(lambda lines: LayoutUpdate(lines, Region(0, 0, WIDTH, HEIGHT)))
+spans = st.lists(
+    st.tuples(st.integers(0, HEIGHT - 1), st.sampled_from([(0, LEFT), (LEFT, WIDTH), (0, WIDTH)])),
+    min_size=1,
+    unique_by=lambda span: span[0],
+)
+parts = st.builds(
+    lambda lines, spans: ChopsUpdate(
+        [{0: left, LEFT: right} for left, right in lines],
+        [(y, *columns) for y, columns in sorted(spans)],
+        [[LEFT, WIDTH]] * HEIGHT,
+    ),
+    screens,
+    spans,
+)
+
+
+class Watcher:
+    """A terminal, as pyte understands it."""
+
+    def __init__(self) -> None:
+        self.screen = pyte.Screen(WIDTH, HEIGHT)
+        self.stream = pyte.Stream(self.screen)
+
+    def cells(self) -> list[list[tuple[object, ...]]]:
+        """What can be seen: the ink of a blank cannot."""
+        shown = []
+        for y in range(HEIGHT):
+            row = [self.screen.buffer[y][x] for x in range(WIDTH)]
+            shown.append(
+                [
+                    (cell.data, cell.bg, cell.reverse, cell.underscore)
+                    if cell.data in (" ", "") and not cell.reverse and not cell.underscore
+                    else (cell.data, cell.fg, cell.bg, cell.bold, cell.reverse, cell.underscore)
+                    for cell in row
+                ]
+            )
+        return shown
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(wholes | parts, min_size=1, max_size=5))
+def test_the_terminal_shows_what_was_drawn(updates: list[CompositorUpdate]) -> None:
+    everything, difference, frames = Watcher(), Watcher(), Frames()
+    # The first frame of an app is a whole one.
+    for update in [LayoutUpdate([[Strip.blank(WIDTH)]] * HEIGHT, Region(0, 0, WIDTH, HEIGHT)), *updates]:
+        everything.stream.feed(update.render_segments(CONSOLE))
+        difference.stream.feed(frames.reduce(update, CONSOLE, SIZE))
+        assert difference.cells() == everything.cells()
+
+
+@settings(deadline=None, max_examples=60)
+@given(wholes | parts)
+def test_what_is_there_already_is_not_sent_again(update: CompositorUpdate) -> None:
+    frames = Frames()
+    frames.reduce(update, CONSOLE, SIZE)
+    assert frames.reduce(update, CONSOLE, SIZE) == ""
+
+
+@settings(deadline=None, max_examples=60)
+@given(wholes, wholes)
+def test_after_forgetting_and_on_another_size_all_is_sent(first: LayoutUpdate, second: LayoutUpdate) -> None:
+    fresh = Frames().reduce(second, CONSOLE, SIZE)
+    frames = Frames()
+    frames.reduce(first, CONSOLE, SIZE)
+    frames.forget()
+    assert frames.reduce(second, CONSOLE, SIZE) == fresh
+    frames.reduce(first, CONSOLE, Size(WIDTH + 1, HEIGHT))
+    assert frames.reduce(second, CONSOLE, SIZE) == fresh
+
+
+def line(text: str, style: Style | None = None, y: int = 0) -> ChopsUpdate:
+    strip = Strip([Segment(text, style)]).crop_extend(0, WIDTH, None)
+    return ChopsUpdate([{0: strip}] * HEIGHT, [(y, 0, WIDTH)], [[WIDTH]] * HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sent"),
+    [
+        ("ready", "ready", ""),
+        ("ready 1", "ready 2", "\x1b[1;7H2"),
+        ("a long line", "a", "\x1b[1;2H\x1b[K"),
+        ("", "new", "\x1b[1;1Hnew"),
+        # Across a few cells that are the same it is shorter to send them.
+        ("1 of 5 done", "2 of 6 done", "\x1b[1;1H2 of 6"),
+        # Where terminals disagree about the width, nothing but the whole line is safe.
+        ("世 1", "世 2", "\x1b[1;1H世 2\x1b[K"),
+    ],
+)
+def test_few_bytes(before: str, after: str, sent: str) -> None:
+    frames = Frames()
+    frames.reduce(line(before), CONSOLE, SIZE)
+    assert frames.reduce(line(after), CONSOLE, SIZE) == sent
+
+
+def test_defaults_are_not_named_and_ink_is_set_once() -> None:
+    frames = Frames()
+    bold = Style(color="default", bgcolor="default", bold=True)
+    strip = Strip([Segment("ab", bold), Segment("cd", Style(bold=True)), Segment("e", None)])
+    update = ChopsUpdate([{0: strip}] * HEIGHT, [(0, 0, 5)], [[5]] * HEIGHT)
+    assert frames.reduce(update, CONSOLE, SIZE) == "\x1b[1;1H\x1b[1mabcd\x1b[me"
+
+
+def test_a_background_is_never_erased_with_the_terminals_own() -> None:
+    frames = Frames()
+    sent = frames.reduce(line("x", Style(bgcolor="blue")), CONSOLE, SIZE)
+    assert "\x1b[K" in sent
+    painted = line(" " * WIDTH, Style(bgcolor="blue"), y=1)
+    assert "\x1b[K" not in frames.reduce(painted, CONSOLE, SIZE)
