@@ -8,8 +8,6 @@ say, and, where hashes count, allows the hash of the wheel. pip runs afterwards 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,9 +19,8 @@ from engine.bundles.model import LineKind, RequirementLine
 from engine.bundles.requirements import parse_requirements
 from engine.errors import InputError, Problem, Where
 from engine.packages.lint import examine
-from engine.text import mask_credentials
 
-__all__ = ["OLDEST_PIP", "Seedable", "SeedablePin", "seedable", "served_by"]
+__all__ = ["OLDEST_PIP", "Seedable", "SeedablePin", "seedable"]
 
 OLDEST_PIP = (22, 3)
 """The first pip that installs into another environment than its own (``--python``); an older one is installed into
@@ -77,7 +74,7 @@ _HARMLESS_SETTINGS = frozenset(
         "verbose",
     }
 )
-"""Options of pip's configuration of which the same is true, those included that `served_by` tells apart."""
+"""Options of pip's configuration of which the same is true, those included that the store tells apart."""
 
 _OFF = ("", "0", "false", "no", "off")
 
@@ -109,18 +106,6 @@ class Seedable:
     """Why the store may not be used at all; empty when it may."""
     mutable: str = ""
     """Why a lock of these lines may not be replayed: the first line that can mean something else tomorrow."""
-
-
-def served_by(index: Mapping[str, str], interpreter: Mapping[str, object]) -> str:
-    """Names what a pin gets: equal only where pip sees the same indexes and accepts the same files.
-
-    `index` is pip's configuration of where packages come from, `interpreter` the result of `interpreter_identity`:
-    which file fits depends on the version of Python and on the platform, not on where the interpreter lies.
-    """
-    accepts = {name: value for name, value in interpreter.items() if name != "base_prefix"}
-    masked = {name: mask_credentials(value) for name, value in index.items()}
-    text = json.dumps([1, masked, accepts], sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
 def seedable(
@@ -184,7 +169,7 @@ def _nested(_path: str, where: Where) -> bytes:
 
 def _unusable(lines: Iterable[RequirementLine], settings: Mapping[str, str], interpreter: Mapping[str, object]) -> str:
     """Why nothing may come from the store, as one clause; empty when something may."""
-    if interpreter.get("implementation") != "cpython":
+    if interpreter.get("implementation") != "CPython":
         return f"it is made for CPython, and this is {interpreter.get('implementation') or 'another'}"
     for line in lines:
         for name, _ in line.options if line.kind is LineKind.OPTION else ():

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
+from engine.environments.tree import Vouched
 from engine.executors.accounts import Account
 from engine.wheels.model import StoredWheel
 from engine.wheels.store import WheelStore
 
-__all__ = ["Linked", "Vouched", "agreeing", "link", "vouched"]
+__all__ = ["Linked", "agreeing", "link", "vouched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,6 @@ class Linked:
     """Bytes in files of the environment's own."""
     copied: int = 0
     """How many files had to be copied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """What is in a file, known without reading it."""
-
-    digest: str
-    """``sha256=…`` as in RECORD."""
-    size: int
 
 
 def agreeing(wheels: Sequence[StoredWheel]) -> tuple[tuple[StoredWheel, ...], Mapping[NormalizedName, str]]:
@@ -68,9 +60,10 @@ def link(
     raise NotImplementedError
 
 
-def vouched(store: WheelStore, wheels: Sequence[StoredWheel], env_dir: Path) -> Mapping[str, Vouched]:
-    """The files of `env_dir` that still are those of the store: path relative to it, to what is in them.
+def vouched(store: WheelStore, wheels: Sequence[StoredWheel]) -> Mapping[str, Vouched]:
+    """The files of `wheels` that `link` links, by where in an environment it puts them.
 
-    Compares inodes, name by name, so neither a replaced nor a moved file is among them. Reads directories only.
+    Whoever looks at an environment then compares the inode of each (`engine.environments.tree.walk`), so that neither a
+    replaced nor a moved file is taken for the store's. Reads directories only.
     """
     raise NotImplementedError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
 from packaging.version import InvalidVersion, Version
 
 from engine.text import mask_credentials
@@ -25,6 +25,11 @@ class Pin:
 
     name: NormalizedName
     version: str
+    """In the one spelling that all equal versions share (PEP 440)."""
+
+    @classmethod
+    def of(cls, name: str, version: str) -> Pin:
+        return cls(canonicalize_name(name), canonicalize_version(version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,14 @@ def site_packages(tag: str) -> str:
     return f"lib/python3.{found[1]}{found[2]}/site-packages"
 
 
-def index_digest(options: Mapping[str, str]) -> str:
-    """The name of an index configuration: pip's options that decide which file it picks, credentials left out."""
+def index_digest(options: Mapping[str, str], identity: Mapping[str, object]) -> str:
+    """Names what a pin gets: equal only where pip sees the same indexes and accepts the same files.
+
+    `options` are those of pip that decide which file it picks, credentials left out here. `identity` is what
+    `engine.packages.key.interpreter_identity` says: which file fits depends on the version of Python and on the
+    platform, not on where the interpreter lies.
+    """
     public = {name: mask_credentials(value) for name, value in options.items()}
-    return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:32]
+    accepts = {name: value for name, value in identity.items() if name != "base_prefix"}
+    text = json.dumps([public, accepts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.packages.seeding import Seedable, seedable, served_by
+from engine.packages.seeding import Seedable, seedable
+from engine.wheels.model import index_digest
 
 PYTHON = {
-    "implementation": "cpython",
+    "implementation": "CPython",
     "version": "3.11.7",
     "soabi": "cpython-311-x86_64-linux-gnu",
     "platform": "linux-x86_64",
@@ -133,8 +134,8 @@ def test_settings_about_the_way_to_the_index_do_not_matter() -> None:
 
 
 def test_other_implementations_do_without_the_store() -> None:
-    found = seedable("flask==3.0.3", settings={}, interpreter=PYTHON | {"implementation": "pypy"})
-    assert "pypy" in found.unusable
+    found = seedable("flask==3.0.3", settings={}, interpreter=PYTHON | {"implementation": "PyPy"})
+    assert "PyPy" in found.unusable
 
 
 @pytest.mark.parametrize(
@@ -158,14 +159,14 @@ def test_what_is_asked_for_by_name_counts_as_requested() -> None:
 
 def test_what_a_pin_is_served_depends_on_index_and_interpreter_not_on_where_that_lies() -> None:
     index = {"index-url": "https://user:secret@example.org/simple"}
-    served = served_by(index, PYTHON)
-    assert served == served_by({"index-url": "https://user:changed@example.org/simple"}, PYTHON)
-    assert served == served_by(index, PYTHON | {"base_prefix": "/usr/local"})
+    served = index_digest(index, PYTHON)
+    assert served == index_digest({"index-url": "https://user:changed@example.org/simple"}, PYTHON)
+    assert served == index_digest(index, PYTHON | {"base_prefix": "/usr/local"})
     others = [
-        served_by({}, PYTHON),
-        served_by(index | {"pre": "1"}, PYTHON),
-        served_by(index, PYTHON | {"version": "3.11.8"}),
-        served_by(index, PYTHON | {"libc": "musl 1.2"}),
+        index_digest({}, PYTHON),
+        index_digest(index | {"pre": "1"}, PYTHON),
+        index_digest(index, PYTHON | {"version": "3.11.8"}),
+        index_digest(index, PYTHON | {"libc": "musl 1.2"}),
     ]
     assert len({served, *others}) == 5
 
