@@ -23,6 +23,7 @@ from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
 from engine.audit.model import Actor, AuditAction, AuditEvent, AuditRecord, AuditResult
 from engine.audit.reading import AuditPage, AuditQuery, AuditReader
 from engine.builds.log import LogLine, LogRing
+from engine.builds.log_level import LogLevel, log_level
 from engine.builds.model import Build, BuildState, Fault, Phase
 from engine.builds.pip_config import PipFile, PipSetting
 from engine.bundles.constraint import Provenance, ProvenanceStep, StepStanding
@@ -132,6 +133,7 @@ __all__ = [
     "Lifespan",
     "LineKind",
     "LockedPackage",
+    "LogLevel",
     "LogLine",
     "LogRing",
     "ManagementDecision",
@@ -198,6 +200,7 @@ __all__ = [
     "clean_log_line",
     "find_environment",
     "lifespan_of",
+    "log_level",
     "mask_credentials",
     "one_line",
     "read_pin",

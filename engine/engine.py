@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import overload
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from engine.actions import audit, caches, content, pin, reap, rebuild, run, verify
+from engine.actions import audit, caches, content, pin, reap, rebuild, retry, run, verify
 from engine.actions import build as builds
 from engine.actions.caches import CachePlan, RuntimeCache
 from engine.actions.content import UNCHANGED, DeployPlan, RemovePlan, Resolution, SetPlan, Unchanged
@@ -26,7 +26,7 @@ from engine.actions.upkeep import rebuild_missing
 from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
 from engine.audit.model import AuditAction
 from engine.audit.reading import AuditQuery, AuditReader
-from engine.builds.log import LogReader, LogRing
+from engine.builds.log import LogLine, LogReader, LogRing, read_log
 from engine.builds.model import Build
 from engine.builds.pip_config import PipFile, PipSetting, effective, pip_files
 from engine.bundles.constraint import ProvenanceStep, detect, explain_request, read_project_files
@@ -175,6 +175,13 @@ class Engine:
         """What cancelling would do now. Raises `InputError` (`build-unknown`, `build-ambiguous`)."""
         return builds.plan_cancel(self._world, build_id)
 
+    def plan_retry(self, build_id: str) -> BuildPlan | RebuildPlan:
+        """What building once more what that build was for would do now: its bundle, or its environment again.
+
+        Raises `InputError` when the build or the bundle is not there, `Refused` when it cannot be told or goes on.
+        """
+        return retry.plan_retry(self._world, build_id)
+
     def build(self, build_id: str) -> Build:
         """The build of that id, of a unique part of it, or the newest for ``last``.
 
@@ -197,6 +204,10 @@ class Engine:
         ring = LogRing()
         threading.Thread(target=self._feed, args=(build, ring), name=f"log-{build.id}", daemon=True).start()
         return ring
+
+    def read_log(self, build_id: str) -> Iterator[LogLine]:
+        """Every line that the build's log has now, read from the disk piece by piece. Raises as `build` does."""
+        return read_log(self.build(build_id).log)
 
     def _feed(self, build: Build, ring: LogRing) -> None:
         reader = LogReader(build.log)

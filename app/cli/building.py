@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from collections.abc import Callable
+from itertools import islice
 
 from app.cli import commands, json_output
-from app.cli.following import PlainReporter, follow, reporter, stamped
-from app.cli.grammar import BUILD, BUILD_FIELDS, BUNDLE, Commands, add_dry_run
+from app.cli.following import PlainReporter, follow, reporter
+from app.cli.grammar import BUILD, BUILD_FIELDS, BUNDLE, Commands, add_dry_run, pattern
 from app.cli.terminal import Terminal
 from app.cli.units import duration
 from engine import (
@@ -19,24 +21,31 @@ from engine import (
     Engine,
     EnvdeckError,
     Environment,
+    InputError,
+    LogLevel,
     LogLine,
     Problem,
     clean,
+    log_level,
 )
 
-__all__ = ["add_commands", "build", "cancel", "going_on", "log", "tell_end"]
+__all__ = ["add_commands", "build", "cancel", "carry_out", "going_on", "log", "tell_end"]
 
 _INTERRUPTED = 130
 _CANCEL_PATIENCE = 30.0
 """Seconds that `cancel` waits for the build to end."""
-_QUIET = 0.5
-"""Seconds without a new line after which the log of a running build counts as read so far."""
+_AT_ONCE = 5000
+"""Lines of a log that are printed with one write."""
 
 
 def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if options.dry_run:
         return commands.plan(engine, options, terminal)
-    plan = engine.plan_build(engine.open_bundle(options.bundle))
+    return carry_out(engine, engine.plan_build(engine.open_bundle(options.bundle)), options, terminal)
+
+
+def carry_out(engine: Engine, plan: BuildPlan, options: Namespace, terminal: Terminal) -> int:
+    """Build what `plan` says and show the log until its end, unless the options say ``--detach``."""
     _announce(plan, terminal)
     try:
         if plan.problem:
@@ -123,10 +132,11 @@ def tell_end(build: Build, terminal: Terminal) -> None:
 
 
 def log(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    item = engine.build(options.build)
+    item, wanted = engine.build(options.build), _wanted(options)
     if options.follow and not terminal.json:
+        reporter = PlainReporter(terminal, timestamps=options.timestamps, phases=False, wanted=wanted)
         try:
-            item = follow(engine, item.id, PlainReporter(terminal, timestamps=options.timestamps, phases=False))
+            item = follow(engine, item.id, reporter)
         except KeyboardInterrupt:
             item = engine.build(item.id)
             if item.state.final:
@@ -136,30 +146,37 @@ def log(engine: Engine, options: Namespace, terminal: Terminal) -> int:
             return _INTERRUPTED
         if item.state is not BuildState.DONE:
             tell_end(item, terminal)
-        return 0
+        return _found(reporter.shown, options)
     if options.follow:
         item = engine.wait(item.id)
-    lines, earlier = _lines_so_far(engine, item)
-    if earlier:
-        terminal.say(clean(f"{earlier} earlier lines are left out; {item.log} has them"), error=True)
+    lines = filter(wanted, engine.read_log(item.id))
     if terminal.json:
-        terminal.document(json_output.log(item, lines, time.time()))
-    elif lines:
-        terminal.say("\n".join(stamped(line, options.timestamps) for line in lines))
-    return 0
+        chosen = list(lines)
+        terminal.document(json_output.log(item, chosen, time.time()))
+        return _found(len(chosen), options)
+    reporter = PlainReporter(terminal, timestamps=options.timestamps, phases=False)
+    while some := list(islice(lines, _AT_ONCE)):
+        reporter.lines(some)
+    return _found(reporter.shown, options)
 
 
-def _lines_so_far(engine: Engine, build: Build) -> tuple[list[LogLine], int]:
-    """The log of an ended build, or what a running one has written until now; and how many lines came before."""
-    ring = engine.follow(build.id)
-    seen = 0
-    while not ring.finished:
-        ring.wait(seen, _QUIET)
-        if ring.total == seen and not build.state.final:
-            break
-        seen = ring.total
-    lines, total = ring.since(0)
-    return lines, total - len(lines)
+def _wanted(options: Namespace) -> Callable[[LogLine], bool]:
+    """Which lines of the log ``--grep``, ``--invert`` and ``--errors`` ask for."""
+    pattern, invert, errors = options.grep, options.invert, options.errors
+    if invert and pattern is None:
+        raise InputError(Problem("usage", "--invert is about --grep", expected="--grep PATTERN --invert"))
+
+    def wanted(line: LogLine) -> bool:
+        if errors and log_level(line.text) is not LogLevel.ERROR:
+            return False
+        return pattern is None or (pattern.search(line.text) is not None) is not invert
+
+    return wanted
+
+
+def _found(shown: int, options: Namespace) -> int:
+    """The exit code: as of grep, 1 when lines were looked for and there is none."""
+    return 1 if not shown and (options.grep is not None or options.errors) else 0
 
 
 def cancel(engine: Engine, options: Namespace, terminal: Terminal) -> int:
@@ -229,8 +246,12 @@ def add_commands(children: Commands) -> None:
         log,
         "the log of a build",
         "Prints the log of a build; with --follow until the build has ended.",
-        "  envdeck log last\n  envdeck log -f last --timestamps",
+        "  envdeck log last\n"
+        "  envdeck log -f last --timestamps\n"
+        "  envdeck log last --errors\n"
+        "  envdeck log last --grep 'numpy|pandas'",
         "  0    shown, however the build ended\n"
+        "  1    no line is what --grep or --errors ask for\n"
         "  2    bad usage, or no such build\n"
         "  130  interrupted with Ctrl-C; the build goes on",
         f"{{{BUILD_FIELDS},\n  lines [{{at, text}}]}}. With --follow it is printed when the build has ended.",
@@ -238,6 +259,11 @@ def add_commands(children: Commands) -> None:
     command.add_argument("build", metavar="BUILD", help=BUILD)
     command.add_argument("-f", "--follow", action="store_true", help="go on until the build has ended")
     command.add_argument("--timestamps", action="store_true", help="put the UTC time in front of each line")
+    command.add_argument(
+        "--grep", metavar="PATTERN", type=pattern, help="only lines in which this regular expression is found"
+    )
+    command.add_argument("--invert", action="store_true", help="only lines in which --grep's expression is not found")
+    command.add_argument("--errors", action="store_true", help="only lines that tell of an error")
 
     command = children.add(
         "cancel",

@@ -8,9 +8,9 @@ from argparse import Namespace
 from app.cli import json_config, json_output
 from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, Commands, specifier, version
 from app.cli.terminal import Terminal
-from engine import Engine, InputError, Problem, Request, Rule, Severity
+from engine import BuildPlan, Engine, InputError, Problem, Request, Rule, Severity
 
-__all__ = ["add_commands", "builds", "bundles", "installations", "match", "plan", "targets"]
+__all__ = ["add_commands", "builds", "bundles", "installations", "match", "plan", "show_plan", "targets"]
 
 
 def installations(engine: Engine, options: Namespace, terminal: Terminal) -> int:
@@ -67,9 +67,12 @@ def match(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 
 
 def plan(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    bundle = engine.open_bundle(options.bundle)
-    item = engine.plan_build(bundle)
-    steps = engine.explain_request(bundle)
+    return show_plan(engine, engine.plan_build(engine.open_bundle(options.bundle)), terminal)
+
+
+def show_plan(engine: Engine, item: BuildPlan, terminal: Terminal) -> int:
+    """What building would do; the exit code says whether it can be done."""
+    steps = engine.explain_request(item.bundle)
     if terminal.json:
         terminal.document(json_output.plan(item, steps))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,17 +60,29 @@ class PlainReporter:
     """Lines only, for pipes and files; a change of phase is a line too, and of what a queued build waits for."""
 
     def __init__(
-        self, terminal: Terminal, *, timestamps: bool = False, phases: bool = True, error: bool = False
+        self,
+        terminal: Terminal,
+        *,
+        timestamps: bool = False,
+        phases: bool = True,
+        error: bool = False,
+        wanted: Callable[[LogLine], bool] = lambda _line: True,
     ) -> None:
         self._terminal = terminal
         self._error = error
+        self._wanted = wanted
+        self.shown = 0
+        """How many lines of the log were `wanted`."""
         self._timestamps = timestamps
         self._phases = phases
         self._phase: Phase | None = None
         self._waits = ""
 
     def lines(self, lines: Sequence[LogLine]) -> None:
-        self._terminal.say("\n".join(stamped(line, self._timestamps) for line in lines), error=self._error)
+        chosen = [stamped(line, self._timestamps) for line in lines if self._wanted(line)]
+        self.shown += len(chosen)
+        if chosen:
+            self._terminal.say("\n".join(chosen), error=self._error)
 
     def progress(self, build: Build) -> None:
         if self._phases and build.phase is not self._phase:

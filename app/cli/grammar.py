@@ -31,6 +31,7 @@ __all__ = [
     "add_yes",
     "count",
     "globals_parser",
+    "pattern",
     "seconds",
     "specifier",
     "version",
@@ -48,7 +49,8 @@ id, key, state (queued, running, done, failed, cancelled or
   (empty for none), host (of its supervisor), submitted_at, started_at,
   finished_at, seconds, packages_done, packages_total, message (while queued
   what it waits for), fault (null or {phase, package, message, advice}),
-  reused, log"""
+  reused, place (in the waiting line,
+  1 for who is next, 0 when in none), log"""
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
@@ -170,6 +172,18 @@ def seconds(text: str) -> float:
             )
         )
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression for which letter case does not matter. Raises `InputError`."""
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(
+            Problem(
+                "usage", f"--grep is not a regular expression: {error}", expected="such as numpy|pandas", found=text
+            )
+        ) from None
 
 
 def count(text: str) -> int:

@@ -318,6 +318,7 @@ def build(item: Build, now: float) -> Document:
         "message": item.message,
         "fault": _fault(item.fault),
         "reused": item.reused,
+        "place": item.place,
         "log": str(item.log),
     }
 

@@ -7,13 +7,14 @@ import time
 from argparse import Namespace
 
 from app.cli import json_cache
-from app.cli.building import going_on, tell_end
+from app.cli.building import carry_out, going_on, tell_end
+from app.cli.commands import show_plan
 from app.cli.following import follow, reporter
-from app.cli.grammar import Commands, add_dry_run, count
+from app.cli.grammar import BUILD, Commands, add_dry_run, count
 from app.cli.terminal import Terminal
 from engine import BuildState, BulkPlan, Engine, InputError, ItemState, Problem, RebuildPlan, RunProgress, clean
 
-__all__ = ["add_commands", "rebuild"]
+__all__ = ["add_commands", "rebuild", "retry"]
 
 _INTERRUPTED = 130
 
@@ -24,7 +25,7 @@ def rebuild(engine: Engine, options: Namespace, terminal: Terminal) -> int:
             raise _usage("--all, --retry, --force, --parallelism and --show are about a list", "--list NAME")
         if not options.keys:
             raise _usage("nothing to rebuild", "KEY, or --list NAME")
-        return _by_key(engine, options, terminal)
+        return _carry_out(engine, engine.plan_rebuild(options.keys), options, terminal)
     if options.show:
         return _show(engine, options.list, terminal)
     plan = engine.plan_bulk(
@@ -39,8 +40,16 @@ def _usage(message: str, expected: str) -> InputError:
     return InputError(Problem("usage", message, expected=expected, hint="See `envdeck rebuild --help`"))
 
 
-def _by_key(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    plan = engine.plan_rebuild(options.keys)
+def retry(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    plan = engine.plan_retry(options.build)
+    if isinstance(plan, RebuildPlan):
+        return _carry_out(engine, plan, options, terminal)
+    if options.dry_run:
+        return show_plan(engine, plan, terminal)
+    return carry_out(engine, plan, options, terminal)
+
+
+def _carry_out(engine: Engine, plan: RebuildPlan, options: Namespace, terminal: Terminal) -> int:
     if options.dry_run or plan.problem:
         return _planned(plan, terminal)
     builds = engine.execute(plan)
@@ -171,4 +180,22 @@ def add_commands(children: Commands) -> None:
     command.add_argument("--force", action="store_true", help="take the list over from a run that is alive")
     command.add_argument("--parallelism", metavar="N", type=count, help="builds at a time (1)")
     command.add_argument("--show", action="store_true", help="only show the list")
+    add_dry_run(command)
+
+    command = children.add(
+        "retry",
+        retry,
+        "build once more what a build that has ended was for",
+        "Builds the bundle of a build again, as the bundle is now, or what a rebuild was\n"
+        "to rebuild; for builds that failed, were cancelled or were lost. It is\n"
+        "followed like `envdeck build`.",
+        "  envdeck retry last",
+        "  0    the environment is ready\n"
+        "  1    refused, as while it goes on, or the build failed\n"
+        "  2    bad usage, or no such build, bundle or environment\n"
+        "  130  interrupted with Ctrl-C; the build goes on",
+        "as of `envdeck build`, or of `envdeck rebuild` for a rebuild",
+    )
+    command.add_argument("build", metavar="BUILD", help=BUILD)
+    command.set_defaults(detach=False)
     add_dry_run(command)

@@ -129,13 +129,14 @@ def _launch(world: World, plan: BuildPlan) -> Build:
         lines=plan.lines,
         ingredients=plan.ingredients,
         bundle=plan.bundle.name,
+        bundle_path=str(plan.bundle.path),
         by=world.user,
         submitted_at=time.time(),
         image=image,
         overlay=str(make_overlay(data_dir / "externals", plan.externals)) if plan.externals else "",
     )
     source = partial(copy_source, plan.bundle, digest=str(plan.ingredients["source"]))
-    return launch_job(world, job, source if plan.packages.needs_source else None, str(plan.bundle.path))
+    return launch_job(world, job, source if plan.packages.needs_source else None)
 
 
 def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Build:
@@ -155,13 +156,11 @@ def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Buil
         raise StorageError(write_problem("start the build", path, error)) from error
 
 
-def launch_job(
-    world: World, job: Job, prepare_source: Callable[[Path], None] | None = None, bundle_path: str = ""
-) -> Build:
+def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | None = None) -> Build:
     """Start `job` with what the settings say of builds: who they run as, where, and within which limits.
 
-    `prepare_source` is that of `launch`, `bundle_path` where the bundle comes from. Raises `Refused` when it cannot be
-    built now, `StorageError` when the disk fails.
+    `prepare_source` is that of `launch`. Raises `Refused` when it cannot be built now, `StorageError` when the disk
+    fails.
     """
     settings, environ = world.config.settings, world.environ
     account = account_for(settings.run_as, environ, "" if job.image else job.python_path, settings.data_dir)
@@ -185,7 +184,7 @@ def launch_job(
     if problem is not None:
         raise Refused(problem)
     launch(job, prepare_source)
-    world.record(build_started(job, bundle_path))
+    world.record(build_started(job))
     with world.lock:
         build = world.jobs.read(job.attempt)
     assert build is not None

@@ -10,15 +10,15 @@ from engine.targets import LOCAL
 __all__ = ["build_ended", "build_started"]
 
 
-def build_started(job: Job, bundle_path: str = "") -> AuditEvent:
-    """The start of `job`, which builds the bundle at `bundle_path`, or again what its key has."""
+def build_started(job: Job) -> AuditEvent:
+    """The start of `job`, which builds a bundle, or again what its key has."""
     what: dict[str, Fact] = {"bundle": job.bundle, "python": job.python_version}
     if job.target != LOCAL:
         what["image"] = job.target
     what |= {"key": job.key, "build": job.attempt}
     if job.replaces:
         return AuditEvent(AuditAction.REBUILD, what, command=command("rebuild", job.key))
-    return AuditEvent(AuditAction.BUILD_START, what, command=command("build", bundle_path))
+    return AuditEvent(AuditAction.BUILD_START, what, command=command("build", job.bundle_path))
 
 
 def build_ended(

@@ -82,7 +82,9 @@ def _after(build: Build, event: dict[str, object]) -> Build:
     if isinstance(message, str):
         build = replace(build, message=one_line(message))
     if kind == "started" and isinstance(at, int | float):
-        return replace(build, state=BuildState.RUNNING, started_at=float(at))
+        return replace(build, state=BuildState.RUNNING, started_at=float(at), place=0)
+    if kind == "waiting" and isinstance(place := event.get("place"), int):
+        return replace(build, place=place)
     if kind == "phase" and (phase := Phase.read(event.get("phase"))):
         return replace(build, phase=phase)
     if kind == "progress":
@@ -197,6 +199,8 @@ def _from_spec(job_dir: Path, spec: dict[str, object]) -> Build:
         host=text("host"),
         executor=text("executor"),
         image=text("image"),
+        bundle_path=text("bundle_path"),
+        replaces=text("replaces"),
     )
 
 
@@ -213,6 +217,7 @@ def _with_result(build: Build, result: dict[str, object]) -> Build:
     return replace(
         build,
         state=BuildState.read(result.get("state")) or BuildState.LOST,
+        place=0,
         finished_at=float(finished) if isinstance(finished, int | float) else None,
         message=one_line(str(result.get("message") or build.message), 500),
         fault=parsed,

@@ -38,6 +38,11 @@ class Position:
     def may_run(self) -> bool:
         return self.before < self.size
 
+    @property
+    def place(self) -> int:
+        """The place among those that wait, 1 for who is next; 0 when it may run."""
+        return max(0, self.before - self.size + 1)
+
     def __str__(self) -> str:
         waiting = self.before - self.size
         text = f"waits for a free slot: {self.size} of {self.size} builds run on this machine"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.text import clean_log_line, decode
 
-__all__ = ["LogLine", "LogReader", "LogRing", "format_line", "parse_line"]
+__all__ = ["LogLine", "LogReader", "LogRing", "format_line", "parse_line", "read_log"]
 
 _READ_SIZE = 1 << 20
 
@@ -63,6 +63,13 @@ class LogReader:
             complete = data
         self._offset += len(complete)
         return [parse_line(decode(line)) for line in complete.splitlines()]
+
+
+def read_log(path: Path) -> Iterator[LogLine]:
+    """Every line that is in the log file at `path` now, from its beginning."""
+    reader = LogReader(path)
+    while lines := reader.poll():
+        yield from lines
 
 
 class LogRing:

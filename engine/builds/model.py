@@ -91,6 +91,12 @@ class Build:
     """Where its process runs: ``local``, ``container``, ``slurm`` or ``kubernetes``."""
     image: str = ""
     """The container image that it runs in; empty for none."""
+    place: int = 0
+    """Its place in the waiting line of its machine, 1 for who is next; 0 when it stands in none."""
+    bundle_path: str = ""
+    """Where the bundle was read from; empty for a rebuild."""
+    replaces: str = ""
+    """The attempt that it is to take the place of, for a rebuild."""
 
     @property
     def log(self) -> Path:

@@ -55,6 +55,8 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     """Who the builder runs as; None for the account of this process."""
+    bundle_path: str = ""
+    """Where the bundle was read from; empty for a rebuild."""
     replaces: str = ""
     """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
     overlay: str = ""
@@ -137,6 +139,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "account": account and asdict(account) | {"home": str(account.home)},
         "attempt_dir": str(job.attempt_dir),
         "bundle": job.bundle,
+        "bundle_path": job.bundle_path,
         "by": job.by,
         "concurrency": job.concurrency,
         "constrains": bool(job.constraints),

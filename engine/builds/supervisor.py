@@ -25,7 +25,7 @@ from engine.builds.attending import PATIENCE, attend
 from engine.builds.audit import build_ended
 from engine.builds.faults import build_timeout, explain, fault_of_job, fault_of_problem, start_timeout
 from engine.builds.job import JobReader, write_result
-from engine.builds.line import line_directory, stand_in_line
+from engine.builds.line import Position, line_directory, stand_in_line
 from engine.builds.model import BuildState, Fault, Phase
 from engine.builds.publishing import publish, read_outcome
 from engine.builds.spec import SCRATCH, Job, read_job
@@ -126,9 +126,10 @@ class Supervisor:
         turn.enter_context(acquire(self.store.lock_path(self.job.key), self._waits_for_key))
         self._reuse()
         line = line_directory(self.job.data_dir, self.job.machine.host)
-        turn.enter_context(
-            stand_in_line(line, self.job.concurrency, self._waits, lambda position: self.transcript.tell(str(position)))
-        )
+        turn.enter_context(stand_in_line(line, self.job.concurrency, self._waits, self._tell_place))
+
+    def _tell_place(self, position: Position) -> None:
+        self.transcript.event(type="waiting", place=position.place, message=str(position))
 
     def _waits(self) -> bool:
         self._check()

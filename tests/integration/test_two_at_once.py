@@ -227,6 +227,7 @@ def test_no_more_builds_run_at_once_than_configured_in_the_order_in_which_they_w
         f"{waiting}, 1 is before it",
         f"{waiting}, 2 are before it",
     ]
+    assert [engine.build(b.id).place for b in builds] == [0, 0, 1, 2, 3]
     # Everyone on the machine sees it.
     assert [b.message for b in server.engine().refresh().builds][:3] == [
         engine.build(b.id).message for b in reversed(builds[2:])
@@ -240,6 +241,7 @@ def test_no_more_builds_run_at_once_than_configured_in_the_order_in_which_they_w
     assert not gates[3].reached
     gates[0].open()
     wait_until(lambda: gates[4].reached, what="the fifth build")
+    assert engine.build(builds[4].id).place == 0
 
 
 def test_who_waits_for_a_build_of_its_own_key_keeps_nobody_else_from_running(

@@ -68,6 +68,7 @@ def test_who_waits_is_told_how_many_are_before_it(join: Callable[..., Waiter], w
     first, _, third, fourth = (join() for _ in range(4))
     assert str(third.told[-1]) == "waits for a free slot: 2 of 2 builds run on this machine"
     assert str(fourth.told[-1]) == "waits for a free slot: 2 of 2 builds run on this machine, 1 is before it"
+    assert (third.told[-1].place, fourth.told[-1].place) == (1, 2)
     assert str(Position(5, 2)).endswith("3 are before it")
     first.go()
     wait_until(lambda: fourth.told[-1] == Position(2, 2), what="moving up")

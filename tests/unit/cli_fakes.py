@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -309,6 +309,8 @@ class FakeEngine:
     clearing: CachePlan = field(default_factory=lambda: cache_plan(reap_item(used_by=("board",))))
     result: ReapResult = field(default_factory=lambda: ReapResult((reap_item(),), (), ()))
     rebuilding: RebuildPlan = field(default_factory=rebuild_plan)
+    retried: RebuildPlan | None = None
+    retry_error: Exception | None = None
     bulk_problem: Problem | None = None
     bulk_end: ItemState = ItemState.COMPLETE
     settings_problem: Problem | None = None
@@ -379,6 +381,14 @@ class FakeEngine:
 
     def wait(self, build_id: str, timeout: float | None = None) -> Build:
         return self.ended
+
+    def read_log(self, build_id: str) -> Iterator[LogLine]:
+        return iter(self.lines)
+
+    def plan_retry(self, build_id: str) -> BuildPlan | RebuildPlan:
+        if self.retry_error:
+            raise self.retry_error
+        return self.retried or self.planned
 
     def follow(self, build_id: str) -> LogRing:
         self.on_follow()

@@ -346,6 +346,7 @@ class Job:
     python_version: str = "3.11.9"
     target: str = "Local"
     replaces: str = ""
+    bundle_path: str = "/srv/my-app"
 
 
 @pytest.mark.parametrize(
@@ -357,6 +358,6 @@ class Job:
     ],
 )
 def test_the_start_of_a_build_and_that_of_a_rebuild_are_two_actions(job, action, line: str, image) -> None:
-    event = build_started(job, "/srv/my-app")
+    event = build_started(job)
     assert (event.action, event.command, event.what.get("image")) == (action, line, image)
     assert event.what["build"] == job.attempt

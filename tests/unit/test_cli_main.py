@@ -13,7 +13,7 @@ import pytest
 from cli_fakes import FakeEngine
 from cli_runner import Cli
 
-from engine import BuildState, Fault, Outcome, Phase, Problem, Refused, Severity, StorageError, Where
+from engine import BuildState, Fault, LogLine, Outcome, Phase, Problem, Refused, Severity, StorageError, Where
 
 COMMANDS = [
     "installations",
@@ -44,6 +44,7 @@ COMMANDS = [
     "caches",
     "caches delete",
     "rebuild",
+    "retry",
     "executors",
     "audit",
     "serve",
@@ -287,6 +288,59 @@ def test_timestamps_are_in_front_of_the_log(cli: Cli) -> None:
     assert cli.out.splitlines()[0] == "2026-01-31T12:00:00.250Z Collecting flask"
     cli("log", "-f", "last", "--timestamps")
     assert cli.out.splitlines()[1] == "2026-01-31T12:00:01.250Z done"
+
+
+LINES = tuple(
+    LogLine(fakes.AT, text) for text in ("Collecting numpy", "ERROR: No matching distribution", "error-report 1.0")
+)
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+@pytest.mark.parametrize(
+    ("options", "shown", "code"),
+    [
+        (["--grep", "NUMPY|report"], ["Collecting numpy", "error-report 1.0"], 0),
+        (["--grep", "numpy", "--invert"], ["ERROR: No matching distribution", "error-report 1.0"], 0),
+        (["--errors"], ["ERROR: No matching distribution"], 0),
+        (["--errors", "--grep", "numpy"], [], 1),
+        (["--grep", "zebra"], [], 1),
+    ],
+)
+def test_lines_of_the_log_can_be_looked_for(cli: Cli, follow, options, shown: list[str], code: int) -> None:
+    assert cli("log", "last", *follow, *options, engine=FakeEngine(lines=LINES)) == code
+    assert cli.out.splitlines() == shown
+
+
+def test_the_lines_that_were_looked_for_are_the_ones_in_json(cli: Cli) -> None:
+    document = cli.json("log", "last", "--errors", engine=FakeEngine(lines=LINES))
+    assert [line["text"] for line in document["lines"]] == ["ERROR: No matching distribution"]
+
+
+@pytest.mark.parametrize("options", [["--grep", "("], ["--invert"]])
+def test_what_cannot_be_looked_for_is_bad_usage(cli: Cli, options: list[str]) -> None:
+    assert cli("log", "last", *options) == 2
+    assert cli.err.startswith("error[usage]: --")
+
+
+def test_a_retry_is_followed_like_a_build(cli: Cli) -> None:
+    engine = fakes.building(fakes.build())
+    assert cli("retry", "last", engine=engine) == 0
+    assert ("execute", "BuildPlan") in engine.asked
+    assert cli.out.splitlines()[-1].startswith("ready  ")
+
+
+def test_a_retry_of_a_rebuild_rebuilds(cli: Cli) -> None:
+    engine = FakeEngine(retried=fakes.rebuild_plan())
+    assert cli("retry", "last", engine=engine) == 0
+    assert ("execute", "RebuildPlan") in engine.asked
+
+
+def test_a_retry_can_be_looked_at_and_refused(cli: Cli) -> None:
+    engine = FakeEngine()
+    assert cli("retry", "last", "--dry-run", engine=engine) == 0
+    assert not [asked for asked in engine.asked if asked[0] == "execute"]
+    refused = Refused(Problem("build-running", "the build has not ended yet"))
+    assert cli("retry", "last", engine=FakeEngine(retry_error=refused)) == 1
 
 
 def test_config_check_tells_each_problem_and_counts(cli: Cli) -> None:

@@ -1,0 +1,54 @@
+"""Building once more what a build was for, for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import BuildPlan, BuildState, InputError, LogLine, RebuildPlan, Refused
+
+
+def ended(engine, outcome):
+    return engine.wait(outcome.build.id, 60)
+
+
+def test_a_corrected_bundle_is_built_with_its_correction(server, make_wheel) -> None:
+    make_wheel(server.packages, "alpha")
+    engine = server.engine()
+    bundle = server.bundle("alpah==1.0")
+    failed = ended(engine, engine.execute(engine.plan_build(engine.open_bundle(str(bundle)))))
+    assert (failed.state, failed.bundle_path) == (BuildState.FAILED, str(bundle))
+    requirements = next(Path(bundle).glob("requirements.txt"))
+    requirements.write_text(requirements.read_text().replace("alpah", "alpha"))
+    plan = engine.plan_retry(failed.id)
+    assert isinstance(plan, BuildPlan)
+    assert plan.key != failed.key
+    done = ended(engine, engine.execute(plan))
+    assert done.state is BuildState.DONE
+
+    lines = list(engine.read_log(failed.id))
+    assert all(isinstance(line, LogLine) for line in lines)
+    assert lines[-1].text.startswith("failed: ")
+
+    again = engine.execute(engine.plan_rebuild([done.key]))[0]
+    assert engine.wait(again.id, 60).replaces == done.id
+    plan = engine.plan_retry(again.id)
+    assert isinstance(plan, RebuildPlan)
+    assert [item.environment.key for item in plan.items] == [done.key]
+
+    for path in bundle.iterdir():
+        path.unlink()
+    bundle.rmdir()
+    with pytest.raises(InputError):
+        engine.plan_retry(failed.id)
+
+
+def test_what_goes_on_or_has_no_bundle_cannot_be_retried(server) -> None:
+    engine = server.engine()
+    jobs = server.data_dir / "jobs"
+    (jobs / "20250101-000000-aaaaaa").mkdir(parents=True)
+    (jobs / "20250101-000000-aaaaaa" / "spec.json").write_text('{"key": "k", "bundle": "old"}')
+    (jobs / "20250101-000000-aaaaaa" / "result.json").write_text('{"state": "failed"}')
+    with pytest.raises(Refused, match="nothing says where the bundle old"):
+        engine.plan_retry("aaaaaa")
