@@ -275,6 +275,9 @@ class Supervisor:
                 return
             except EnvdeckError as error:
                 problem = error.problem
+                # A disk that takes no changes is not waited for: the job has ended, and its files harm nobody.
+                if ended and isinstance(error, StorageError):
+                    break
             if time.monotonic() > end:
                 break
             with suppress(OSError):
