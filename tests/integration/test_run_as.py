@@ -240,8 +240,8 @@ def test_a_trap_in_the_place_of_the_outcome_does_not_hold_the_service_up(
     assert (failed.directory / "work" / "outcome.json").is_fifo()
 
 
-def test_sealing_follows_no_link_out_of_the_environment(open_root: Path) -> None:
-    from engine.builds.supervisor import _seal
+def test_taking_an_environment_over_follows_no_link_out_of_it(open_root: Path) -> None:
+    from engine.builds.publishing import _take_over
 
     nobody = account_of_nobody()
     outside = open_root / "outside"
@@ -258,7 +258,7 @@ def test_sealing_follows_no_link_out_of_the_environment(open_root: Path) -> None
     for path in (*attempt.rglob("*"), attempt):
         os.chown(path, nobody.uid, nobody.gid, follow_symlinks=False)
     (attempt / "tool").chmod(0o6777)
-    _seal(attempt, nobody)
+    _take_over(attempt, nobody)
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (attempt, *attempt.iterdir())}
     assert modes == {attempt.name: 0o755, "lib": 0o755, "link": 0o777, "tool": 0o755, "secret": 0o644}
     assert {path.lstat().st_uid for path in (attempt, *attempt.rglob("*"))} == {os.geteuid()}
@@ -287,7 +287,7 @@ def test_what_the_account_cannot_run_or_reach_is_said_before_anything_starts(
 
 
 @pytest.mark.parametrize(("run_as", "code"), [("no-such-account", "run-as-unknown"), (NOBODY, "run-as-cannot-execute")])
-def test_a_build_that_cannot_run_as_the_account_is_refused_and_leaves_nothing(
+def test_a_build_that_cannot_run_as_the_account_is_refused_and_leaves_no_part_of_it(
     shared, python: str, run_as: str, code: str
 ) -> None:
     closed = Path(tempfile.mkdtemp(dir=shared.root))
@@ -301,7 +301,7 @@ def test_a_build_that_cannot_run_as_the_account_is_refused_and_leaves_nothing(
     with pytest.raises(Refused) as refused:
         engine.execute(plan)
     assert refused.value.problem.code == code
-    assert not shared.data_dir.exists()
+    assert not any((shared.data_dir / name).exists() for name in ("jobs", "python-environments"))
 
 
 def test_pip_reads_the_files_of_the_account(shared, python: str, make_wheel: Make) -> None:
