@@ -62,6 +62,7 @@ from engine.rebuilds.run import RunResult as BulkResult
 from engine.snapshot import BundleEntry, Snapshot
 from engine.targets import LOCAL
 from engine.text import clean, clean_log_line, mask_credentials, one_line
+from engine.trial import RuleOutcome, Trial, parse_request
 
 __all__ = [
     "LOCAL",
@@ -174,6 +175,7 @@ __all__ = [
     "RequirementLine",
     "Resolution",
     "Rule",
+    "RuleOutcome",
     "RunPlan",
     "RunProgress",
     "RunResult",
@@ -187,6 +189,7 @@ __all__ = [
     "StorageError",
     "TargetMatch",
     "TargetRequest",
+    "Trial",
     "Unchanged",
     "Usability",
     "Users",
@@ -203,5 +206,6 @@ __all__ = [
     "log_level",
     "mask_credentials",
     "one_line",
+    "parse_request",
     "read_pin",
 ]

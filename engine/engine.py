@@ -52,6 +52,7 @@ from engine.rebuilds.run import RunResult as BulkResult
 from engine.service import Housekeeping, serve
 from engine.snapshot import Snapshot
 from engine.targets import LOCAL
+from engine.trial import Trial, try_request
 from engine.world import World
 
 __all__ = ["Engine"]
@@ -139,6 +140,11 @@ class Engine:
         """The match for a version and/or constraint; `rule` overrides the configured one."""
         self.installations()
         return match_request(Request(version, requires), self._world.found(), rule=rule)[0]
+
+    def try_request(self, request: Request | None, bundle: Bundle | None = None) -> Trial:
+        """What `request` would get under each rule, or `bundle` if it asked for that (None: for what it does ask)."""
+        self.installations()
+        return try_request(request, self._world.found(), bundle)
 
     def open_bundle(self, reference: str) -> Bundle:
         """Read the bundle at a path, or the shipped sample of that name, and keep it among the snapshot's bundles.

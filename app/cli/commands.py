@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from app.cli import json_config, json_output
 from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, Commands, specifier, version
 from app.cli.terminal import Terminal
-from engine import BuildPlan, Engine, InputError, Problem, Request, Rule, Severity
+from engine import BuildPlan, Engine, InputError, Problem, Request, Rule, Severity, Trial
 
 __all__ = ["add_commands", "builds", "bundles", "installations", "match", "plan", "show_plan", "targets"]
 
@@ -24,55 +24,62 @@ def installations(engine: Engine, options: Namespace, terminal: Terminal) -> int
     return 0
 
 
-def _request(engine: Engine, options: Namespace) -> Request:
-    """What `match` is asked for: a bundle's request, or the one on the command line."""
-    given: Request = Request(options.python, options.requires)
-    if options.bundle is None:
-        if given == Request():
-            raise InputError(
-                Problem(
-                    "usage",
-                    "nothing to match",
-                    expected="BUNDLE, --python X.Y.Z or --requires SPEC",
-                    hint="See `envdeck match --help`",
-                )
-            )
-        return given
-    if given != Request():
+def _asked(options: Namespace) -> Request | None:
+    """The request on the command line; None where there is none."""
+    given = Request(options.python, options.requires)
+    return None if given == Request() else given
+
+
+def _tried(engine: Engine, options: Namespace) -> Trial:
+    """What `match` is asked for: a bundle's request, or the one on the command line, or the one for the other."""
+    asked = _asked(options)
+    if options.bundle is None and asked is None:
         raise InputError(
             Problem(
                 "usage",
-                "a bundle brings its own request",
-                expected="either BUNDLE, or --python and --requires",
+                "nothing to match",
+                expected="BUNDLE, --python X.Y.Z or --requires SPEC",
                 hint="See `envdeck match --help`",
             )
         )
-    manifest = engine.open_bundle(options.bundle).manifest
-    return Request(manifest.python_version, manifest.requires)
+    return engine.try_request(asked, engine.open_bundle(options.bundle) if options.bundle is not None else None)
+
+
+def _rule(options: Namespace) -> Rule | None:
+    return Rule(options.rule) if options.rule else None
 
 
 def match(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    request = _request(engine, options)
-    rule = Rule(options.rule) if options.rule else None
-    decision = engine.match(request.version, request.requires, rule)
+    trial = _tried(engine, options)
+    decision = trial.outcome(_rule(options)).match
     if terminal.json:
-        terminal.document(json_output.match(decision))
+        terminal.document(json_output.trial(trial, _rule(options)))
     else:
         from app.cli import render_plan
 
         terminal.show(render_plan.match(decision))
+        terminal.show(render_plan.rules(trial, _rule(options)))
         if decision.problem:
             terminal.complain(decision.problem)
     return 0 if decision.chosen else 1
 
 
 def plan(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    return show_plan(engine, engine.plan_build(engine.open_bundle(options.bundle)), terminal)
+    bundle = engine.open_bundle(options.bundle)
+    asked, rule = _asked(options), _rule(options)
+    if asked is None and rule is None:
+        return show_plan(engine, engine.plan_build(bundle), terminal)
+    item = engine.try_request(asked, bundle).outcome(rule).plan
+    assert item is not None, "a trial for a bundle has its plan"
+    return show_plan(engine, item, terminal, told=asked is None)
 
 
-def show_plan(engine: Engine, item: BuildPlan, terminal: Terminal) -> int:
-    """What building would do; the exit code says whether it can be done."""
-    steps = engine.explain_request(item.bundle)
+def show_plan(engine: Engine, item: BuildPlan, terminal: Terminal, *, told: bool = True) -> int:
+    """What building would do; the exit code says whether it can be done.
+
+    With `told` the bundle itself asks for what is planned, and where it does is shown.
+    """
+    steps = engine.explain_request(item.bundle) if told else ()
     if terminal.json:
         terminal.document(json_output.plan(item, steps))
     else:
@@ -118,6 +125,19 @@ def builds(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # no
     return 0
 
 
+def _add_trial(command: ArgumentParser) -> None:
+    """The options that ask `what if`."""
+    command.add_argument("--python", metavar="X.Y.Z", type=version, help="as if the bundle asked for this version")
+    command.add_argument(
+        "--requires", metavar="SPEC", type=specifier, help="a version constraint, which supersedes version and rule"
+    )
+    command.add_argument(
+        "--rule",
+        choices=["major-minor", "exact"],
+        help="decide by this rule instead of the configured Python.VersionMatching",
+    )
+
+
 def add_commands(children: Commands) -> None:
     command = children.add(
         "installations",
@@ -138,28 +158,24 @@ def add_commands(children: Commands) -> None:
         "match",
         match,
         "which installation serves a bundle or a version, and why",
-        "Decides which installation serves a bundle, or a version and constraint given\n"
-        "here, and shows the verdict and the reason for every candidate.",
+        "Decides which installation serves a bundle, or a version or constraint given\n"
+        "here, and shows the verdict and the reason for every candidate, and what the\n"
+        "other rule would choose. Given both, as if the bundle asked for that.",
         "  envdeck match ./my-app\n"
         "  envdeck match --python 3.9.7\n"
-        "  envdeck match --python 3.11.4 --requires '>=3.9,<3.12' --json",
+        "  envdeck match ./my-app --rule exact\n"
+        "  envdeck match ./my-app --requires '>=3.9,<3.12' --json",
         "  0  an installation was chosen\n"
         "  1  none fits\n"
         "  2  bad usage, or a bundle or configuration file that cannot be read",
         "{rule, request {version, requires}, chosen (null or {version, path,\n"
         "  target}), reason, candidates [{version, path, target, verdict, reason}],\n"
-        "  error}. A verdict is chosen, passed over, rejected or unusable.",
+        "  error, rules [{rule, in_force, chosen, reason, key, hit}] (what each rule\n"
+        "  makes of it; the last two null without a bundle)}. A verdict is chosen,\n"
+        "  passed over, rejected or unusable.",
     )
     command.add_argument("bundle", metavar="BUNDLE", nargs="?", help=BUNDLE)
-    command.add_argument("--python", metavar="X.Y.Z", type=version, help="match this version instead of a bundle's")
-    command.add_argument(
-        "--requires", metavar="SPEC", type=specifier, help="a version constraint, which supersedes version and rule"
-    )
-    command.add_argument(
-        "--rule",
-        choices=["major-minor", "exact"],
-        help="match by this rule instead of the configured Python.VersionMatching",
-    )
+    _add_trial(command)
 
     command = children.add(
         "plan",
@@ -169,7 +185,9 @@ def add_commands(children: Commands) -> None:
         "is managed and by which level, what happens to each requirement line and why,\n"
         "the key, and whether the environment is there already. On a miss it names the\n"
         "nearest environment and the lines that differ.",
-        "  envdeck plan ./my-app\n  envdeck plan bundle.tar.gz --json | jq .hit",
+        "  envdeck plan ./my-app\n"
+        "  envdeck plan ./my-app --python 3.12.1\n"
+        "  envdeck plan bundle.tar.gz --json | jq .hit",
         "  0  the plan can be carried out, or its environment is there\n"
         "  1  it cannot be carried out; the reason is shown\n"
         "  2  bad usage, or a bundle or configuration file that cannot be read",
@@ -183,6 +201,7 @@ def add_commands(children: Commands) -> None:
         "  or {basis, environment, reason, environments, error}), error}",
     )
     command.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
+    _add_trial(command)
 
     children.add(
         "bundles",

@@ -28,7 +28,9 @@ from engine import (
     PlannedLine,
     Problem,
     ProvenanceStep,
+    Rule,
     TargetMatch,
+    Trial,
     Usability,
     lifespan_of,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "plan",
     "problem",
     "provenance",
+    "trial",
 ]
 
 Document = dict[str, object]
@@ -137,6 +140,24 @@ def match(decision: Match) -> Document:
             {**_candidate(j.candidate), "verdict": j.verdict.value, "reason": j.reason} for j in decision.judgements
         ],
         "error": problem(decision.problem),
+    }
+
+
+def trial(item: Trial, rule: Rule | None = None) -> Document:
+    """The match by `rule` (None: the configured one), and what each rule makes of the request."""
+    return {
+        **match(item.outcome(rule).match),
+        "rules": [
+            {
+                "rule": one.rule.value,
+                "in_force": one.in_force,
+                "chosen": _candidate(one.match.chosen) if one.match.chosen else None,
+                "reason": one.match.reason,
+                "key": one.plan.key if one.plan else None,
+                "hit": one.plan.hit if one.plan else None,
+            }
+            for one in item.outcomes
+        ],
     }
 
 

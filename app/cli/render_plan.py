@@ -19,15 +19,17 @@ from engine import (
     Match,
     PlannedLine,
     ProvenanceStep,
+    Rule,
     Severity,
     Standing,
     StepStanding,
     TargetMatch,
+    Trial,
     Usability,
     Verdict,
 )
 
-__all__ = ["cancelling", "executors", "management", "match", "plan", "provenance", "targets"]
+__all__ = ["cancelling", "executors", "management", "match", "plan", "provenance", "rules", "targets"]
 
 
 def match(decision: Match) -> RenderableType:
@@ -47,6 +49,21 @@ def match(decision: Match) -> RenderableType:
         mark(Verdict.CHOSEN), safe(f"  {decision.chosen.version}  {decision.chosen.path}: {decision.reason}")
     )
     return Group(head, table, answer)
+
+
+def rules(trial: Trial, shown: Rule | None) -> Text:
+    """What the rule that is not shown would choose, and where a bundle is tried whether its environment is there."""
+    if trial.superseded:
+        return safe("A constraint supersedes the rule: both give the same.", "dim")
+    lines = []
+    for one in trial.outcomes:
+        if one is trial.outcome(shown):
+            continue
+        standing = "in force" if one.in_force else "not in force"
+        chosen = one.match.chosen
+        answer = f"{chosen.version}: {one.match.reason}" if chosen else "none"
+        lines.append(safe(f"the {one.rule.value} rule, {standing}, would give {answer}", "dim"))
+    return stack(*lines)
 
 
 def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> RenderableType:

@@ -80,10 +80,12 @@ from engine import (
     RequirementLine,
     Resolution,
     Rule,
+    RuleOutcome,
     Settings,
     Snapshot,
     Standing,
     StepStanding,
+    Trial,
     Usability,
     Verdict,
     Where,
@@ -578,6 +580,29 @@ class FakeEngine(Engine):
     def plan_build(self, bundle: Bundle) -> BuildPlan:
         self.calls.append(("plan", bundle.name))
         return next(one.plan for one in self.current.bundles if one.plan is not None and one.plan.bundle == bundle)
+
+    def try_request(self, request: Request | None, bundle: Bundle | None = None) -> Trial:
+        """3.11.x gets 3.11.7 under the major-minor rule, and only 3.11.7 does under the exact one."""
+        self.calls.append(("try", (str(request), bundle and bundle.name)))
+        known = next(
+            (e.plan for e in self.current.bundles if e.plan and bundle and e.plan.bundle.path == bundle.path), None
+        )
+        request = request or (known.match.request if known else Request())
+        wanted = request.version or Version("3.11.7")
+        outcomes = []
+        for rule in (Rule.MAJOR_MINOR, Rule.EXACT):
+            fits = wanted == Version("3.11.7") if rule is Rule.EXACT else wanted.release[:2] == (3, 11)
+            verdict = Verdict.CHOSEN if fits else Verdict.REJECTED
+            judged = Judgement(
+                Candidate(Version("3.11.7"), "/opt/python/3.11.7/bin/python3"),
+                verdict,
+                "exact match" if fits else f"3.11.7 is not {wanted}",
+            )
+            problem = None if fits else Problem("no-match", f"nothing serves Python {request}", hint="install it")
+            chosen = judged.candidate if fits else None
+            one = Match(Rule.REQUIRES if request.requires else rule, request, (judged,), chosen, problem)
+            outcomes.append(RuleOutcome(rule, rule is Rule.MAJOR_MINOR, one, known and replace(known, match=one)))
+        return Trial(request, tuple(outcomes), bundle)
 
     def plan_cancel(self, build_id: str) -> CancelPlan:
         return CancelPlan(self.build(build_id))

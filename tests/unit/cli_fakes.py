@@ -95,6 +95,7 @@ from engine import (
     Request,
     Resolution,
     Rule,
+    RuleOutcome,
     RunPlan,
     RunProgress,
     RunResult,
@@ -104,6 +105,7 @@ from engine import (
     Snapshot,
     Standing,
     StepStanding,
+    Trial,
     Unchanged,
     Usability,
     Users,
@@ -349,9 +351,16 @@ class FakeEngine:
             raise InputError(Problem("bundle-missing", "there is no such bundle", where=Where("missing", 3, 7)))
         return bundle()
 
-    def match(self, version: Version | None, requires: SpecifierSet | None, rule: Rule | None) -> Match:
-        self.asked.append(("match", version and str(version), requires and str(requires), rule))
-        return self.decision
+    def try_request(self, request: Request | None, bundle: Bundle | None = None) -> Trial:
+        self.asked.append(("match", request and str(request), bundle and bundle.name))
+        planned = self.planned if bundle else None
+        return Trial(
+            request or self.decision.request,
+            tuple(
+                RuleOutcome(r, r is Rule.MAJOR_MINOR, self.decision, planned) for r in (Rule.MAJOR_MINOR, Rule.EXACT)
+            ),
+            bundle,
+        )
 
     def plan_build(self, bundle: Bundle) -> BuildPlan:
         return self.planned

@@ -73,7 +73,8 @@ FAILED = fakes.build(
         (["match", "app"], FakeEngine(), 0),
         (["match", "--python", "3.9.1"], FakeEngine(decision=fakes.match(chosen=False)), 1),
         (["match"], FakeEngine(), 2),
-        (["match", "app", "--python", "3.9.1"], FakeEngine(), 2),
+        (["match", "app", "--python", "3.9.1"], FakeEngine(), 0),
+        (["plan", "app", "--python", "3.9.1", "--rule", "exact"], FakeEngine(), 0),
         (["match", "--python", "three"], FakeEngine(), 2),
         (["match", "--requires", "3.9"], FakeEngine(), 2),
         (["match", "--python", "3.9.1", "--rule", "newest"], FakeEngine(), 2),
@@ -169,14 +170,28 @@ def test_what_follows_a_double_dash_is_no_option(cli: Cli) -> None:
     assert "bundle" in cli.out
 
 
-def test_a_bundle_is_matched_by_what_it_asks_for(cli: Cli) -> None:
+def test_a_bundle_is_matched_by_what_it_asks_for_unless_something_else_is_asked(cli: Cli) -> None:
     engine = FakeEngine()
     cli("match", "app", engine=engine)
-    cli("match", "--requires", ">=3.9", "--rule", "exact", engine=engine)
+    cli("match", "--requires", ">=3.9", engine=engine)
+    cli("match", "app", "--python", "3.9.1", engine=engine)
+    cli("plan", "app", "--requires", ">=3.9", engine=engine)
     assert [a for a in engine.asked if isinstance(a, tuple) and a[0] == "match"] == [
-        ("match", "3.11.9", ">=3.9", None),
-        ("match", None, ">=3.9", "exact"),
+        ("match", None, "my-app"),
+        ("match", ">=3.9", None),
+        ("match", "3.9.1", "my-app"),
+        ("match", ">=3.9", "my-app"),
     ]
+
+
+def test_a_match_tells_what_the_other_rule_would_give(cli: Cli) -> None:
+    document = cli.json("match", "--python", "3.9.1", "--rule", "exact")
+    assert [(one["rule"], one["in_force"]) for one in document["rules"]] == [("major-minor", True), ("exact", False)]
+    assert document["rules"][0]["chosen"]["version"] == "3.11.9"
+    assert cli("match", "--python", "3.9.1") == 0
+    assert "the exact rule, not in force, would give 3.11.9" in " ".join(cli.out.split())
+    assert cli("match", "--requires", ">=3.9") == 0
+    assert "supersedes the rule" in cli.out
 
 
 def test_force_probe_reaches_the_engine(cli: Cli) -> None:

@@ -14,9 +14,11 @@ from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.context import InputContext
 from app.tui.describe.bundle import answer, build_question, explain, why_no_environment
+from app.tui.describe.trial import describe_trial, hint
 from app.tui.document import Line, note
 from app.tui.events import Level
 from app.tui.screens.table_page import TablePage
+from app.tui.screens.text_page import TextPage
 from app.tui.symbols import plan_mark
 from app.tui.text import age, safe
 from app.tui.widgets.chrome import rule
@@ -24,8 +26,8 @@ from app.tui.widgets.columns import Column
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
-from app.tui.widgets.prompt import Question
-from engine import Build, BuildPlan, BundleEntry, Outcome, Problem, ProvenanceStep
+from app.tui.widgets.prompt import Editing, Question
+from engine import Build, BuildPlan, Bundle, BundleEntry, Outcome, Problem, ProvenanceStep, Trial, parse_request
 
 __all__ = ["MatchPage"]
 
@@ -68,6 +70,8 @@ class MatchPage(TablePage[BundleEntry]):
     """The bundle to put the cursor on as soon as it is listed."""
     _explained = ""
     _timer: Timer | None = None
+    _tried: str | None = None
+    """What is typed into the trial; None while there is none."""
 
     def body(self) -> ComposeResult:
         self.detail = Detail(id="explanation")
@@ -123,6 +127,74 @@ class MatchPage(TablePage[BundleEntry]):
         problem = row.plan.problem or row.plan.match.problem
         return problem.message if problem is not None else why_no_environment(row.plan)
 
+    # Trials
+
+    def _trial(self, text: str, bundle: Bundle | None) -> Trial | Problem | None:
+        """What the request `text` would get; for "" what the bundle does ask for. None while it is worked out."""
+        engine = self.deck.engine
+        basis = (text, bundle, self.snapshot.generation)
+        # One answer per bundle: while the next one is worked out the last one stays, and typing does not flicker.
+        return self.deck.lookups.get(
+            ("trial", bundle and bundle.path, bool(text)),
+            basis,
+            lambda: engine.try_request(parse_request(text) if text else None, bundle),
+        )
+
+    def _tried_bundle(self) -> Bundle | None:
+        row = self.table.current
+        return row.plan.bundle if row is not None and row.plan is not None else None
+
+    def do_try(self, argument: str) -> None:
+        if argument:
+            self._open_trial(argument)
+            return
+        self._type_trial("")
+        self.edit(
+            Editing(
+                "try Python: ",
+                done=self._typed_trial,
+                changed=self._type_trial,
+                cancelled=self._leave_trial,
+                moved=lambda key: self.detail.move(key),
+            )
+        )
+
+    def _type_trial(self, text: str) -> None:
+        self._tried = text
+        self._explain()
+
+    def _leave_trial(self) -> None:
+        self._tried = None
+        self._explain()
+
+    def _typed_trial(self, text: str) -> None:
+        self._leave_trial()
+        if text.strip():
+            self._open_trial(text.strip())
+
+    def _open_trial(self, text: str) -> None:
+        bundle = self._tried_bundle()
+        self.app.push_screen(
+            TextPage(
+                self.view,
+                f"What if {bundle.name} asked for {text}" if bundle else f"What would Python {text} get",
+                lambda snapshot: describe_trial(self._trial(text, bundle), snapshot.taken_at),
+            )
+        )
+
+    def do_rules(self, _argument: str) -> None:
+        bundle = self._tried_bundle()
+        if bundle is None:
+            self.deck.say("the bundle cannot be read", Level.WARNING)
+            return
+        self.app.push_screen(
+            TextPage(
+                self.view,
+                f"Both rules for {bundle.name}",
+                lambda snapshot: describe_trial(self._trial("", bundle), snapshot.taken_at),
+            )
+        )
+
     # The explanation follows the cursor
 
     def show(self) -> None:
@@ -144,11 +216,21 @@ class MatchPage(TablePage[BundleEntry]):
             title.append_text(safe(f"  {row.plan.bundle.title}", "not bold"))
         elif row is not None:
             title.append_text(safe(f"  {row.path}", "not bold"))
+        if self._tried is not None:
+            title = safe(f"Trial{f' for {row.name}' if row is not None else ''}", "bold")
+            identity = "a trial"
         chrome = self.query_one("#title", OneLine)
         chrome.show(rule(title, chrome.size.width))
-        lines = self.describe(row) if row is not None else []
+        lines = self._explanation(row)
         self.detail.show(lines, keep_place=identity == self._explained)
         self._explained = identity
+
+    def _explanation(self, row: BundleEntry | None) -> list[Line]:
+        if self._tried is None:
+            return self.describe(row) if row is not None else []
+        if not self._tried.strip():
+            return hint()
+        return describe_trial(self._trial(self._tried.strip(), self._tried_bundle()), self.snapshot.taken_at)
 
     # Actions
 

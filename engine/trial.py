@@ -1,0 +1,106 @@
+"""What a request would get, under each rule side by side, without deploying anything: "what if it asked for 3.9?"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from engine.bundles.constraint import constraint_fault
+from engine.bundles.model import Bundle
+from engine.errors import InputError, Problem
+from engine.matching import Match, Request, Rule
+from engine.planning import Found, match_request, plan_build
+from engine.plans import BuildPlan
+
+__all__ = ["RuleOutcome", "Trial", "parse_request", "try_request"]
+
+_LENGTH = 200
+_OPERATORS = "<>=!~"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """What one rule makes of a request."""
+
+    rule: Rule
+    """As it would be configured; a constraint supersedes it (see ``match.rule``)."""
+    in_force: bool
+    match: Match
+    plan: BuildPlan | None = None
+    """What building the bundle would do, if the trial is about one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a request would get, under the configured rule first."""
+
+    request: Request
+    outcomes: tuple[RuleOutcome, ...]
+    bundle: Bundle | None = None
+    """The bundle as it was tried; None for nobody in particular."""
+
+    @property
+    def in_force(self) -> RuleOutcome:
+        return self.outcomes[0]
+
+    @property
+    def superseded(self) -> bool:
+        """Whether a constraint decides, so that the rule makes no difference."""
+        return self.request.requires is not None
+
+    def outcome(self, rule: Rule | None) -> RuleOutcome:
+        """What `rule` makes of it; None means the configured one."""
+        return next((one for one in self.outcomes if one.rule is rule), self.in_force)
+
+
+def parse_request(text: str) -> Request:
+    """What somebody typed, as a request: a version, or a constraint, which has an operator.
+
+    Raises `InputError` (`request-invalid`).
+    """
+    text = text.strip()
+    if any(operator in text for operator in _OPERATORS):
+        fault = constraint_fault(text)
+        if not fault:
+            return Request(requires=SpecifierSet(text))
+    else:
+        fault = "it is neither a version nor a constraint"
+        try:
+            if len(text) <= _LENGTH:
+                return Request(Version(text))
+        except InvalidVersion:
+            pass
+    hint = f"A constraint needs an operator: =={text}" if text.endswith(".*") else ""
+    raise InputError(
+        Problem(
+            "request-invalid",
+            fault if text else "nothing is asked for",
+            expected="a version such as 3.11.4, or a constraint such as >=3.9,<3.12",
+            found=text,
+            hint=hint,
+        )
+    )
+
+
+def try_request(request: Request | None, found: Found, bundle: Bundle | None = None) -> Trial:
+    """What `request` would get under each rule; for `bundle`, as if it asked for that, with None for what it does ask.
+
+    Everything else of the bundle counts as it is, and so does what there is now.
+    """
+    if bundle is not None and request is None:
+        request = Request(bundle.manifest.python_version, bundle.manifest.requires)
+    elif bundle is not None and request is not None:
+        manifest = replace(bundle.manifest, python_version=request.version, requires=request.requires)
+        bundle = replace(bundle, manifest=manifest)
+    request = request or Request()
+    configured = found.config.settings.version_matching
+    outcomes = []
+    for rule in sorted((Rule.MAJOR_MINOR, Rule.EXACT), key=lambda rule: rule is not configured):
+        settings = replace(found.config.settings, version_matching=rule)
+        there = replace(found, config=replace(found.config, settings=settings))
+        plan = plan_build(bundle, there) if bundle is not None else None
+        decision = plan.match if plan is not None else match_request(request, there)[0]
+        outcomes.append(RuleOutcome(rule, rule is configured, decision, plan))
+    return Trial(request, tuple(outcomes), bundle)

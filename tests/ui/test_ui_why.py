@@ -1,0 +1,68 @@
+"""Knowing why: trials, comparisons, differences, and what each view says about each thing."""
+
+from __future__ import annotations
+
+import pytest
+from fake_engine import FakeEngine, snapshot
+
+
+@pytest.mark.parametrize(("row", "words"), [(1, "no security fixes since 2024-10-07"), (2, "until 2027-10-31")])
+async def test_an_installation_tells_until_when_there_are_security_fixes(desk, row: int, words: str) -> None:
+    async with desk(size=(100, 40)) as d:
+        assert "✗ 2024-10" in d.lines[3]
+        assert "✓ 2027-10" in d.lines[4]
+        await d.press(*["j"] * (row - 1), "enter")
+        assert "Security fixes" in d.text
+        assert words in d.text
+
+
+async def test_the_match_changes_while_a_version_is_typed(desk) -> None:
+    async with desk(size=(80, 24)) as d:
+        await d.press("3", "t")
+        assert "Type a Python version or a constraint." in d.text
+        await d.type("3.11")
+        await d.until(lambda: "Python 3.11  as if flask-api asked for it" in d.text, "the trial")
+        assert "major-minor  in force  ▸ 3.11.7" in d.text
+        assert "exact        not now   ✗ none" in d.text
+        await d.type(".7")
+        await d.until(lambda: "exact        not now   ▸ 3.11.7" in d.text, "the match of the longer text")
+        assert "try Python: 3.11.7" in d.lines[-2]
+        await d.press("escape")
+        await d.until(lambda: "Trial" not in d.text and "Asks for" in d.text, "the explanation")
+        assert not d.engine.executed
+
+
+async def test_a_request_that_makes_no_sense_says_what_does(desk) -> None:
+    async with desk() as d:
+        await d.press("3", "t")
+        await d.type("three")
+        await d.until(lambda: "neither a version nor a constraint" in d.text, "the problem")
+        assert "a version such as 3.11.4, or a constraint such as" in " ".join(d.text.split())
+
+
+async def test_a_trial_is_opened_in_full_and_needs_no_bundle(desk) -> None:
+    async with desk(FakeEngine(snapshot(bundles=()))) as d:
+        await d.press("3", "t")
+        await d.type(">=3.10")
+        await d.press("enter")
+        await d.until(lambda: "supersedes both rules" in d.text, "the page")
+        assert "without a bundle" in d.text
+        assert d.lines[-1].rstrip().endswith("q back")
+        assert ("try", (">=3.10", None)) in d.engine.calls
+
+
+async def test_a_trial_can_be_asked_for_by_command(desk) -> None:
+    async with desk() as d:
+        await d.press("3", "colon")
+        await d.type("try 3.11.2")
+        await d.press("enter")
+        await d.until(lambda: "What if flask-api asked for 3.11.2" in d.text, "the page")
+
+
+async def test_both_rules_are_compared_side_by_side_for_what_the_bundle_asks(desk) -> None:
+    async with desk() as d:
+        await d.press("3", "equals_sign")
+        await d.until(lambda: "Both rules for flask-api" in d.text and "Each rule" in d.text, "the page")
+        assert "major-minor | exact" in d.text
+        assert "▸ chosen  - rejected" in d.text
+        assert "exact: 3.11.7 is not 3.11.2" in d.text
