@@ -23,6 +23,7 @@ class Scope(StrEnum):
     CONFIG = "Config"
     LOG = "Build log"
     TEXT = "Text"
+    MARKS = "Marks"
     LIST = "List"
     MOVE = "Move"
     GLOBAL = "Everywhere"
@@ -67,6 +68,14 @@ def _can_change(context: InputContext) -> str:
 
 def _can_change_marked(context: InputContext) -> str:
     return "" if context.marked else _can_change(context)
+
+
+def _can_mark(context: InputContext) -> str:
+    return _needs_row(context) or context.cannot_mark
+
+
+def _needs_wide(context: InputContext) -> str:
+    return "" if context.wide else "every column that fits is shown; w shows them all"
 
 
 def _needs_marks(context: InputContext) -> str:
@@ -149,25 +158,6 @@ ACTIONS: tuple[Action, ...] = (
         needs_write=True,
         why_disabled=_can_change,
     ),
-    Action(
-        "mark",
-        ("space",),
-        "mark",
-        "Mark the selected environment, or take the mark off",
-        Scope.ENVIRONMENTS,
-        6,
-        ("mark",),
-        why_disabled=_can_change,
-    ),
-    Action(
-        "unmark",
-        ("u",),
-        "unmark",
-        "Take all marks off",
-        Scope.ENVIRONMENTS,
-        commands=("unmark",),
-        why_disabled=_needs_marks,
-    ),
     # Match
     Action(
         "build",
@@ -244,6 +234,35 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Text pages and the log
     Action("copy-text", ("y",), "copy", "Copy the text, a path or JSON", Scope.TEXT, 2, ("copy",)),
+    # Marks
+    Action(
+        "mark",
+        ("space",),
+        "mark",
+        "Mark the selected row, or take its mark off",
+        Scope.MARKS,
+        6,
+        ("mark",),
+        why_disabled=_can_mark,
+    ),
+    Action(
+        "mark-range",
+        ("V",),
+        "range",
+        "Mark a range: begin it here, move, and the same key ends it",
+        Scope.MARKS,
+        why_disabled=_needs_row,
+    ),
+    Action("mark-all", ("*",), "all", "Mark every row that the filter shows", Scope.MARKS, why_disabled=_needs_row),
+    Action(
+        "unmark",
+        ("\\", "u"),
+        "unmark",
+        "Take all marks off",
+        Scope.MARKS,
+        commands=("unmark",),
+        why_disabled=_needs_marks,
+    ),
     # Lists
     Action(
         "describe",
@@ -259,7 +278,7 @@ ACTIONS: tuple[Action, ...] = (
         "filter",
         ("/",),
         "filter",
-        "Filter: word, !word, /regex/, column:word",
+        "Show only some rows: word, !word, /regex/, field:word, size>1G",
         Scope.LIST,
         5,
         ("filter",),
@@ -268,6 +287,19 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("sort", ("o",), "sort", "Sort by a column, chosen by its letter", Scope.LIST, 7, ("sort",), "COLUMN"),
     Action("reverse", ("O",), "reverse", "Reverse the order", Scope.LIST, commands=("reverse",)),
+    Action(
+        "wide",
+        ("w",),
+        "wide",
+        "Every column in full, or only those that fit",
+        Scope.LIST,
+        13,
+        ("wide",),
+    ),
+    Action("list-left", ("left", "h"), "left", "Back to the columns on the left", Scope.LIST, why_disabled=_needs_wide),
+    Action(
+        "list-right", ("right", "l"), "right", "On to the columns on the right", Scope.LIST, why_disabled=_needs_wide
+    ),
     Action(
         "copy",
         ("y",),

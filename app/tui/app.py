@@ -330,9 +330,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     def do_back(self, _argument: str) -> None:
         page = self.page
-        if isinstance(page, TablePage) and page.table.filter.text:
-            page.clear_filter()
-        elif len(self.screen_stack) > 1:
+        if isinstance(page, TablePage) and page.step_back():
+            return
+        if len(self.screen_stack) > 1:
             self.pop_screen()
 
     def do_leave(self, argument: str) -> None:

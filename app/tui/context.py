@@ -57,7 +57,11 @@ class InputContext:
     cannot_change: str = ""
     """Why nothing can be done with the selected environment, if so."""
     marked: int = 0
-    """How many environments are marked."""
+    """How many rows are marked."""
+    cannot_mark: str = ""
+    """Why the row under the cursor cannot be marked, if so."""
+    wide: bool = False
+    """Whether the list shows every column in full and scrolls sideways."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ PAGES: dict[Scope, tuple[type, ...]] = {
     Scope.CONFIG: (ConfigPage,),
     Scope.LOG: (LogPage,),
     Scope.TEXT: (TextPage, LogPage),
+    Scope.MARKS: (TablePage,),
     Scope.LIST: (TablePage,),
     Scope.GLOBAL: (EnvdeckApp,),
 }

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from app.cli import json_output
 from app.tui.actions import Scope, View
+from app.tui.amounts import Unit
 from app.tui.context import InputContext
 from app.tui.describe.build import describe_build, progress, remark
 from app.tui.document import Line, note
@@ -16,7 +17,7 @@ from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import BUILD
 from app.tui.text import age, duration, safe
-from app.tui.widgets.columns import Column
+from app.tui.widgets.columns import Column, Facet
 from engine import Build, BuildState
 
 __all__ = ["BuildsPage"]
@@ -26,7 +27,14 @@ class BuildsPage(TablePage[Build]):
     view = View.BUILDS
     scopes = (Scope.BUILDS,)
     columns = (
-        Column[Build]("state", lambda build, _now: BUILD[build.state].text(), 11, "s", lambda build: build.state.value),
+        Column[Build](
+            "state",
+            lambda build, _now: BUILD[build.state].text(),
+            11,
+            "s",
+            lambda build: build.state.value,
+            text=lambda build: build.state.value,
+        ),
         Column[Build]("bundle", lambda build, _now: safe(build.bundle), 14, "b", lambda build: build.bundle, grow=1),
         Column[Build](
             "phase",
@@ -45,6 +53,8 @@ class BuildsPage(TablePage[Build]):
             "t",
             lambda build: build.submitted_at,
             right=True,
+            unit=Unit.AGE,
+            amount=lambda build, now: build.seconds(now),
         ),
         Column[Build](
             "started",
@@ -54,6 +64,8 @@ class BuildsPage(TablePage[Build]):
             lambda build: -build.submitted_at,
             priority=3,
             right=True,
+            unit=Unit.AGE,
+            amount=lambda build, now: now - build.submitted_at,
         ),
         Column[Build](
             "python",
@@ -65,6 +77,11 @@ class BuildsPage(TablePage[Build]):
         ),
         Column[Build]("by", lambda build, _now: safe(build.by, "dim"), 8, "y", lambda build: build.by, priority=4),
         Column[Build]("message", lambda build, _now: remark(build), 20, "m", lambda build: build.message, grow=3),
+    )
+
+    facets = (
+        Facet[Build]("key", lambda build: build.key),
+        Facet[Build]("id", lambda build: build.id),
     )
 
     def on_mount(self) -> None:

@@ -9,13 +9,14 @@ from rich.text import Text
 
 from app.cli import json_content
 from app.tui.actions import View
+from app.tui.amounts import Unit
 from app.tui.describe.content import describe_content
 from app.tui.document import Line, note
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import ENVIRONMENT, MISSING, NO_ENVIRONMENT, Mark
 from app.tui.text import age, safe
 from app.tui.usage import content_name
-from app.tui.widgets.columns import Column
+from app.tui.widgets.columns import Column, Facet
 from engine import Content, Environment, Problem, Resolution
 
 __all__ = ["ContentPage", "ContentRow"]
@@ -70,7 +71,14 @@ class ContentPage(TablePage[ContentRow]):
             grow=1,
         ),
         Column[ContentRow]("python", lambda row, _now: safe(_python(row) or "-"), 7, "p", _python),
-        Column[ContentRow]("environment", lambda row, _now: row.state.text(), 11, "e", lambda row: row.state.word),
+        Column[ContentRow](
+            "environment",
+            lambda row, _now: row.state.text(),
+            11,
+            "e",
+            lambda row: row.state.word,
+            text=lambda row: row.state.word,
+        ),
         Column[ContentRow](
             "bundle",
             lambda row, _now: safe(f"#{row.content.active}"),
@@ -86,8 +94,15 @@ class ContentPage(TablePage[ContentRow]):
             "u",
             lambda row: -(row.content.last_used_at or 0.0),
             right=True,
+            unit=Unit.AGE,
+            amount=lambda row, now: now - row.content.last_used_at if row.content.last_used_at else None,
         ),
         Column[ContentRow]("by", lambda row, _now: safe(_deployed_by(row), "dim"), 8, "y", _deployed_by, priority=2),
+    )
+
+    facets = (
+        Facet[ContentRow]("guid", lambda row: row.content.guid),
+        Facet[ContentRow]("key", lambda row: row.content.key),
     )
 
     def __init__(self, view: View) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from app.cli import json_cache, json_output
 from app.tui.actions import Scope, View
+from app.tui.amounts import Unit, version_amount
 from app.tui.context import InputContext
 from app.tui.describe.environment import NOT_OURS, Examined, describe_environment, describe_foreign
 from app.tui.document import Line, note
@@ -19,7 +20,7 @@ from app.tui.screens.table_page import TablePage
 from app.tui.symbols import ENVIRONMENT, FOREIGN, Mark
 from app.tui.text import age, ago, safe, size
 from app.tui.usage import users_by_key
-from app.tui.widgets.columns import Column
+from app.tui.widgets.columns import Column, Facet
 from engine import Engine, Environment, ForeignEnvironment, Pin, PinPlan, Problem, read_pin
 
 __all__ = ["EnvironmentRow", "EnvironmentsPage"]
@@ -32,7 +33,6 @@ class EnvironmentRow:
     environment: Environment | ForeignEnvironment
     users: tuple[str, ...] = ()
     """The names of the content whose active bundle uses it."""
-    marked: bool = False
 
     @property
     def key(self) -> str:
@@ -67,9 +67,8 @@ def _why(row: EnvironmentRow) -> str:
     return env.reason.replace(f" {env.python_path}", "").replace(env.python_path, "its Python")
 
 
-def _flags(row: EnvironmentRow) -> Text:
-    pinned = row.ours is not None and row.ours.pinned
-    return safe(f"{'*' if row.marked else ' '}{'P' if pinned else ' '}", "bold")
+def _pin(row: EnvironmentRow) -> str:
+    return "P" if row.ours is not None and row.ours.pinned else ""
 
 
 def _size(row: EnvironmentRow) -> int:
@@ -88,16 +87,46 @@ def _built_by(row: EnvironmentRow) -> str:
     return row.ours.built_by if row.ours else ""
 
 
+def _packages(row: EnvironmentRow) -> str:
+    return "\n".join(f"{package.name}=={package.version}" for package in row.environment.packages)
+
+
 class EnvironmentsPage(TablePage[EnvironmentRow]):
     view = View.ENVIRONMENTS
-    scopes = (Scope.ENVIRONMENTS,)
+    scopes = (Scope.ENVIRONMENTS, Scope.MARKS)
     columns = (
-        Column[EnvironmentRow]("*p", lambda row, _now: _flags(row), 2, "f", lambda row: _flags(row).plain),
-        Column[EnvironmentRow]("key", lambda row, _now: safe(row.key[:8]), 8, "k", lambda row: row.key),
-        Column[EnvironmentRow]("python", lambda row, _now: safe(row.environment.python_version), 7, "p", _version_key),
-        Column[EnvironmentRow]("state", lambda row, _now: row.state.text(), 9, "s", lambda row: row.state.word),
+        Column[EnvironmentRow]("p", lambda row, _now: safe(_pin(row), "bold"), 1, "i", lambda row: _pin(row) == ""),
         Column[EnvironmentRow](
-            "size", lambda row, _now: safe(size(_size(row)) if row.ours else "-"), 5, "z", _size, right=True
+            "key", lambda row, _now: safe(row.key[:8]), 8, "k", lambda row: row.key, text=lambda row: row.key
+        ),
+        Column[EnvironmentRow](
+            "python",
+            lambda row, _now: safe(row.environment.python_version),
+            7,
+            "p",
+            _version_key,
+            text=lambda row: row.environment.python_version,
+            unit=Unit.VERSION,
+            amount=lambda row, _now: version_amount(row.environment.python_version),
+        ),
+        Column[EnvironmentRow](
+            "state",
+            lambda row, _now: row.state.text(),
+            9,
+            "s",
+            lambda row: row.state.word,
+            text=lambda row: row.state.word,
+        ),
+        Column[EnvironmentRow](
+            "size",
+            lambda row, _now: safe(size(_size(row)) if row.ours else "-"),
+            5,
+            "z",
+            _size,
+            right=True,
+            text=lambda row: size(_size(row)) if row.ours else "",
+            unit=Unit.SIZE,
+            amount=lambda row, _now: _size(row) if row.ours else None,
         ),
         Column[EnvironmentRow](
             "pkgs",
@@ -107,9 +136,19 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             lambda row: len(row.environment.packages),
             priority=4,
             right=True,
+            text=lambda row: str(len(row.environment.packages)),
+            unit=Unit.NUMBER,
+            amount=lambda row, _now: len(row.environment.packages),
         ),
         Column[EnvironmentRow](
-            "built", lambda row, now: safe(age(now - row.since)), 5, "t", lambda row: -row.since, right=True
+            "built",
+            lambda row, now: safe(age(now - row.since)),
+            5,
+            "t",
+            lambda row: -row.since,
+            right=True,
+            unit=Unit.AGE,
+            amount=lambda row, now: now - row.since,
         ),
         Column[EnvironmentRow](
             "used",
@@ -118,6 +157,8 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             "u",
             lambda row: -_last_used(row),
             right=True,
+            unit=Unit.AGE,
+            amount=lambda row, now: now - used if (used := _last_used(row)) else None,
         ),
         Column[EnvironmentRow](
             "content",
@@ -127,11 +168,21 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             lambda row: row.users,
             priority=1,
             grow=4,
+            text=lambda row: ", ".join(row.users),
         ),
         Column[EnvironmentRow](
-            "bundle", lambda row, _now: safe(_bundle(row) or "-"), 12, "b", _bundle, priority=2, grow=4
+            "bundle",
+            lambda row, _now: safe(_bundle(row) or "-"),
+            12,
+            "b",
+            _bundle,
+            priority=2,
+            grow=4,
+            text=_bundle,
         ),
-        Column[EnvironmentRow]("by", lambda row, _now: safe(_built_by(row), "dim"), 6, "y", _built_by, priority=3),
+        Column[EnvironmentRow](
+            "by", lambda row, _now: safe(_built_by(row), "dim"), 6, "y", _built_by, priority=3, text=_built_by
+        ),
         Column[EnvironmentRow](
             "why",
             lambda row, _now: safe(_why(row), "yellow"),
@@ -140,24 +191,32 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             lambda row: row.environment.reason,
             priority=5,
             grow=1,
+            text=_why,
         ),
     )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._marks: set[str] = set()
-        """The keys of the marked environments: a rebuild changes the path, not the key."""
+    facets = (
+        Facet[EnvironmentRow]("user", lambda row: ", ".join(row.users)),
+        Facet[EnvironmentRow]("package", _packages),
+        Facet[EnvironmentRow]("pinned", lambda row: "yes" if _pin(row) else "no"),
+        Facet[EnvironmentRow]("path", lambda row: str(row.environment.path)),
+    )
+    _listed: tuple[object, list[EnvironmentRow]] = (None, [])
+    """What `rows` was made of last, and those rows: of ten thousand they are not made anew for every picture."""
 
     def identity(self, row: EnvironmentRow) -> str:
-        return str(row.ours.key_dir if row.ours else row.environment.path)
+        # A rebuild changes the path, not the key. The server's own have no key.
+        return row.key if row.ours else str(row.environment.path)
 
     def rows(self) -> list[EnvironmentRow]:
-        users = users_by_key(self.snapshot.contents)
-        ours = [
-            EnvironmentRow(env, users.get(env.key, ()), env.key in self._marks) for env in self.snapshot.environments
-        ]
-        foreign = self.deck.lookups.get("foreign", self.snapshot.generation, self.deck.engine.foreign)
-        return [*ours, *map(EnvironmentRow, foreign if isinstance(foreign, tuple) else ())]
+        now = self.snapshot
+        foreign = self.deck.lookups.get("foreign", now.generation, self.deck.engine.foreign)
+        basis = (now.environments, now.contents, foreign)
+        if self._listed[0] != basis:
+            users = users_by_key(now.contents)
+            ours = [EnvironmentRow(env, users.get(env.key, ())) for env in now.environments]
+            self._listed = basis, [*ours, *map(EnvironmentRow, foreign if isinstance(foreign, tuple) else ())]
+        return self._listed[1]
 
     def empty(self) -> list[Line]:
         return note(
@@ -208,28 +267,16 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
     def copies(self, row: EnvironmentRow) -> dict[str, tuple[str, str]]:
         return {"p": ("path", str(row.environment.path)), "k": ("key", row.key)}
 
-    def tally(self) -> str:
-        marked = len(self._marked())
-        return f"{marked} marked  {super().tally()}" if marked else super().tally()
+    def why_no_mark(self, row: EnvironmentRow) -> str:
+        return "" if row.ours else NOT_OURS
 
     def context(self) -> InputContext:
         row = self.table.current
-        foreign = row is not None and row.ours is None
-        return replace(super().context(), cannot_change=NOT_OURS if foreign else "", marked=len(self._marked()))
-
-    def _marked(self) -> list[Environment]:
-        """The marked environments that are still there."""
-        return [env for env in self.snapshot.environments if env.key in self._marks]
+        return replace(super().context(), cannot_change=self.why_no_mark(row) if row is not None else "")
 
     def _meant(self) -> list[str]:
-        """The keys that an action is about: what is marked, else what the cursor is on."""
-        marked = [env.key for env in self._marked()]
-        row = self.table.current
-        return marked or ([row.key] if row is not None and row.ours is not None else [])
-
-    def show(self) -> None:
-        self._marks &= {env.key for env in self.snapshot.environments}
-        super().show()
+        """The keys that an action is about."""
+        return [row.key for row in self.meant() if row.ours is not None]
 
     # Actions
 
@@ -239,17 +286,6 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             # Processes come and go without a change of the environment.
             self.deck.lookups.forget(("environment", row.key))
         super().do_describe(argument)
-
-    def do_mark(self, _argument: str) -> None:
-        row = self.table.current
-        if row is not None and row.ours is not None:
-            self._marks ^= {row.key}
-            self.show()
-            self.table.move_by(1)
-
-    def do_unmark(self, _argument: str) -> None:
-        self._marks.clear()
-        self.show()
 
     def do_reap(self, _argument: str) -> None:
         ask_to_reap(self, self._meant())

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from app.cli import json_output
 from app.tui.actions import Scope, View
+from app.tui.amounts import Unit
 from app.tui.describe.installation import describe_installation
 from app.tui.document import Line, note
 from app.tui.screens.table_page import TablePage
@@ -45,9 +46,17 @@ class InstallationsPage(TablePage[Installation]):
             8,
             "v",
             lambda one: (one.version is not None, one.version and one.version.release),
+            text=lambda one: str(one.version or ""),
+            unit=Unit.VERSION,
+            amount=lambda one, _now: one.version.release if one.version is not None else None,
         ),
         Column[Installation](
-            "state", lambda one, _now: USABILITY[one.usability].text(), 10, "s", lambda one: one.usability.value
+            "state",
+            lambda one, _now: USABILITY[one.usability].text(),
+            10,
+            "s",
+            lambda one: one.usability.value,
+            text=lambda one: one.usability.value,
         ),
         Column[Installation](
             "fixes", _life, 9, "f", lambda one: (one.version is not None, one.version and one.version.release)

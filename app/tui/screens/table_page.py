@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Generic, TypeVar
@@ -15,10 +15,11 @@ from app.tui.actions import Scope
 from app.tui.context import InputContext
 from app.tui.document import Line
 from app.tui.events import Level
+from app.tui.marks import Marks
 from app.tui.screens.page import Copies, Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
-from app.tui.widgets.columns import Column
+from app.tui.widgets.columns import Column, Facet
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing, Question
 from app.tui.widgets.resource_table import ResourceTable
@@ -33,6 +34,8 @@ class TablePage(Page, Generic[R]):
     """A list of `R` that can be filtered, sorted, described and copied from."""
 
     columns: ClassVar[Sequence[Column]]  # type: ignore[type-arg]  # a class variable cannot name R
+    facets: ClassVar[Sequence[Facet]] = ()  # type: ignore[type-arg]  # as above
+    """What else rows can be filtered by."""
 
     # For subclasses
 
@@ -66,10 +69,16 @@ class TablePage(Page, Generic[R]):
         """The row as the command line's ``--json`` has it."""
         raise NotImplementedError
 
+    def why_no_mark(self, row: R) -> str:  # noqa: ARG002 - for subclasses
+        """Why this row cannot be marked; "" when it can. Only for pages with the scope of marks."""
+        return ""
+
     # The page
 
     def make_table(self) -> ResourceTable[R]:
-        self.table: ResourceTable[R] = ResourceTable(self.columns, self.identity, self.deck.clock, id="table")
+        self.table: ResourceTable[R] = ResourceTable(
+            self.columns, self.identity, self.deck.clock, facets=self.facets, id="table"
+        )
         return self.table
 
     def body(self) -> ComposeResult:
@@ -94,8 +103,16 @@ class TablePage(Page, Generic[R]):
         self.refresh_chrome()
 
     def tally(self) -> str:
-        text = self.table.filter.text
-        return f"{self.table.count}/{self.table.total}  /{text}" if text else f"{self.table.total}"
+        table = self.table
+        parts = []
+        if table.marks:
+            hidden = table.hidden_marks()
+            parts.append(f"{len(table.marks)} marked" + (f" ({hidden} hidden)" if hidden else ""))
+        if table.sort is not None and table.sort not in table.columns_shown():
+            parts.append(f"by {table.sort.title}")
+        text = table.filter.text
+        parts.append(f"{table.count}/{table.total}  /{text}" if text else f"{table.total}")
+        return "  ".join(parts)
 
     def context(self) -> InputContext:
         table = self.table
@@ -105,6 +122,9 @@ class TablePage(Page, Generic[R]):
             selected=table.current is not None,
             rows=table.count > 0,
             filtered=bool(table.filter.text),
+            marked=len(table.marks),
+            cannot_mark=self.why_no_mark(table.current) if table.current is not None else "",
+            wide=table.wide,
         )
 
     # Actions
@@ -149,6 +169,7 @@ class TablePage(Page, Generic[R]):
                 cancelled=partial(self._filter, ""),
                 history=self.deck.filters,
                 text=self.table.filter.text,
+                still=False,
             )
         )
 
@@ -163,12 +184,16 @@ class TablePage(Page, Generic[R]):
             self._filter("")
 
     def do_sort(self, argument: str) -> None:
-        for column in self.columns:
-            if argument and (column.title.startswith(argument.lower()) or column.letter == argument):
+        if argument:
+            wanted = argument.lower()
+            column = next((one for one in self.columns if one.title.startswith(wanted) or one.letter == argument), None)
+            if column is None:
+                titles = ", ".join(column.title for column in self.columns)
+                self.deck.say(f"no column {argument}; there are {titles}", Level.WARNING)
+            else:
                 self._sort(column)
-                return
-        shown = self.table.columns_shown()
-        answers = {column.letter: (column.title, partial(self._sort, column)) for column in shown}
+            return
+        answers = {column.letter: (column.title, partial(self._sort, column)) for column in self.columns}
         answers["0"] = ("none", partial(self._sort, None))
         self.prompt.ask(Question("Sort", answers, dangerous=False))
 
@@ -178,3 +203,62 @@ class TablePage(Page, Generic[R]):
 
     def do_reverse(self, _argument: str) -> None:
         self.table.set_sort(self.table.sort, not self.table.reverse)
+
+    def do_wide(self, _argument: str) -> None:
+        self.table.set_wide(not self.table.wide)
+        if self.table.wide:
+            self.deck.say("every column in full; Left and Right reach them all")
+
+    def do_list_left(self, _argument: str) -> None:
+        self.table.shift(-1)
+
+    def do_list_right(self, _argument: str) -> None:
+        self.table.shift(1)
+
+    # Marks
+
+    def do_mark(self, _argument: str) -> None:
+        row, table = self.table.current, self.table
+        if row is not None:
+            table.set_marks(table.marks.toggle(self.identity(row)))
+            table.move_by(1)
+
+    def do_mark_range(self, _argument: str) -> None:
+        """Begin a range at the cursor; the second time, mark what is between there and the cursor."""
+        row, table = self.table.current, self.table
+        if row is None:
+            return
+        here = self.identity(row)
+        if not table.marks.anchor:
+            table.set_marks(table.marks.begin(here))
+            self.deck.say("range: move to its other end and press the key again; Esc gives it up")
+            return
+        within = frozenset(table.marks.span(table.identities(), here))
+        self._mark(row for row in table.rows_shown() if self.identity(row) in within)
+
+    def do_mark_all(self, _argument: str) -> None:
+        self._mark(self.table.rows_shown())
+
+    def do_unmark(self, _argument: str) -> None:
+        self.table.set_marks(Marks())
+
+    def _mark(self, rows: Iterable[R]) -> None:
+        """Mark those of `rows` that can be."""
+        table = self.table
+        table.set_marks(table.marks.add(self.identity(row) for row in rows if not self.why_no_mark(row)))
+
+    def meant(self) -> list[R]:
+        """What an action is about: the marked rows, else the one under the cursor."""
+        row = self.table.current
+        return self.table.marked() or ([row] if row is not None else [])
+
+    def step_back(self) -> bool:
+        """Give up what Esc gives up on this page: a range, then the filter. False when there is neither."""
+        table = self.table
+        if table.marks.anchor:
+            table.set_marks(table.marks.add(()))
+        elif table.filter.text:
+            self.clear_filter()
+        else:
+            return False
+        return True

@@ -8,10 +8,22 @@ from typing import Any, Generic, TypeVar
 
 from rich.text import Text
 
-__all__ = ["GAP", "Column", "fit"]
+from app.tui.amounts import Amount, Unit
+
+__all__ = ["GAP", "Column", "Facet", "fit", "spread"]
 
 R = TypeVar("R")
 GAP = 2
+
+
+@dataclass(frozen=True)  # as below
+class Facet(Generic[R]):
+    """What rows can be filtered by although no column shows it."""
+
+    title: str
+    text: Callable[[R], str]
+    unit: Unit | None = None
+    amount: Callable[[R, float], Amount | None] = lambda _row, _now: None
 
 
 @dataclass(frozen=True)  # slots do not go with a generic class that is given its type where it is made
@@ -34,6 +46,16 @@ class Column(Generic[R]):
     right: bool = False
     path: bool = False
     """Whether a text that is too long is cut as a path, so that its last directories stay."""
+    text: Callable[[R], str] | None = None
+    """What a filter looks at, where that is not what `cell` shows: a state without its symbol, a key in full."""
+    unit: Unit | None = None
+    amount: Callable[[R, float], Amount | None] = lambda _row, _now: None
+    """What a filter compares, of a column with a `unit`."""
+
+    @property
+    def ticks(self) -> bool:
+        """Whether its text changes by itself; a word without a field is then not looked for in it."""
+        return self.unit is Unit.AGE
 
 
 def fit(columns: Sequence[Column[R]], width: int, wishes: Mapping[str, int]) -> list[tuple[Column[R], int]]:
@@ -66,3 +88,26 @@ def fit(columns: Sequence[Column[R]], width: int, wishes: Mapping[str, int]) -> 
             widths[column.title] += extra
         left = width - GAP * (len(shown) - 1) - sum(widths.values())
     return [(column, widths[column.title]) for column in shown]
+
+
+def spread(
+    columns: Sequence[Column[R]], width: int, wishes: Mapping[str, int], lead: int, shift: int
+) -> list[tuple[Column[R], int]]:
+    """As `fit`, but every column as wide as it wishes: the first `lead`, then those behind the next `shift`.
+
+    The last may have to do with what is left; none is wider than all the room beside the first ones.
+    """
+    shown: list[tuple[Column[R], int]] = []
+    left = width
+    for index, column in enumerate([*columns[:lead], *columns[lead + shift :]]):
+        wish = max(column.width, wishes.get(column.title, 0))
+        cells = min(wish, left)
+        if shown and (cells < min(wish, _LEAST) or (index < lead and cells < wish)):
+            break
+        shown.append((column, cells))
+        left -= cells + GAP
+    return shown
+
+
+_LEAST = 8
+"""Cells of a column that are worth showing when there is no room for all of it."""

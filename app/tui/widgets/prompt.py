@@ -16,6 +16,7 @@ from app.tui.widgets.one_line import OneLine
 
 __all__ = ["Editing", "Prompt", "Question"]
 
+_MORE = "  Tab more"
 _GUARD = 0.3
 """Seconds a question ignores keys, so that a key that is still held cannot answer it."""
 
@@ -40,6 +41,8 @@ class Editing:
     cursor: int = 0
     recalled: int = 0
     """How many entries back in `history` the text was taken from."""
+    still: bool = True
+    """Whether the list stays as it is while one types; False where the text is about the list itself."""
     dangerous: bool = False
     """True where the text confirms something: nothing may change under it, and only typed keys count."""
 
@@ -55,6 +58,8 @@ class Question:
     """False for a mere choice, which need not wait until keys are released."""
     no: str = "no"
     opens_at: float = 0.0
+    first: int = 0
+    """From which answer on they are shown, where there is not room for all; Tab goes on to the others."""
 
 
 class Prompt(OneLine):
@@ -73,9 +78,9 @@ class Prompt(OneLine):
 
     @property
     def asking(self) -> bool:
-        """Whether a question is open: nothing may move under it."""
+        """Whether something is being decided: nothing may move under it."""
         mode = self._mode
-        return isinstance(mode, Question) or (isinstance(mode, Editing) and mode.dangerous)
+        return isinstance(mode, Question) or (isinstance(mode, Editing) and mode.still)
 
     def say(self, message: Text) -> None:
         """Show `message` while nothing is being typed or asked."""
@@ -125,6 +130,9 @@ class Prompt(OneLine):
             self.cancel()
         elif now < question.opens_at:
             question.opens_at = now + _GUARD
+        elif event.key == "tab" and not question.dangerous:
+            question.first = _next_answers(question, self.size.width)
+            self._draw()
         elif event.key in question.answers:
             self._mode = None
             self._draw()
@@ -220,17 +228,48 @@ class Prompt(OneLine):
 
 
 def _draw_question(question: Question, width: int) -> Text:
+    if not question.dangerous:
+        return _draw_choice(question, width)
     pairs = [(key, word) for key, (word, _call) in question.answers.items()]
-    if question.dangerous:
-        answers = "   ".join(f"{key} = {word}" for key, word in [*pairs, ("n", question.no)])
-    else:
-        answers = "  ".join(f"{key} {word}" for key, word in pairs)
-    room = max(0, width - len(answers) - 4) if question.dangerous else len(question.text)
-    line = Text(" ", end="", style="reverse red" if question.dangerous else "reverse")
+    answers = "   ".join(f"{key} = {word}" for key, word in [*pairs, ("n", question.no)])
+    room = max(0, width - len(answers) - 4)
+    line = Text(" ", end="", style="reverse red")
     asked = safe(question.text)
     line.append_text(cut(asked, room) if asked.cell_len > room else asked)
     line.append(f"  {answers}")
     return cut(line, width)
+
+
+def _draw_choice(question: Question, width: int) -> Text:
+    line = Text(f" {question.text}", end="", style="reverse")
+    shown = _choices(question, width)
+    for key, word in shown:
+        line.append(f"  {key} {word}")
+    if len(shown) < len(question.answers):
+        line.append(_MORE)
+    return cut(line, width)
+
+
+def _choices(question: Question, width: int) -> list[tuple[str, str]]:
+    """The answers of a mere choice that fit: all of them, or some with the way to the others."""
+    pairs = [(key, word) for key, (word, _call) in question.answers.items()]
+    room = width - len(question.text) - 2
+    if sum(len(key) + len(word) + 3 for key, word in pairs) <= room:
+        return pairs
+    shown: list[tuple[str, str]] = []
+    room -= len(_MORE)
+    for key, word in pairs[question.first :]:
+        room -= len(key) + len(word) + 3
+        if room < 0 and shown:
+            break
+        shown.append((key, word))
+    return shown
+
+
+def _next_answers(question: Question, width: int) -> int:
+    """From which answer on to show them after Tab."""
+    following = question.first + len(_choices(question, width))
+    return following if following < len(question.answers) else 0
 
 
 def _draw_editing(editing: Editing, width: int) -> Text:
