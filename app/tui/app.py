@@ -263,7 +263,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         def candidates(text: str) -> Sequence[str]:
             return complete(context, text, names) if text else ()
 
-        self.page.edit(Editing(":", done=self._run_command, complete=candidates, history=self.commands))
+        self.page.edit(Editing(":", done=self._run_command, complete=candidates, history=self.commands, still=True))
 
     def _run_command(self, text: str) -> None:
         word, _space, argument = text.strip().partition(" ")

@@ -62,7 +62,6 @@ class PalettePage(Page):
                 done=lambda _text: self._run(self.table.current),
                 cancelled=partial(self._run, None),
                 moved=self.table.move,
-                still=False,
             )
         )
 

@@ -169,7 +169,6 @@ class TablePage(Page, Generic[R]):
                 cancelled=partial(self._filter, ""),
                 history=self.deck.filters,
                 text=self.table.filter.text,
-                still=False,
             )
         )
 

@@ -41,8 +41,8 @@ class Editing:
     cursor: int = 0
     recalled: int = 0
     """How many entries back in `history` the text was taken from."""
-    still: bool = True
-    """Whether the list stays as it is while one types; False where the text is about the list itself."""
+    still: bool = False
+    """Whether the list stays as it is while one types, since the text is about the row under the cursor."""
     dangerous: bool = False
     """True where the text confirms something: nothing may change under it, and only typed keys count."""
 
@@ -80,7 +80,7 @@ class Prompt(OneLine):
     def asking(self) -> bool:
         """Whether something is being decided: nothing may move under it."""
         mode = self._mode
-        return isinstance(mode, Question) or (isinstance(mode, Editing) and mode.still)
+        return isinstance(mode, Question) or (isinstance(mode, Editing) and (mode.still or mode.dangerous))
 
     def say(self, message: Text) -> None:
         """Show `message` while nothing is being typed or asked."""
