@@ -24,7 +24,7 @@ from engine.audit.model import Actor, AuditAction, AuditEvent, AuditRecord, Audi
 from engine.audit.reading import AuditPage, AuditQuery, AuditReader
 from engine.builds.log import LogLine, LogRing
 from engine.builds.log_level import LogLevel, log_level
-from engine.builds.model import Build, BuildState, Fault, Phase
+from engine.builds.model import Build, BuildState, Expectation, Fault, Phase
 from engine.builds.pip_config import PipFile, PipSetting
 from engine.bundles.constraint import Provenance, ProvenanceStep, StepStanding
 from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
@@ -113,6 +113,7 @@ __all__ = [
     "Executable",
     "ExecutionEnvironment",
     "ExecutorChoice",
+    "Expectation",
     "Fault",
     "Finding",
     "FindingKind",

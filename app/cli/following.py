@@ -19,6 +19,8 @@ __all__ = ["PlainReporter", "Reporter", "follow", "reporter", "stamped"]
 
 _TICK = 0.25
 """Seconds between two looks at a build: four redraws a second are few bytes even on a slow line."""
+_EVERY = 10.0
+"""Seconds between two lines about the progress, where lines cannot be drawn over."""
 
 
 class Reporter(Protocol):
@@ -57,7 +59,10 @@ def stamped(line: LogLine, timestamps: bool) -> str:
 
 
 class PlainReporter:
-    """Lines only, for pipes and files; a change of phase is a line too, and of what a queued build waits for."""
+    """Lines only, for pipes and files; a change of phase is a line too, and of what a queued build waits for.
+
+    In a long phase a line every now and then tells how far it is.
+    """
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class PlainReporter:
         self._phases = phases
         self._phase: Phase | None = None
         self._waits = ""
+        self._told_at = 0.0
 
     def lines(self, lines: Sequence[LogLine]) -> None:
         chosen = [stamped(line, self._timestamps) for line in lines if self._wanted(line)]
@@ -87,8 +93,14 @@ class PlainReporter:
     def progress(self, build: Build) -> None:
         if self._phases and build.phase is not self._phase:
             self._phase = build.phase
+            self._told_at = time.monotonic()
             told = f"phase {build.phase.value} after {duration(build.seconds(time.time()))}"
             self._terminal.say(told, error=self._error)
+        elif self._phases and build.state is BuildState.RUNNING and time.monotonic() - self._told_at >= _EVERY:
+            from app.cli import render
+
+            self._told_at = time.monotonic()
+            self._terminal.say(f"progress  {render.numbers(build, time.time())}", error=self._error)
         if self._phases and build.state is BuildState.QUEUED and build.message != self._waits:
             self._waits = build.message
             self._terminal.say(clean(build.message), error=self._error)

@@ -47,9 +47,12 @@ BUILD_FIELDS = """\
 id, key, state (queued, running, done, failed, cancelled or
   lost), phase, bundle, python_version, python_path, by, executor, image
   (empty for none), host (of its supervisor), submitted_at, started_at,
-  finished_at, seconds, packages_done, packages_total, message (while queued
-  what it waits for), fault (null or {phase, package, message, advice}),
-  reused, place (in the waiting line,
+  finished_at, seconds, packages_done, packages_total, bytes_done,
+  bytes_total (of the files named so far), phases {phase: seconds},
+  seconds_left and fraction (null while nothing tells), expected (null or
+  {seconds, packages, basis}, from earlier builds), installer (pip or uv),
+  message (while queued what it waits for), fault (null or {phase, package,
+  message, advice}), reused, place (in the waiting line,
   1 for who is next, 0 when in none), log"""
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)

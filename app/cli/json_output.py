@@ -17,6 +17,7 @@ from engine import (
     BundleEntry,
     Candidate,
     Environment,
+    Expectation,
     Fault,
     Installation,
     InterpreterFacts,
@@ -317,6 +318,13 @@ def _fault(fault: Fault | None) -> Document | None:
     }
 
 
+def _expected(item: Expectation | None) -> Document | None:
+    """How long earlier builds took, and which those are."""
+    if item is None:
+        return None
+    return {"seconds": number(item.total), "packages": item.packages, "basis": item.basis}
+
+
 def build(item: Build, now: float) -> Document:
     return {
         "id": item.id,
@@ -336,6 +344,13 @@ def build(item: Build, now: float) -> Document:
         "seconds": number(item.seconds(now)),
         "packages_done": item.packages_done,
         "packages_total": item.packages_total,
+        "bytes_done": item.bytes_done,
+        "bytes_total": item.bytes_total,
+        "phases": {phase.value: number(seconds) for phase, seconds in item.phase_seconds(now).items()},
+        "seconds_left": number(item.left(now)),
+        "fraction": number(item.fraction(now)),
+        "expected": _expected(item.expected),
+        "installer": item.installer,
         "message": item.message,
         "fault": _fault(item.fault),
         "reused": item.reused,

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from app.cli.blocks import count, grid, mark, problem, safe, stack
-from app.cli.units import duration, moment
+from app.cli.units import duration, moment, size
 from engine import (
     Build,
     BuildState,
@@ -23,7 +23,9 @@ from engine import (
     lifespan_of,
 )
 
-__all__ = ["builds", "bundles", "config_check", "config_pip", "config_show", "installations", "progress"]
+__all__ = ["builds", "bundles", "config_check", "config_pip", "config_show", "installations", "numbers", "progress"]
+
+_BAR_WIDTH = 16
 
 _LIFE = {Life.SUPPORTED: "dim", Life.ENDING: "yellow", Life.ENDED: "red", Life.UNKNOWN: "dim"}
 
@@ -89,14 +91,35 @@ def builds(items: Sequence[Build], now: float) -> RenderableType:
 
 
 def progress(item: Build, now: float) -> Text:
-    """The one line that is drawn over and over under a running build's log."""
-    packages = f"  {item.packages_done}/{item.packages_total} packages" if item.packages_total else ""
+    """The one line that is drawn over and over under a running build's log: the bar, the numbers, the latest news."""
+    fraction = item.fraction(now)
     return Text.assemble(
         mark(item.state),
-        safe(f"  {item.phase.value}", "bold"),
-        f"{packages}  {duration(item.seconds(now))}  ",
+        safe(f"  {item.phase.value}  ", "bold"),
+        _bar(fraction) if fraction is not None else "",
+        f"{numbers(item, now)}  ",
         safe(item.message, "dim"),
     )
+
+
+def _bar(fraction: float) -> Text:
+    full = round(fraction * _BAR_WIDTH)
+    return Text.assemble(("━" * full, "green"), ("─" * (_BAR_WIDTH - full), "dim"), "  ")
+
+
+def numbers(item: Build, now: float) -> str:
+    """How far a build is: packages, bytes, time, and the time it will still take where that can be told."""
+    parts = []
+    if item.packages_total:
+        parts.append(f"{item.packages_done}/{item.packages_total} packages")
+    if item.bytes_total > item.bytes_done:
+        parts.append(f"{size(item.bytes_done)} of {size(item.bytes_total)}")
+    elif item.bytes_done:
+        parts.append(size(item.bytes_done))
+    left = item.left(now)
+    spent = duration(item.seconds(now))
+    parts.append(spent if left is None else f"{spent}, about {duration(round(left))} left")
+    return "  ".join(parts)
 
 
 def config_source(state: ConfigState) -> Text:

@@ -11,6 +11,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from engine.builds.audit import build_ended, build_started
+from engine.builds.estimate import expect
 from engine.builds.job import new_attempt_id
 from engine.builds.launch import account_for, build_environment, build_mounts, launch
 from engine.builds.model import Build, BuildState
@@ -177,6 +178,9 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         start_timeout=settings.start_timeout,
         space_reserve=settings.space_reserve,
         concurrency=settings.build_concurrency,
+        expected=expect(
+            world.builds(), key=job.key, installer=job.installer, image=job.image, requested=len(job.lines)
+        ),
     )
     problem = cannot_run(job.executor, job.target)
     if problem is None and job.executor != "local":

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.builds.estimate import read_expectation
 from engine.builds.model import Build, BuildState, Fault, Phase
 from engine.builds.spec import machine_of
 from engine.builds.vitals import SILENCE, Machine, Watch
@@ -33,6 +34,9 @@ from engine.files import read_json, write_json_once
 from engine.text import clean, one_line
 
 __all__ = ["JobReader", "append_event", "fold", "new_attempt_id", "write_result"]
+
+
+_MANY = 1 << 60
 
 
 def new_attempt_id() -> str:
@@ -86,12 +90,24 @@ def _after(build: Build, event: dict[str, object]) -> Build:
     if kind == "waiting" and isinstance(place := event.get("place"), int):
         return replace(build, place=place)
     if kind == "phase" and (phase := Phase.read(event.get("phase"))):
-        return replace(build, phase=phase)
+        phases = dict(build.phases)
+        if isinstance(at, int | float):
+            phases.setdefault(phase, float(at))
+        return replace(build, phase=phase, phases=phases)
     if kind == "progress":
-        done, total = event.get("done"), event.get("total")
-        if isinstance(done, int) and isinstance(total, int):
-            return replace(build, packages_done=done, packages_total=total)
+        return replace(
+            build,
+            packages_done=_count(event, "done", build.packages_done),
+            packages_total=_count(event, "total", build.packages_total),
+            bytes_done=_count(event, "bytes", build.bytes_done),
+            bytes_total=_count(event, "bytes_total", build.bytes_total),
+        )
     return build
+
+
+def _count(event: dict[str, object], name: str, before: int) -> int:
+    value = event.get(name)
+    return value if isinstance(value, int) and 0 <= value < _MANY else before
 
 
 @dataclass(slots=True)
@@ -178,7 +194,7 @@ def _from_spec(job_dir: Path, spec: dict[str, object]) -> Build:
     def text(name: str) -> str:
         return clean(str(spec.get(name, "")))
 
-    submitted = spec.get("submitted_at")
+    submitted, lines = spec.get("submitted_at"), spec.get("lines")
     return Build(
         id=job_dir.name,
         key=text("key"),
@@ -201,6 +217,9 @@ def _from_spec(job_dir: Path, spec: dict[str, object]) -> Build:
         image=text("image"),
         bundle_path=text("bundle_path"),
         replaces=text("replaces"),
+        installer=text("installer") or "pip",
+        requested=len(lines) if isinstance(lines, list) else 0,
+        expected=read_expectation(spec.get("expected")),
     )
 
 

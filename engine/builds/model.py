@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Build", "BuildState", "Fault", "Phase"]
+__all__ = ["Build", "BuildState", "Expectation", "Fault", "Phase"]
+
+
+_TELLING_SHARE = 0.1
+"""How much must be installed before its pace alone says something."""
 
 
 class BuildState(StrEnum):
@@ -60,6 +65,22 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """How long a build will probably take, judged by earlier ones (`engine.builds.estimate`)."""
+
+    seconds: Mapping[Phase, float]
+    """For each phase."""
+    packages: int
+    """How many packages those builds had; 0 when that is not known."""
+    basis: str
+    """What it is judged by, such as ``the last build of this environment``."""
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Build:
     """One build job: what it is for and how far it is. Times are seconds since the epoch."""
 
@@ -98,6 +119,19 @@ class Build:
     replaces: str = ""
     """The attempt that it is to take the place of, for a rebuild."""
 
+    installer: str = "pip"
+    """What installs the packages: ``pip`` or ``uv``."""
+    requested: int = 0
+    """How many requirement lines it was given."""
+    bytes_done: int = 0
+    """Bytes of package files that are there, from an index or out of the installer's cache."""
+    bytes_total: int = 0
+    """Bytes of all package files that the installer has named so far."""
+    phases: Mapping[Phase, float] = field(default_factory=dict)
+    """When each phase began that it has come to."""
+    expected: Expectation | None = None
+    """None when there is no earlier build to judge by."""
+
     @property
     def log(self) -> Path:
         return self.directory / "log"
@@ -107,3 +141,35 @@ class Build:
         if self.started_at is None:
             return 0.0
         return max(0.0, (self.finished_at or now) - self.started_at)
+
+    def phase_seconds(self, now: float) -> dict[Phase, float]:
+        """How long it has been, or was, in each phase. The last one of a build that ended goes on to its end."""
+        ends = [*list(self.phases.values())[1:], self.finished_at or now]
+        return {phase: max(0.0, end - at) for (phase, at), end in zip(self.phases.items(), ends, strict=False)}
+
+    def left(self, now: float) -> float | None:
+        """Seconds until it is done, as far as earlier builds and its own progress tell; None when neither does.
+
+        The more of the packages are installed, the more their own pace counts, and the less that of earlier builds.
+        """
+        if self.state is not BuildState.RUNNING or self.started_at is None:
+            return None
+        spent = self.phase_seconds(now).get(self.phase, 0.0)
+        share = 0.0
+        if self.phase is Phase.INSTALL and self.packages_total:
+            share = min(1.0, self.packages_done / self.packages_total)
+        by_pace = spent * (1 - share) / share if share else 0.0
+        if self.expected is None:
+            return by_pace if share >= _TELLING_SHARE else None
+        known = self.packages_total if self.phase is Phase.INSTALL else 0
+        scale = known / self.expected.packages if known and self.expected.packages else 1.0
+        expected = {phase: seconds * scale for phase, seconds in self.expected.seconds.items()}
+        by_history = max(0.0, expected.get(self.phase, 0.0) - spent)
+        order = list(Phase)
+        later = sum(expected.get(phase, 0.0) for phase in order[order.index(self.phase) + 1 :])
+        return share * by_pace + (1 - share) * by_history + later
+
+    def fraction(self, now: float) -> float | None:
+        """How much of it is done, from 0 to 1; None while nothing tells."""
+        left, spent = self.left(now), self.seconds(now)
+        return None if left is None or spent + left <= 0 else spent / (spent + left)

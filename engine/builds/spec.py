@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from engine.builds.estimate import expectation_record, read_expectation
+from engine.builds.model import Expectation
 from engine.builds.vitals import Machine, this_machine
 from engine.config.model import ExecutorSettings
 from engine.executors.accounts import Account
@@ -75,6 +77,8 @@ class Job:
     """Bytes that must be free in the data directory when it starts."""
     concurrency: int = 2
     """How many builds may run at once on this machine."""
+    expected: Expectation | None = None
+    """How long it will probably take; None when there is nothing to judge by."""
     machine: Machine = field(default_factory=this_machine)
     """Where its supervisor runs."""
     mark: str = field(default_factory=_new_mark)
@@ -146,6 +150,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "data_dir": str(job.data_dir),
         "executor": job.executor,
         "executors": asdict(job.executors) | {"mounts": [str(path) for path in job.executors.mounts]},
+        "expected": expectation_record(job.expected),
         "host": job.machine.host,
         "image": job.image,
         "ingredients": dict(job.ingredients),
@@ -190,6 +195,7 @@ def _from_record(spec: dict[str, Any], request: dict[str, Any], env: dict[str, A
             "account": account
             and Account(**account | {"groups": tuple(account["groups"]), "home": Path(account["home"])}),
             "executors": ExecutorSettings(**{name: _as_set(name, value) for name, value in executors.items()}),
+            "expected": read_expectation(spec.get("expected")),
             "mounts": tuple(Mount(Path(path), read_only) for path, read_only in spec.get("mounts", ())),
             "machine": machine_of(spec),
         }

@@ -351,7 +351,7 @@ def main() -> int:
     if job is None:
         raise SystemExit(f"{job_dir}/spec.json does not parse")
     keep_beating(job_dir / "alive")
-    with Transcript(job_dir, job.mark) as transcript:
+    with Transcript(job_dir, job.mark, job.installer) as transcript:
         executor = make_executor(job.executor, job_dir.parent, job.executors, os.environ)
         supervisor = Supervisor(job, executor, transcript)
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from engine.builds import pip_output, uv_output
 from engine.builds.job import append_event
 from engine.builds.log import LogLine, format_line
 from engine.builds.model import Phase
-from engine.builds.pip_output import PipProgress, read_line
+from engine.builds.progress import Progress
 from engine.text import clean_log_line, decode
 
 __all__ = ["Transcript"]
@@ -25,12 +26,13 @@ _LAST_LINES = 400
 class Transcript:
     """Writes the log and the events of one job directory. Every method but the end raises `OSError`."""
 
-    def __init__(self, job_dir: Path, mark: str) -> None:
-        """`mark` is what a line of output begins with that is an event of the builder."""
+    def __init__(self, job_dir: Path, mark: str, installer: str = "pip") -> None:
+        """`mark` is what a line of output begins with that is an event of the builder; `installer` prints the rest."""
         self._events = job_dir / "events.jsonl"
         self._mark = mark
         self._log = (job_dir / "log").open("ab", buffering=0)
-        self._progress = PipProgress()
+        self._read_line = uv_output.read_line if installer == "uv" else pip_output.read_line
+        self._progress = Progress()
         self._told = ""
         self._last: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
         self.phase = Phase.QUEUE
@@ -50,8 +52,8 @@ class Transcript:
 
     @property
     def installing(self) -> int:
-        """How many packages pip is installing now; 0 outside that phase."""
-        return len(self._progress.installing)
+        """How many packages are being installed now; 0 outside that phase."""
+        return self._progress.installing
 
     def take(self, raw: bytes) -> None:
         """One line of output: an event of the builder, or a line for the log and the progress."""
@@ -61,10 +63,10 @@ class Transcript:
             return
         line = clean_log_line(text)
         before = self._progress
-        self._progress = read_line(before, line)
+        self._progress = self._read_line(before, line)
         if self._progress.noise:
             if self._progress.message != before.message:
-                self.tell(self._progress.message)
+                self._tell_progress()
             return
         self.say(line)
         self._last.append(line)
@@ -72,11 +74,17 @@ class Transcript:
             return
         if self._progress.phase is Phase.INSTALL and self.phase is Phase.RESOLVE:
             self.enter(Phase.INSTALL)
-        done = self._progress.installed if self.installing else self._progress.collected
-        self.event(type="progress", done=done, total=self.installing, message=self._progress.message)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        told = self._progress
+        done = told.installed if told.installing else told.collected
+        counts = {"done": done, "total": told.installing, "bytes": told.bytes_done, "bytes_total": told.bytes_total}
+        self._told = told.message
+        self.event(type="progress", message=told.message, **counts)
 
     def installed(self, done: int) -> None:
-        """So many packages are on the disk by now, which pip itself does not tell before the last of them is."""
+        """So many packages are on the disk by now, which no installer tells before the last of them is."""
         done = min(done, self.installing)
         if done > self._progress.installed:
             self._progress = replace(self._progress, installed=done)

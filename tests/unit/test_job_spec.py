@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.builds.model import Expectation, Phase
 from engine.builds.spec import Job, read_job, write_job
 from engine.builds.vitals import Machine
 from engine.config.model import ExecutorSettings
@@ -60,6 +61,7 @@ def jobs(draw: st.DrawFn) -> Job:
         start_timeout=draw(st.floats(0, 1e6)),
         space_reserve=draw(st.integers(0, 2**50)),
         concurrency=draw(st.integers(1, 100)),
+        expected=draw(st.none() | st.just(Expectation({Phase.VENV: 0.25, Phase.INSTALL: 20.0}, 7, "one build"))),
         machine=Machine(draw(words), draw(words)),
         mark=draw(words),
     )

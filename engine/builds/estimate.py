@@ -1,0 +1,74 @@
+"""How long a build will probably take, judged by earlier ones. Pure.
+
+Decided when the build is started and kept in its ``spec.json``, so that whoever looks, from whatever machine, says the
+same, and nobody has to read all earlier builds for it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+
+from engine.builds.model import Build, BuildState, Expectation, Phase
+from engine.text import clean
+
+__all__ = ["expect", "expectation_record", "read_expectation"]
+
+_ENOUGH = 5
+"""How many similar builds are asked; the newest ones count."""
+_SIMILAR = 2.0
+"""The greatest ratio of two numbers of requirement lines that are still called similar."""
+
+
+def expect(history: Iterable[Build], *, key: str, installer: str, image: str, requested: int) -> Expectation | None:
+    """What to expect of a build of `key` with so many requirement lines; None when nothing like it was built yet.
+
+    `history` is newest first. The last build of the same environment is the best judge. Without one, it is those of a
+    similar number of lines, made by the same installer in the same place.
+    """
+    told = [b for b in history if b.state is BuildState.DONE and not b.reused and b.phases and b.installer == installer]
+    same = next((build for build in told if build.key == key), None)
+    if same is not None:
+        return Expectation(_seconds([same]), same.packages_total, "the last build of this environment")
+    similar = [build for build in told if build.image == image and _is_similar(build.requested, requested)][:_ENOUGH]
+    if not similar:
+        return None
+    counts = [build.packages_total for build in similar if build.packages_total]
+    packages = round(statistics.median(counts)) if counts else 0
+    what = f"{len(similar)} builds" if len(similar) > 1 else "one build"
+    return Expectation(_seconds(similar), packages, f"{what} of similar size")
+
+
+def _is_similar(one: int, other: int) -> bool:
+    return bool(one and other) and max(one, other) / min(one, other) <= _SIMILAR
+
+
+def _seconds(builds: list[Build]) -> dict[Phase, float]:
+    taken = [build.phase_seconds(build.finished_at or 0.0) for build in builds]
+    # A queue says nothing about the build that comes after it.
+    phases = [phase for phase in Phase if phase is not Phase.QUEUE and any(phase in each for each in taken)]
+    return {phase: statistics.median(each.get(phase, 0.0) for each in taken) for phase in phases}
+
+
+def expectation_record(expected: Expectation | None) -> dict[str, object] | None:
+    """`expected` as ``spec.json`` has it."""
+    if expected is None:
+        return None
+    seconds = {phase.value: round(value, 3) for phase, value in expected.seconds.items()}
+    return {"seconds": seconds, "packages": expected.packages, "basis": expected.basis}
+
+
+def read_expectation(record: object) -> Expectation | None:
+    """The expectation of a ``spec.json``; None for anything that makes no sense."""
+    if not isinstance(record, Mapping):
+        return None
+    seconds, packages, basis = record.get("seconds"), record.get("packages"), record.get("basis")
+    if not isinstance(seconds, Mapping) or not isinstance(packages, int) or not isinstance(basis, str):
+        return None
+    read = {
+        phase: float(value)
+        for name, value in seconds.items()
+        if (phase := Phase.read(name)) and isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    }
+    return Expectation(read, max(0, packages), clean(basis)) if read else None
