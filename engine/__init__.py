@@ -1,212 +1,132 @@
 """Python package management of a content server as a library: config, installations, match, plan, build, cache.
 
 `Engine` is the way in; everything else exported here is a plain value that it takes or returns. Nothing in here
-imports a user interface.
+imports a user interface. Each name is loaded when it is first used, so that a command pays for what it needs.
 """
 
-from engine.actions.caches import CachePlan, RuntimeCache
-from engine.actions.content import UNCHANGED, DeployPlan, RemovePlan, Resolution, SetPlan, Unchanged
-from engine.actions.pin import Pin, PinPlan, read_pin
-from engine.actions.reap import (
-    KeepCode,
-    KeepReason,
-    ReapItem,
-    ReapKind,
-    ReapPlan,
-    ReapResult,
-    ReapVerdict,
-    find_environment,
-)
-from engine.actions.rebuild import BulkPlan, PlannedRebuild, RebuildPlan
-from engine.actions.run import RunPlan, RunResult
-from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
-from engine.audit.model import Actor, AuditAction, AuditEvent, AuditRecord, AuditResult
-from engine.audit.reading import AuditPage, AuditQuery, AuditReader
-from engine.builds.log import LogLine, LogRing
-from engine.builds.log_level import LogLevel, log_level
-from engine.builds.model import Build, BuildState, Expectation, Fault, Phase
-from engine.builds.pip_config import PipFile, PipSetting
-from engine.bundles.constraint import Provenance, ProvenanceStep, StepStanding
-from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
-from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine, LeftOut
-from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
-from engine.content.model import Content, ContentBundle, PickedInstallation, Reason
-from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairKind, RepairPlan, RepairResult, RepairStep
-from engine.engine import Engine
-from engine.environments.findings import Finding, FindingKind, Verification
-from engine.environments.foreign import ForeignEnvironment
-from engine.environments.model import Environment, EnvironmentState, LockedPackage
-from engine.environments.usage import ProcessUse, Users
-from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
-from engine.executors.accounts import BuildAccount
-from engine.executors.base import Availability
-from engine.executors.choice import ExecutorChoice
-from engine.files import StorageError
-from engine.installations.lifespan import Life, Lifespan, lifespan_of
-from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
-from engine.management import Level, LevelDecision, ManagementDecision, Standing
-from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
-from engine.offhost.model import (
-    Declarations,
-    DeclaredInstallation,
-    EnvironmentsFile,
-    ExecutionEnvironment,
-    Matching,
-    TargetRequest,
-)
-from engine.offhost.selection import Basis, EnvironmentJudgement, TargetMatch
-from engine.packages.plan import Action, PackagePlan, PlannedLine
-from engine.plans import BuildPlan, CancelPlan, ContentDefaults, Nearest, Outcome
-from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, RunProgress
-from engine.rebuilds.run import RunResult as BulkResult
-from engine.snapshot import BundleEntry, Snapshot
-from engine.targets import LOCAL
-from engine.text import clean, clean_log_line, mask_credentials, one_line
-from engine.trial import RuleOutcome, Trial, parse_request
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LOCAL",
-    "UNCHANGED",
-    "Action",
-    "Actor",
-    "AuditAction",
-    "AuditEvent",
-    "AuditPage",
-    "AuditQuery",
-    "AuditReader",
-    "AuditRecord",
-    "AuditResult",
-    "Availability",
-    "Basis",
-    "Build",
-    "BuildAccount",
-    "BuildPlan",
-    "BuildState",
-    "BulkPlan",
-    "BulkResult",
-    "Bundle",
-    "BundleEntry",
-    "CachePlan",
-    "CancelPlan",
-    "Candidate",
-    "CaptureOptions",
-    "Captured",
-    "CapturedFile",
-    "Check",
-    "CheckStatus",
-    "Choice",
-    "ConfigState",
-    "Content",
-    "ContentBundle",
-    "ContentDefaults",
-    "Declarations",
-    "DeclaredInstallation",
-    "DeployPlan",
-    "Diagnosis",
-    "EffectiveValue",
-    "Engine",
-    "EnvdeckError",
-    "Environment",
-    "EnvironmentJudgement",
-    "EnvironmentState",
-    "EnvironmentsFile",
-    "Executable",
-    "ExecutionEnvironment",
-    "ExecutorChoice",
-    "Expectation",
-    "Fault",
-    "Finding",
-    "FindingKind",
-    "ForeignEnvironment",
-    "FrozenLine",
-    "Health",
-    "HealthCheck",
-    "InputError",
-    "Installation",
-    "InterpreterFacts",
-    "ItemState",
-    "Judgement",
-    "KeepCode",
-    "KeepReason",
-    "LeftOut",
-    "Level",
-    "LevelDecision",
-    "Life",
-    "Lifespan",
-    "LineKind",
-    "LockedPackage",
-    "LogLevel",
-    "LogLine",
-    "LogRing",
-    "ManagementDecision",
-    "Manifest",
-    "Match",
-    "Matching",
-    "Nearest",
-    "Outcome",
-    "PackagePlan",
-    "Phase",
-    "PickedInstallation",
-    "Pin",
-    "PinPlan",
-    "PipFile",
-    "PipSetting",
-    "PlannedLine",
-    "PlannedRebuild",
-    "Problem",
-    "ProcessUse",
-    "Provenance",
-    "ProvenanceStep",
-    "ReapItem",
-    "ReapKind",
-    "ReapPlan",
-    "ReapResult",
-    "ReapVerdict",
-    "Reason",
-    "RebuildItem",
-    "RebuildList",
-    "RebuildPlan",
-    "Refused",
-    "RemovePlan",
-    "RepairKind",
-    "RepairPlan",
-    "RepairResult",
-    "RepairStep",
-    "Request",
-    "RequirementLine",
-    "Resolution",
-    "Rule",
-    "RuleOutcome",
-    "RunPlan",
-    "RunProgress",
-    "RunResult",
-    "RuntimeCache",
-    "SetPlan",
-    "Settings",
-    "Severity",
-    "Snapshot",
-    "Standing",
-    "StepStanding",
-    "StorageError",
-    "TargetMatch",
+if TYPE_CHECKING:
+    from engine.actions.caches import CachePlan, RuntimeCache
+    from engine.actions.content import DeployPlan, RemovePlan, Resolution, SetPlan
+    from engine.actions.pin import Pin, PinPlan, read_pin
+    from engine.actions.reap import (
+        KeepCode,
+        KeepReason,
+        ReapItem,
+        ReapKind,
+        ReapPlan,
+        ReapResult,
+        ReapVerdict,
+        find_environment,
+    )
+    from engine.actions.rebuild import BulkPlan, PlannedRebuild, RebuildPlan
+    from engine.actions.run import RunPlan, RunResult
+    from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
+    from engine.audit.model import Actor, AuditAction, AuditEvent, AuditRecord, AuditResult
+    from engine.audit.reading import AuditPage, AuditQuery, AuditReader
+    from engine.builds.log import LogLine, LogRing
+    from engine.builds.log_level import LogLevel, log_level
+    from engine.builds.model import Build, BuildState, Expectation, Fault, Phase
+    from engine.builds.pip_config import PipFile, PipSetting
+    from engine.bundles.constraint import Provenance, ProvenanceStep, StepStanding
+    from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
+    from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine, LeftOut
+    from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
+    from engine.content.model import UNCHANGED, Content, ContentBundle, PickedInstallation, Reason, Unchanged
+    from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairKind, RepairPlan, RepairResult, RepairStep
+    from engine.engine import Engine
+    from engine.environments.findings import Finding, FindingKind, Verification
+    from engine.environments.foreign import ForeignEnvironment
+    from engine.environments.model import Environment, EnvironmentState, LockedPackage
+    from engine.environments.usage import ProcessUse, Users
+    from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
+    from engine.executors.accounts import BuildAccount
+    from engine.executors.base import Availability
+    from engine.executors.choice import ExecutorChoice
+    from engine.files import StorageError
+    from engine.installations.lifespan import Life, Lifespan, lifespan_of
+    from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
+    from engine.management import Level, LevelDecision, ManagementDecision, Standing
+    from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict
+    from engine.offhost.model import (
+        Declarations,
+        DeclaredInstallation,
+        EnvironmentsFile,
+        ExecutionEnvironment,
+        Matching,
+        TargetRequest,
+    )
+    from engine.offhost.selection import Basis, EnvironmentJudgement, TargetMatch
+    from engine.packages.plan import Action, PackagePlan, PlannedLine
+    from engine.plans import BuildPlan, CancelPlan, ContentDefaults, Nearest, Outcome
+    from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, RunProgress
+    from engine.rebuilds.run import BulkResult
+    from engine.snapshot import BundleEntry, Snapshot
+    from engine.targets import LOCAL
+    from engine.text import clean, clean_log_line, mask_credentials, one_line
+    from engine.trial import RuleOutcome, Trial, parse_request
+
+_HOMES = {
+    "engine.actions.caches": "CachePlan RuntimeCache",
+    "engine.actions.content": "DeployPlan RemovePlan Resolution SetPlan",
+    "engine.actions.pin": "Pin PinPlan read_pin",
+    "engine.actions.reap": "KeepCode KeepReason ReapItem ReapKind ReapPlan ReapResult ReapVerdict find_environment",
+    "engine.actions.rebuild": "BulkPlan PlannedRebuild RebuildPlan",
+    "engine.actions.run": "RunPlan RunResult",
+    "engine.actions.verify": "VerifyPlan VerifyProgress VerifyResult",
+    "engine.audit.model": "Actor AuditAction AuditEvent AuditRecord AuditResult",
+    "engine.audit.reading": "AuditPage AuditQuery AuditReader",
+    "engine.builds.log": "LogLine LogRing",
+    "engine.builds.log_level": "LogLevel log_level",
+    "engine.builds.model": "Build BuildState Expectation Fault Phase",
+    "engine.builds.pip_config": "PipFile PipSetting",
+    "engine.bundles.constraint": "Provenance ProvenanceStep StepStanding",
+    "engine.bundles.model": "Bundle LineKind Manifest RequirementLine",
+    "engine.capture.model": "Captured CapturedFile CaptureOptions Choice FrozenLine LeftOut",
+    "engine.config.model": "ConfigState EffectiveValue Executable Settings",
+    "engine.content.model": "UNCHANGED Content ContentBundle PickedInstallation Reason Unchanged",
+    "engine.doctor.model": "Diagnosis Health HealthCheck RepairKind RepairPlan RepairResult RepairStep",
+    "engine.engine": "Engine",
+    "engine.environments.findings": "Finding FindingKind Verification",
+    "engine.environments.foreign": "ForeignEnvironment",
+    "engine.environments.model": "Environment EnvironmentState LockedPackage",
+    "engine.environments.usage": "ProcessUse Users",
+    "engine.errors": "EnvdeckError InputError Problem Refused Severity Where",
+    "engine.executors.accounts": "BuildAccount",
+    "engine.executors.base": "Availability",
+    "engine.executors.choice": "ExecutorChoice",
+    "engine.files": "StorageError",
+    "engine.installations.lifespan": "Life Lifespan lifespan_of",
+    "engine.installations.model": "Check CheckStatus Installation InterpreterFacts Usability",
+    "engine.management": "Level LevelDecision ManagementDecision Standing",
+    "engine.matching": "Candidate Judgement Match Request Rule Verdict",
+    "engine.offhost.model": "Declarations DeclaredInstallation EnvironmentsFile ExecutionEnvironment Matching "
     "TargetRequest",
-    "Trial",
-    "Unchanged",
-    "Usability",
-    "Users",
-    "Verdict",
-    "Verification",
-    "VerifyPlan",
-    "VerifyProgress",
-    "VerifyResult",
-    "Where",
-    "clean",
-    "clean_log_line",
-    "find_environment",
-    "lifespan_of",
-    "log_level",
-    "mask_credentials",
-    "one_line",
-    "parse_request",
-    "read_pin",
-]
+    "engine.offhost.selection": "Basis EnvironmentJudgement TargetMatch",
+    "engine.packages.plan": "Action PackagePlan PlannedLine",
+    "engine.plans": "BuildPlan CancelPlan ContentDefaults Nearest Outcome",
+    "engine.rebuilds.model": "ItemState RebuildItem RebuildList RunProgress",
+    "engine.rebuilds.run": "BulkResult",
+    "engine.snapshot": "BundleEntry Snapshot",
+    "engine.targets": "LOCAL",
+    "engine.text": "clean clean_log_line mask_credentials one_line",
+    "engine.trial": "RuleOutcome Trial parse_request",
+}
+"""Every module with what is public of it: the same as the imports above, which only type checkers see."""
+
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -9,51 +9,49 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
-from engine.actions import audit, caches, content, pin, reap, rebuild, retry, run, verify
-from engine.actions import build as builds
-from engine.actions.caches import CachePlan, RuntimeCache
-from engine.actions.content import UNCHANGED, DeployPlan, RemovePlan, Resolution, SetPlan, Unchanged
-from engine.actions.pin import PinPlan
-from engine.actions.reap import ReapPlan, ReapResult
-from engine.actions.rebuild import BulkPlan, RebuildPlan
-from engine.actions.run import RunPlan, RunResult
-from engine.actions.upkeep import rebuild_missing
-from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
-from engine.audit.model import AuditAction
-from engine.audit.reading import AuditQuery, AuditReader
-from engine.builds.log import LogLine, LogReader, LogRing, read_log
-from engine.builds.model import Build
-from engine.builds.pip_config import PipFile, PipSetting, effective, pip_files
-from engine.bundles.constraint import ProvenanceStep, detect, explain_request, read_project_files
-from engine.bundles.model import Bundle
-from engine.capture.model import Captured, CaptureOptions
-from engine.capture.project import capture, write_bundle
-from engine.content.model import Content
-from engine.doctor.examination import examine, plan_repairs
-from engine.doctor.model import Diagnosis, RepairPlan, RepairResult
-from engine.doctor.repair import repair
-from engine.environments.foreign import ForeignEnvironment
-from engine.environments.model import Environment
-from engine.environments.usage import Users, users_of
-from engine.errors import Problem
-from engine.executors.choice import ExecutorChoice, survey
-from engine.installations.model import Installation
-from engine.live import LivePicture
-from engine.matching import Match, Request, Rule
-from engine.planning import match_request
-from engine.plans import BuildPlan, CancelPlan, Outcome
-from engine.rebuilds.model import RebuildList, RunProgress
-from engine.rebuilds.run import RunResult as BulkResult
-from engine.service import Housekeeping, serve
-from engine.snapshot import Snapshot
+from engine import actions
+from engine.content.model import UNCHANGED
+from engine.matching import Request
 from engine.targets import LOCAL
-from engine.trial import Trial, try_request
 from engine.world import World
+
+# The rest is loaded by the methods that need it: most commands need little of the engine, and wait for its start.
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    from engine.actions.caches import CachePlan, RuntimeCache
+    from engine.actions.content import DeployPlan, RemovePlan, Resolution, SetPlan
+    from engine.actions.pin import PinPlan
+    from engine.actions.reap import ReapPlan, ReapResult
+    from engine.actions.rebuild import BulkPlan, RebuildPlan
+    from engine.actions.run import RunPlan, RunResult
+    from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
+    from engine.audit.reading import AuditQuery, AuditReader
+    from engine.builds.log import LogLine, LogRing
+    from engine.builds.model import Build
+    from engine.builds.pip_config import PipFile, PipSetting
+    from engine.bundles.constraint import ProvenanceStep
+    from engine.bundles.model import Bundle
+    from engine.capture.model import Captured, CaptureOptions
+    from engine.config.model import ConfigState
+    from engine.content.model import Content, Unchanged
+    from engine.doctor.model import Diagnosis, RepairPlan, RepairResult
+    from engine.environments.foreign import ForeignEnvironment
+    from engine.environments.model import Environment
+    from engine.environments.usage import Users
+    from engine.errors import Problem
+    from engine.executors.choice import ExecutorChoice
+    from engine.installations.model import Installation
+    from engine.live import LivePicture
+    from engine.matching import Match, Rule
+    from engine.plans import BuildPlan, CancelPlan, Outcome
+    from engine.rebuilds.model import RebuildList, RunProgress
+    from engine.rebuilds.run import BulkResult
+    from engine.snapshot import Snapshot
+    from engine.trial import Trial
 
 __all__ = ["Engine"]
 
@@ -78,7 +76,27 @@ class Engine:
         they are in ``snapshot().config.problems``.
         """
         self._world = World(config_files, os.environ if environ is None else environ, read_only=read_only)
-        self._live = LivePicture(self._world)
+        self._picture: LivePicture | None = None
+        self._picture_lock = threading.Lock()
+
+    @property
+    def _live(self) -> LivePicture:
+        """The live picture, made when somebody first looks at it: a command that answers one question never does."""
+        from engine.live import LivePicture
+
+        with self._picture_lock:
+            if self._picture is None:
+                self._picture = LivePicture(self._world)
+            return self._picture
+
+    def _wake(self) -> None:
+        if self._picture is not None:
+            self._picture.wake()
+
+    @property
+    def config(self) -> ConfigState:
+        """The configuration in force, and what is wrong with the one that is on disk."""
+        return self._world.config
 
     # The live picture
 
@@ -88,7 +106,8 @@ class Engine:
 
     def close(self) -> None:
         """Stop the threads. Builds go on."""
-        self._live.close()
+        if self._picture is not None:
+            self._picture.close()
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` from an engine thread after each change of the snapshot; returns what ends it."""
@@ -122,14 +141,20 @@ class Engine:
 
     def pip_files(self) -> tuple[PipFile, ...]:
         """The configuration files that pip reads in builds, a later one winning over an earlier one."""
+        from engine.builds.pip_config import pip_files
+
         return pip_files(self._world.home, account=self._world.builder.account)
 
     def pip_settings(self) -> tuple[PipSetting, ...]:
         """Every option that those files set for ``pip install``, with the value in force and where it comes from."""
+        from engine.builds.pip_config import effective
+
         return effective(self._world.home, account=self._world.builder.account)
 
     def executors(self) -> ExecutorChoice:
         """Where builds run now, and of every executor whether it can be used from here. Runs the executors' tools."""
+        from engine.executors.choice import survey
+
         settings, declared = self._world.config.settings, self._world.declarations()
         target = next((environment.name for environment in declared.environments), "") if declared.off_host else LOCAL
         return survey(settings.executor, target, settings.data_dir / "jobs", settings.executors, self._world.environ)
@@ -139,10 +164,12 @@ class Engine:
     ) -> Match:
         """The match for a version and/or constraint; `rule` overrides the configured one."""
         self.installations()
-        return match_request(Request(version, requires), self._world.found(), rule=rule)[0]
+        return self._world.match(Request(version, requires), rule)
 
     def try_request(self, request: Request | None, bundle: Bundle | None = None) -> Trial:
         """What `request` would get under each rule, or `bundle` if it asked for that (None: for what it does ask)."""
+        from engine.trial import try_request
+
         self.installations()
         return try_request(request, self._world.found(), bundle)
 
@@ -153,7 +180,7 @@ class Engine:
         """
         with self._world.lock:
             bundle = self._world.shelf.open(reference)
-        self._live.wake()
+        self._wake()
         return bundle
 
     def explain_request(self, bundle: Bundle) -> tuple[ProvenanceStep, ...]:
@@ -161,14 +188,21 @@ class Engine:
 
         Raises `InputError` when the bundle's files cannot be read any more.
         """
+        from engine.bundles.constraint import detect, explain_request, read_project_files
+
         return explain_request(bundle.manifest, detect(read_project_files(bundle)))
 
     def capture(self, directory: Path, options: CaptureOptions | None = None) -> Captured:
         """What a bundle of the project in `directory` would hold, and why. Raises `InputError`."""
+        from engine.capture.model import CaptureOptions
+        from engine.capture.project import capture
+
         return capture(directory, options or CaptureOptions(), self._world.environ)
 
     def write_bundle(self, captured: Captured, archive: Path) -> None:
         """Write what was captured as a ``.tar.gz``, replacing one of that name. Raises `InputError`, `StorageError`."""
+        from engine.capture.project import write_bundle
+
         write_bundle(captured, archive)
 
     # Builds
@@ -179,21 +213,21 @@ class Engine:
 
     def plan_cancel(self, build_id: str) -> CancelPlan:
         """What cancelling would do now. Raises `InputError` (`build-unknown`, `build-ambiguous`)."""
-        return builds.plan_cancel(self._world, build_id)
+        return actions.build.plan_cancel(self._world, build_id)
 
     def plan_retry(self, build_id: str) -> BuildPlan | RebuildPlan:
         """What building once more what that build was for would do now: its bundle, or its environment again.
 
         Raises `InputError` when the build or the bundle is not there, `Refused` when it cannot be told or goes on.
         """
-        return retry.plan_retry(self._world, build_id)
+        return actions.retry.plan_retry(self._world, build_id)
 
     def build(self, build_id: str) -> Build:
         """The build of that id, of a unique part of it, or the newest for ``last``.
 
         Raises `InputError` (`build-unknown`, `build-ambiguous`).
         """
-        return builds.find_build(self._world.builds(), build_id)
+        return actions.build.find_build(self._world.builds(), build_id)
 
     def wait(self, build_id: str, timeout: float | None = None) -> Build:
         """Block until the build has ended (or `timeout` seconds passed) and return it."""
@@ -206,6 +240,8 @@ class Engine:
 
     def follow(self, build_id: str) -> LogRing:
         """The build's log as a ring that grows until the build has ended."""
+        from engine.builds.log import LogRing
+
         build = self.build(build_id)
         ring = LogRing()
         threading.Thread(target=self._feed, args=(build, ring), name=f"log-{build.id}", daemon=True).start()
@@ -213,9 +249,13 @@ class Engine:
 
     def read_log(self, build_id: str) -> Iterator[LogLine]:
         """Every line that the build's log has now, read from the disk piece by piece. Raises as `build` does."""
+        from engine.builds.log import read_log
+
         return read_log(self.build(build_id).log)
 
     def _feed(self, build: Build, ring: LogRing) -> None:
+        from engine.builds.log import LogReader
+
         reader = LogReader(build.log)
         while not self._live.stopped.is_set():
             # Asked before reading: what was written before the end is read after the end was seen.
@@ -242,11 +282,11 @@ class Engine:
 
     def plan_deploy(self, bundle: Bundle, *, name: str | None = None, guid: str | None = None) -> DeployPlan:
         """What deploying `bundle` would do now. Raises `InputError`."""
-        return content.plan_deploy(self._world, bundle, name=name, guid=guid)
+        return actions.content.plan_deploy(self._world, bundle, name=name, guid=guid)
 
     def resolve(self, item: Content) -> Resolution:
         """How the active bundle of `item` would run now, and why."""
-        return content.resolve(self._world, item)
+        return actions.content.resolve(self._world, item)
 
     def plan_set(
         self,
@@ -257,16 +297,18 @@ class Engine:
         default_image: str | None = None,
     ) -> SetPlan:
         """What changing a content's settings would do. Raises `InputError`."""
-        return content.plan_set(self._world, reference, name=name, management=management, default_image=default_image)
+        return actions.content.plan_set(
+            self._world, reference, name=name, management=management, default_image=default_image
+        )
 
     def plan_remove(self, reference: str) -> RemovePlan:
         """What removing content would do. Raises `InputError`."""
-        return content.plan_remove(self._world, reference)
+        return actions.content.plan_remove(self._world, reference)
 
     def plan_run(self, reference: str) -> RunPlan:
         """How a command would be run in a content's environment now. Raises `InputError`."""
         self.installations()
-        return run.prepare_run(self._world, self.content(reference))
+        return actions.run.prepare_run(self._world, self.content(reference))
 
     def run(
         self, plan: RunPlan, argv: Sequence[str], on_build_started: Callable[[Build], None] | None = None
@@ -275,18 +317,22 @@ class Engine:
 
         Raises `InputError`, `Refused`, `StorageError`.
         """
+        from engine.audit.model import AuditAction
+
         world, began = self._world, time.monotonic()
-        started = audit.run_started(plan, argv)
+        started = actions.audit.run_started(plan, argv)
         world.record(started)
-        with audit.recorded_if_stopped(world, replace(started, action=AuditAction.RUN_END)):
-            result = run.run(world, plan, argv, on_build_started)
-        world.record(audit.run_ended(plan, argv, result, time.monotonic() - began))
+        with actions.audit.recorded_if_stopped(world, replace(started, action=AuditAction.RUN_END)):
+            result = actions.run.run(world, plan, argv, on_build_started)
+        world.record(actions.audit.run_ended(plan, argv, result, time.monotonic() - began))
         return result
 
     # The cache
 
     def users_of(self, environments: Iterable[Environment]) -> Users:
         """The processes that use each of `environments` now."""
+        from engine.environments.usage import users_of
+
         return users_of([environment.key_dir for environment in environments])
 
     def foreign(self) -> tuple[ForeignEnvironment, ...]:
@@ -296,7 +342,7 @@ class Engine:
     def plan_reap(self, keys: Sequence[str] | None = None, *, grace: float | None = None) -> ReapPlan:
         """What reaping would do now: all of the cache, or these keys. `grace` is in seconds. Raises `InputError`."""
         self.installations()
-        return reap.plan_reap(self._world, keys, used_by=self._world.used_by(), grace=grace)
+        return actions.reap.plan_reap(self._world, keys, used_by=self._world.used_by(), grace=grace)
 
     def plan_verify(
         self,
@@ -309,7 +355,7 @@ class Engine:
 
         Carrying the plan out marks what is damaged, so that it is not used any more. Raises `InputError`.
         """
-        return verify.plan_verify(self._world, keys, on_progress=on_progress, stop=stop)
+        return actions.verify.plan_verify(self._world, keys, on_progress=on_progress, stop=stop)
 
     def plan_verify_foreign(
         self,
@@ -319,37 +365,37 @@ class Engine:
         stop: Callable[[], bool] = lambda: False,
     ) -> VerifyPlan:
         """Compare environments that the server itself made with what their metadata says. Raises `InputError`."""
-        return verify.plan_verify_foreign(self.foreign(), names, on_progress=on_progress, stop=stop)
+        return actions.verify.plan_verify_foreign(self.foreign(), names, on_progress=on_progress, stop=stop)
 
     def reap_is_due(self) -> bool:
         """Whether the configured time has passed since the last complete reaping."""
-        return reap.reap_is_due(self._world, time.time())
+        return actions.reap.reap_is_due(self._world, time.time())
 
     def plan_pin(self, key: str, *, note: str = "") -> PinPlan:
         """What pinning an environment, so that it is never reaped, would do. Raises `InputError`."""
-        return pin.plan_pin(self._world, key, note=note)
+        return actions.pin.plan_pin(self._world, key, note=note)
 
     def plan_unpin(self, key: str) -> PinPlan:
         """What taking the pin off an environment would do. Raises `InputError`."""
-        return pin.plan_unpin(self._world, key)
+        return actions.pin.plan_unpin(self._world, key)
 
     def caches(self) -> tuple[RuntimeCache, ...]:
         """The runtime caches by language, version and image, as the server's API lists them."""
-        return caches.list_caches(self._world)
+        return actions.caches.list_caches(self._world)
 
     def plan_delete_cache(self, language: str, version: str, image_name: str) -> CachePlan:
         """What deleting a runtime cache would do. Raises `InputError` (`cache-unknown`)."""
         used_by = self._world.used_by()
-        return caches.plan_delete_cache(self._world, language, version, image_name, used_by=used_by)
+        return actions.caches.plan_delete_cache(self._world, language, version, image_name, used_by=used_by)
 
     def plan_rebuild(self, keys: Sequence[str]) -> RebuildPlan:
         """What rebuilding these environments would do. Raises `InputError`."""
         self.installations()
-        return rebuild.plan_rebuild(self._world, keys)
+        return actions.rebuild.plan_rebuild(self._world, keys)
 
     def rebuild_lists(self) -> tuple[RebuildList, ...]:
         """The lists of environments to rebuild, each with how far it is."""
-        return rebuild.rebuild_lists(self._world)
+        return actions.rebuild.rebuild_lists(self._world)
 
     def plan_bulk(
         self,
@@ -362,7 +408,7 @@ class Engine:
     ) -> BulkPlan:
         """What working through a list of rebuilds would do, with `keys` added to it. Raises `InputError`."""
         self.installations()
-        return rebuild.plan_bulk(self._world, name, keys, retry=retry, everything=everything, force=force)
+        return actions.rebuild.plan_bulk(self._world, name, keys, retry=retry, everything=everything, force=force)
 
     def run_bulk(
         self,
@@ -375,9 +421,9 @@ class Engine:
         """Work through a list of rebuilds until it is done or `stop` says so. Raises `Refused`, `StorageError`."""
         world = self._world
         world.require_writable()
-        with audit.recorded_if_stopped(world, audit.event_of(plan)):
-            result = rebuild.run_bulk(world, plan, parallelism=parallelism, on_progress=on_progress, stop=stop)
-        world.record(audit.bulk_ended(plan, result))
+        with actions.audit.recorded_if_stopped(world, actions.audit.event_of(plan)):
+            result = actions.rebuild.run_bulk(world, plan, parallelism=parallelism, on_progress=on_progress, stop=stop)
+        world.record(actions.audit.bulk_ended(plan, result))
         return result
 
     def serve(self) -> int:
@@ -385,29 +431,38 @@ class Engine:
 
         To be called from the main thread. Raises `Refused` (`already-serving`), `StorageError`.
         """
+        from engine.audit.model import AuditAction
+        from engine.service import Housekeeping, serve
+
         world = self._world
         world.require_writable()
         self.start()
-        started = audit.service_event(AuditAction.SERVICE_START, world.config.settings.data_dir)
-        with audit.recorded_if_stopped(world, started):
-            code = serve(Housekeeping(world, world.used_by, partial(rebuild_missing, world, time.time)))
-        world.record(audit.service_event(AuditAction.SERVICE_STOP, world.config.settings.data_dir))
+        started = actions.audit.service_event(AuditAction.SERVICE_START, world.config.settings.data_dir)
+        with actions.audit.recorded_if_stopped(world, started):
+            code = serve(Housekeeping(world, world.used_by, partial(actions.upkeep.rebuild_missing, world, time.time)))
+        world.record(actions.audit.service_event(AuditAction.SERVICE_STOP, world.config.settings.data_dir))
         return code
 
     # The data directory
 
     def diagnose(self) -> Diagnosis:
         """Examine the data directory: whether it is fit for its work, and what lies about in it. Repairs nothing."""
+        from engine.doctor.examination import examine
+
         return examine(self._world)
 
     def plan_repairs(self) -> RepairPlan:
         """What a repair of the data directory would do now."""
+        from engine.doctor.examination import plan_repairs
+
         return plan_repairs(self._world)
 
     # The audit
 
     def audit(self, query: AuditQuery | None = None) -> AuditReader:
         """Reads what everybody did in the data directory: the records that `query` wants, by default all."""
+        from engine.audit.reading import AuditReader
+
         return AuditReader(self._world.config.settings.data_dir, query)
 
     @property
@@ -450,34 +505,45 @@ class Engine:
 
         Raises `Refused` when it cannot be done or no longer holds, `StorageError` when the data directory fails.
         """
+        from engine.actions.caches import CachePlan
+        from engine.actions.content import RemovePlan, SetPlan
+        from engine.actions.pin import PinPlan
+        from engine.actions.reap import ReapPlan
+        from engine.actions.rebuild import RebuildPlan
+        from engine.actions.verify import VerifyPlan
+        from engine.doctor.model import RepairPlan
+        from engine.plans import BuildPlan, CancelPlan
+
         world = self._world
         world.require_writable()
         try:
             if isinstance(plan, RepairPlan):
+                from engine.doctor.repair import repair
+
                 return repair(world, plan)
-            with audit.audited(world, plan):
+            with actions.audit.audited(world, plan):
                 match plan:
                     case BuildPlan():
-                        return builds.start(world, plan)
+                        return actions.build.start(world, plan)
                     case CancelPlan():
-                        return builds.cancel(world, plan)
+                        return actions.build.cancel(world, plan)
                     case RebuildPlan():
-                        return rebuild.rebuild(world, plan)
+                        return actions.rebuild.rebuild(world, plan)
                     case SetPlan():
-                        return content.apply_set(world, plan)
+                        return actions.content.apply_set(world, plan)
                     case RemovePlan():
-                        content.remove(world, plan)
+                        actions.content.remove(world, plan)
                         return None
                     case ReapPlan():
-                        return reap.reap(world, plan, used_by=world.used_by)
+                        return actions.reap.reap(world, plan, used_by=world.used_by)
                     case CachePlan():
-                        return caches.delete_cache(world, plan)
+                        return actions.caches.delete_cache(world, plan)
                     case PinPlan():
-                        return pin.set_pin(world, plan)
+                        return actions.pin.set_pin(world, plan)
                     case VerifyPlan():
-                        return verify.mark(world, plan)
+                        return actions.verify.mark(world, plan)
         finally:
-            self._live.wake()
+            self._wake()
 
     def deploy(self, plan: DeployPlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
         """Build the environment, store the bundle and make it the active one. Waits for the build.
@@ -487,9 +553,9 @@ class Engine:
         world = self._world
         world.require_writable()
         try:
-            with audit.recorded_if_stopped(world, audit.event_of(plan)):
-                deployed = content.deploy(world, plan, on_build_started)
-            world.record(audit.deployed(plan, deployed))
+            with actions.audit.recorded_if_stopped(world, actions.audit.event_of(plan)):
+                deployed = actions.content.deploy(world, plan, on_build_started)
+            world.record(actions.audit.deployed(plan, deployed))
             return deployed
         finally:
-            self._live.wake()
+            self._wake()

@@ -14,6 +14,7 @@ from engine.builds.model import Build
 from engine.builds.pip_config import index_configuration
 from engine.bundles.model import Bundle
 from engine.bundles.source import source_digest
+from engine.choosing import match_request
 from engine.config.model import ConfigState
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import InputError, Problem, Where
@@ -22,15 +23,15 @@ from engine.executors.registry import cannot_run, choose
 from engine.installations.externals import ExternalPackage
 from engine.installations.model import Installation, Usability
 from engine.management import ManagementDecision, decide
-from engine.matching import Candidate, Judgement, Match, Request, Rule, Verdict, match
+from engine.matching import Match, Request
 from engine.offhost.model import Declarations, TargetRequest, image_identity
-from engine.offhost.selection import TargetMatch, as_match, match_targets
+from engine.offhost.selection import TargetMatch
 from engine.packages.key import environment_key, interpreter_identity, key_ingredients, key_lines
 from engine.packages.plan import PackageRules, external_names, plan_packages, prohibited_names
 from engine.packages.support import support_packages
 from engine.plans import BuildPlan, ContentDefaults, find_nearest
 
-__all__ = ["INSTALLER", "ContentDefaults", "Externals", "Found", "identities", "match_request", "plan_build"]
+__all__ = ["INSTALLER", "ContentDefaults", "Externals", "Found", "identities", "plan_build"]
 
 INSTALLER = "pip"
 
@@ -65,42 +66,6 @@ class _Place:
     identity: Mapping[str, object]
 
 
-def match_request(
-    request: Request, found: Found, *, rule: Rule | None = None, asked: TargetRequest | None = None
-) -> tuple[Match, TargetMatch | None]:
-    """The match by `rule`, or by the configured one: among the installations of this machine, or off-host.
-
-    `asked` is what a bundle and its content ask of the target. None is chosen while Python is disabled.
-    """
-    settings = found.config.settings
-    candidates = [Candidate(i.version, i.executable, i.target, _why_unusable(i)) for i in found.installations]
-    rule = rule or settings.version_matching
-    target_match = None
-    if found.declarations.off_host:
-        target_match = match_targets(
-            request,
-            found.declarations.environments,
-            asked or TargetRequest(),
-            rule,
-            minimum_version=settings.minimum_version,
-        )
-        result = as_match(target_match, candidates, str(found.declarations.files[0].path))
-    else:
-        result = match(request, candidates, rule)
-    if settings.python_enabled:
-        return result, target_match
-    problem = Problem(
-        "python-disabled",
-        "Python support is disabled, so no Python content can be served",
-        expected="Enabled = true under [Python]",
-        hint="Set it in the configuration; it takes effect at once",
-    )
-    judgements = tuple(
-        Judgement(j.candidate, Verdict.REJECTED, "Python support is disabled") for j in result.judgements
-    )
-    return Match(result.rule, request, judgements, None, problem), None
-
-
 def identities(installations: Sequence[Installation]) -> dict[str, Mapping[str, object]]:
     """The identity of the interpreter at each usable installation's path."""
     return {
@@ -119,7 +84,8 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
     manifest = bundle.manifest
     management = _management(bundle, found, content)
     asked = TargetRequest(manifest.environment_guid, manifest.image, content.environment_guid, content.image)
-    result, target_match = match_request(Request(manifest.python_version, manifest.requires), found, asked=asked)
+    request, settings = Request(manifest.python_version, manifest.requires), found.config.settings
+    result, target_match = match_request(request, settings, found.installations, found.declarations, asked=asked)
     installation = _chosen_installation(result, found) if target_match is None else None
     visible = found.externals.get(installation.executable, {}) if installation else {}
     packages = plan_packages(bundle.requirements, _rules(bundle, found.config, visible))
@@ -233,11 +199,3 @@ def _configured(config: ConfigState, name: str) -> tuple[tuple[str, str], ...]:
         if value.name == name:
             return tuple(zip(value.values, value.origins, strict=False))
     return ()
-
-
-def _why_unusable(installation: Installation) -> str:
-    if installation.usability is Usability.USABLE:
-        return ""
-    if installation.usability is Usability.PROBING:
-        return "it is still being probed"
-    return installation.reason

@@ -9,9 +9,10 @@ from packaging.version import InvalidVersion, Version
 
 from engine.bundles.constraint import constraint_fault
 from engine.bundles.model import Bundle
+from engine.choosing import match_request
 from engine.errors import InputError, Problem
 from engine.matching import Match, Request, Rule
-from engine.planning import Found, match_request, plan_build
+from engine.planning import Found, plan_build
 from engine.plans import BuildPlan
 
 __all__ = ["RuleOutcome", "Trial", "parse_request", "try_request"]
@@ -101,6 +102,9 @@ def try_request(request: Request | None, found: Found, bundle: Bundle | None = N
         settings = replace(found.config.settings, version_matching=rule)
         there = replace(found, config=replace(found.config, settings=settings))
         plan = plan_build(bundle, there) if bundle is not None else None
-        decision = plan.match if plan is not None else match_request(request, there)[0]
+        if plan is not None:
+            decision = plan.match
+        else:
+            decision, _ = match_request(request, settings, found.installations, found.declarations)
         outcomes.append(RuleOutcome(rule, rule is configured, decision, plan))
     return Trial(request, tuple(outcomes), bundle)

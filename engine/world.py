@@ -6,46 +6,50 @@ import os
 import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-
-from packaging.utils import NormalizedName
+from typing import TYPE_CHECKING
 
 from engine.audit.actor import account_name, acting
-from engine.audit.model import AuditEvent
-from engine.audit.reading import AuditPage, AuditTail
-from engine.audit.writing import record
-from engine.builds.job import JobReader
-from engine.builds.model import Build
-from engine.bundles.model import Bundle
+from engine.choosing import match_request
 from engine.config.default import default_data_dir, default_text
 from engine.config.load import load
 from engine.config.lookup import look_up, user_directory
 from engine.config.model import ConfigState, Executable, Settings
-from engine.content.model import Content
-from engine.content.store import ContentStore
-from engine.environments.foreign import ForeignStore
-from engine.environments.model import Environment
-from engine.environments.space import space_problem
-from engine.environments.staleness import judge
-from engine.environments.store import EnvironmentStore
 from engine.errors import Problem, Refused, Severity, Where
-from engine.executors.accounts import BuildAccount, build_account
 from engine.files import is_there
 from engine.installations.discovery import discover
-from engine.installations.externals import ExternalPackage, external_checks, externals_identity, probe_externals
 from engine.installations.inventory import probe_all
-from engine.installations.model import CheckStatus, Installation, ProbeFailure, Usability
+from engine.installations.model import Installation, Usability
 from engine.offhost.model import Declarations
-from engine.packages.options import option_error
-from engine.packages.support import support_error
-from engine.planning import ContentDefaults, Externals, Found, identities, plan_build
-from engine.plans import BuildPlan
-from engine.shelf import BundleShelf
+
+# The rest is loaded where it is needed: most commands need little of the engine, and wait for its start.
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
+    from engine.audit.model import AuditEvent
+    from engine.audit.reading import AuditPage, AuditTail
+    from engine.builds.job import JobReader
+    from engine.builds.model import Build
+    from engine.bundles.model import Bundle
+    from engine.content.model import Content
+    from engine.content.store import ContentStore
+    from engine.environments.foreign import ForeignStore
+    from engine.environments.model import Environment
+    from engine.environments.store import EnvironmentStore
+    from engine.executors.accounts import BuildAccount
+    from engine.installations.externals import ExternalPackage
+    from engine.installations.model import ProbeFailure
+    from engine.matching import Match, Request, Rule
+    from engine.planning import Externals, Found
+    from engine.plans import BuildPlan, ContentDefaults
+    from engine.shelf import BundleShelf
 
 __all__ = ["World"]
 
+_IN_DATA_DIR = ("store", "foreign", "jobs", "content_store", "audit")
+"""What is opened anew when another data directory is configured."""
 _AUDIT_SHOWN = 500
 """How many of the newest records of the audit are in the picture."""
 
@@ -68,7 +72,6 @@ class World:
         self._externals: Externals = {}
         self._surveys: dict[str, tuple[Hashable, Mapping[NormalizedName, ExternalPackage]]] = {}
         self.config = self._load(None)
-        self._open_data_dir()
 
     # Configuration
 
@@ -93,7 +96,8 @@ class World:
             before = self.config.settings
             self.config = fresh
             if self.config.settings.data_dir != before.data_dir:
-                self._open_data_dir()
+                for name in _IN_DATA_DIR:
+                    self.__dict__.pop(name, None)
             self.shelf.directories = self.config.settings.bundle_dirs
             return True
 
@@ -113,26 +117,63 @@ class World:
         unusable = [(i.declared, i.reason) for i in probed if i.usability is Usability.UNUSABLE]
         return self._default_text(usable, unusable)
 
-    def _open_data_dir(self) -> None:
-        settings = self.config.settings
-        self.store = EnvironmentStore(settings.data_dir)
-        self.jobs = JobReader(settings.data_dir / "jobs")
-        self.shelf = BundleShelf(settings.bundle_dirs)
-        self.content_store = ContentStore(settings.data_dir)
-        self.foreign = ForeignStore(self.store.root)
-        self.audit = AuditTail(settings.data_dir, _AUDIT_SHOWN)
+    # What is in the data directory
+
+    @cached_property
+    def store(self) -> EnvironmentStore:
+        """The cache."""
+        from engine.environments.store import EnvironmentStore
+
+        return EnvironmentStore(self.config.settings.data_dir)
+
+    @cached_property
+    def foreign(self) -> ForeignStore:
+        """What the server itself made."""
+        from engine.environments.foreign import ForeignStore
+
+        return ForeignStore(self.store.root)
+
+    @cached_property
+    def jobs(self) -> JobReader:
+        """The builds."""
+        from engine.builds.job import JobReader
+
+        return JobReader(self.config.settings.data_dir / "jobs")
+
+    @cached_property
+    def content_store(self) -> ContentStore:
+        """What is deployed."""
+        from engine.content.store import ContentStore
+
+        return ContentStore(self.config.settings.data_dir)
+
+    @cached_property
+    def audit(self) -> AuditTail:
+        """The newest records of the audit."""
+        from engine.audit.reading import AuditTail
+
+        return AuditTail(self.config.settings.data_dir, _AUDIT_SHOWN)
+
+    @cached_property
+    def shelf(self) -> BundleShelf:
+        """The bundles on offer."""
+        from engine.shelf import BundleShelf
+
+        return BundleShelf(self.config.settings.bundle_dirs)
+
+    # What is found
 
     @property
     def builder(self) -> BuildAccount:
         """Who builds run as (``Applications.RunAs``)."""
+        from engine.executors.accounts import build_account
+
         return build_account(self.config.settings.run_as, self.environ)
 
     @property
     def home(self) -> Path:
         """The home directory of the account that builds, whose pip configuration applies."""
         return self.builder.home
-
-    # What is found
 
     @property
     def probed(self) -> bool:
@@ -158,6 +199,9 @@ class World:
 
     def environments(self) -> tuple[Environment, ...]:
         """Every published environment, newest first, the stale ones marked."""
+        from engine.environments.staleness import judge
+        from engine.planning import identities
+
         with self.lock:
             return judge(self.store.environments(), identities(self.installations()))
 
@@ -199,6 +243,8 @@ class World:
 
     def found(self) -> Found:
         """What there is now, for planning."""
+        from engine.planning import Found
+
         builds = tuple(build for build in self.builds() if not build.state.final)
         return Found(
             config=self.config,
@@ -214,10 +260,18 @@ class World:
     @property
     def space_problem(self) -> Problem | None:
         """Why there is too little space in the data directory to build anything; None when there is enough."""
+        from engine.environments.space import space_problem
+
         return space_problem(self.config.settings.data_dir, self.config.settings.space_reserve)
+
+    def match(self, request: Request, rule: Rule | None) -> Match:
+        """The match of `request` by `rule`, or by the configured one."""
+        return match_request(request, self.config.settings, self.installations(), self.declarations(), rule=rule)[0]
 
     def plan(self, bundle: Bundle, content: ContentDefaults | None = None) -> BuildPlan:
         """What building `bundle` would do now. Probes the installations if that was not done yet."""
+        from engine.planning import plan_build
+
         if not self.probed:
             self.probe()
         return plan_build(bundle, self.found(), content)
@@ -242,6 +296,12 @@ class World:
         """
         if not settings.externals:
             return installations, {}
+        # Only here: few servers name any.
+        from concurrent.futures import ThreadPoolExecutor
+
+        from engine.installations.externals import external_checks
+        from engine.installations.model import CheckStatus, ProbeFailure
+
         usable = [i for i in installations if i.usability is Usability.USABLE and i.facts]
         with ThreadPoolExecutor() as pool:
             surveys = dict(zip((i.executable for i in usable), pool.map(self._survey, usable), strict=True))
@@ -262,6 +322,9 @@ class World:
 
     def _survey(self, installation: Installation) -> Mapping[NormalizedName, ExternalPackage] | ProbeFailure:
         """What `installation` has of the external packages; asked again only when its packages may have changed."""
+        from engine.installations.externals import externals_identity, probe_externals
+        from engine.installations.model import ProbeFailure
+
         assert installation.facts is not None
         settings = self.config.settings
         identity = externals_identity(installation.facts, settings.externals)
@@ -293,6 +356,8 @@ class World:
 
     def record(self, event: AuditEvent) -> None:
         """Say in the audit what was done, unless nothing may be written. Whether that worked is in `audit_problem`."""
+        from engine.audit.writing import record
+
         if not self.read_only:
             event = event.with_options(*(f"--config={path.absolute()}" for path in self._config_files))
             self.audit_problem = record(self.config.settings.data_dir, event, self.actor)
@@ -318,10 +383,10 @@ class World:
 
 
 _VALUES_OF_PLANS = {
-    "Envdeck.AllowedOption": (option_error, "an option, or OPTION=VALUE for that value alone"),
-    "Envdeck.SupportPackage": (support_error, "APPMODE: REQUIREMENT, or APPMODE: !name"),
+    "Envdeck.AllowedOption": "an option, or OPTION=VALUE for that value alone",
+    "Envdeck.SupportPackage": "APPMODE: REQUIREMENT, or APPMODE: !name",
 }
-"""Settings whose values mean something to the package plan only: what judges them, and what they should be."""
+"""Settings whose values mean something to the package plan only, and what they should be."""
 
 
 def _value_problems(state: ConfigState) -> tuple[Problem, ...]:
@@ -335,8 +400,19 @@ def _value_problems(state: ConfigState) -> tuple[Problem, ...]:
             severity=Severity.WARNING,
         )
         for value in state.values
-        if value.name in _VALUES_OF_PLANS
-        for judge_value, expected in (_VALUES_OF_PLANS[value.name],)
+        if (expected := _VALUES_OF_PLANS.get(value.name))
         for text, origin in zip(value.values, value.origins, strict=False)
-        if (fault := judge_value(text))
+        if (fault := _fault(value.name, text))
     )
+
+
+def _fault(name: str, text: str) -> str:
+    """What is wrong with a value of one of `_VALUES_OF_PLANS`; empty when nothing is."""
+    # Only here: by default neither has a value.
+    if name == "Envdeck.AllowedOption":
+        from engine.packages.options import option_error
+
+        return option_error(text)
+    from engine.packages.support import support_error
+
+    return support_error(text)

@@ -23,7 +23,7 @@ from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, comma
 from engine.config.model import ConfigState
 from engine.content.model import Content
 from engine.plans import BuildPlan, CancelPlan
-from engine.rebuilds.run import RunResult as BulkResult
+from engine.rebuilds.run import BulkResult
 from engine.world import World
 
 __all__ = [

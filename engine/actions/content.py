@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 from packaging.version import Version
@@ -20,7 +19,7 @@ from engine.actions import build as builds
 from engine.builds.model import Build, BuildState
 from engine.bundles.model import Bundle
 from engine.bundles.reading import read_bundle
-from engine.content.model import Content, ContentBundle, PickedInstallation, Reason
+from engine.content.model import UNCHANGED, Content, ContentBundle, PickedInstallation, Reason, Unchanged
 from engine.content.rules import (
     Present,
     app_mode_problem,
@@ -46,12 +45,10 @@ from engine.targets import LOCAL
 from engine.world import World
 
 __all__ = [
-    "UNCHANGED",
     "DeployPlan",
     "RemovePlan",
     "Resolution",
     "SetPlan",
-    "Unchanged",
     "apply_set",
     "deploy",
     "plan_deploy",
@@ -454,15 +451,6 @@ def rebuild(world: World, resolution: Resolution, on_build_started: OnBuild | No
 
 
 # Settings
-
-
-class Unchanged(Enum):
-    """The setting stays as it is, where None has a meaning of its own."""
-
-    UNCHANGED = "unchanged"
-
-
-UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from engine.packages.key import environment_key
 from engine.planning import identities
 from engine.rebuilds.lists import RebuildLists, running_problem
 from engine.rebuilds.model import RebuildList, RunProgress, pick, settle
-from engine.rebuilds.run import RunResult, run
+from engine.rebuilds.run import BulkResult, run
 from engine.targets import LOCAL
 from engine.text import mask_credentials
 from engine.world import World
@@ -344,7 +344,7 @@ def run_bulk(
     parallelism: int = 1,
     on_progress: Callable[[RunProgress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-) -> RunResult:
+) -> BulkResult:
     """Do what `plan` says, `parallelism` builds at a time; returns when the last of them has ended.
 
     `on_progress` is called in this thread at the beginning and at every change, `stop` is asked all the time. What is

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from engine.errors import Problem
 from engine.targets import LOCAL
 
-__all__ = ["Content", "ContentBundle", "PickedInstallation", "Reason"]
+__all__ = ["UNCHANGED", "Content", "ContentBundle", "PickedInstallation", "Reason", "Unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,12 @@ class Content:
     def key(self) -> str:
         """The key of the active bundle's environment; empty when there is none."""
         return self.active_bundle.key if self.active_bundle else ""
+
+
+class Unchanged(Enum):
+    """The setting stays as it is, where None has a meaning of its own."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED

@@ -14,14 +14,14 @@ from engine.errors import EnvdeckError, Problem, Refused
 from engine.rebuilds.lists import RebuildLists
 from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, Runner, RunProgress, progress, settle, summary
 
-__all__ = ["RunResult", "run"]
+__all__ = ["BulkResult", "run"]
 
 _POLL = 0.2
 """Seconds between looks at the builds under way."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class BulkResult:
     """What a run came to."""
 
     items: tuple[RebuildItem, ...]
@@ -49,7 +49,7 @@ def run(
     force: bool = False,
     on_progress: Callable[[RunProgress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-) -> RunResult:
+) -> BulkResult:
     """Work the list `name` off and return what it came to.
 
     `choose` is given the list with the lock held, and returns it as it is to be and the keys to work on. `start` begins
@@ -78,7 +78,7 @@ def run(
                     time.sleep(_POLL)
         finally:
             work.end()
-    return RunResult(work.items, progress(work.items), time.monotonic() - began)
+    return BulkResult(work.items, progress(work.items), time.monotonic() - began)
 
 
 def _started(item: RebuildItem, start: Callable[[str], Build]) -> RebuildItem:

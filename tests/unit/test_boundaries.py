@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def modules_after(code: str) -> set[str]:
-    """Top-level names in ``sys.modules`` of a fresh interpreter that ran `code`."""
-    script = f"import sys\n{code}\nprint(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
-    output = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+def loaded_after(code: str, *arguments: str, environ: Mapping[str, str] | None = None) -> set[str]:
+    """The names in ``sys.modules`` of a fresh interpreter that ran `code`."""
+    script = f"import sys\n{code}\nprint(*sorted(sys.modules))"
+    command = [sys.executable, "-c", script, *arguments]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environ)
     return set(output.stdout.splitlines()[-1].split())
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level ones of those names."""
+    return {name.partition(".")[0] for name in loaded_after(code)}
 
 
 @pytest.mark.parametrize("foreign", ["textual", "rich", "app", "pip"])
@@ -33,12 +41,25 @@ def test_everything_public_is_exported_by_name_and_exists() -> None:
     assert len(engine.__all__) == len(set(engine.__all__))
     for name in engine.__all__:
         assert hasattr(engine, name)
+    assert set(engine.__all__) <= set(dir(engine))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = engine.no_such_name
+
+
+def test_what_type_checkers_see_of_the_engine_is_what_is_loaded_from_it() -> None:
+    import engine
+
+    (seen,) = (node for node in ast.parse((ROOT / "engine/__init__.py").read_text()).body if isinstance(node, ast.If))
+    imports = [node for node in seen.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name: node.module for node in imports for alias in node.names} == engine._HOME_OF
+
+
+def test_importing_the_engine_loads_nothing_of_it() -> None:
+    assert {name for name in loaded_after("import engine") if name.startswith("engine.")} == set()
 
 
 def test_the_builder_parses_on_the_oldest_python_it_is_run_by() -> None:
     """Python 2.7 is not at hand everywhere: what it cannot parse is looked for by its 3.x spelling."""
-    import ast
-
     for name in ("builds/builder.py", "installations/probe_script.py"):
         tree = ast.parse((ROOT / "engine" / name).read_text(), feature_version=(3, 4))
         newer = (ast.AnnAssign, ast.JoinedStr, ast.NamedExpr, ast.AsyncFunctionDef, ast.Nonlocal, ast.YieldFrom)

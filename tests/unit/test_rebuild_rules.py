@@ -24,7 +24,7 @@ from engine.executors.accounts import Account, build_account
 from engine.packages.key import environment_key
 from engine.rebuilds.lists import RebuildLists
 from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, Runner, pick, progress, settle, summary
-from engine.rebuilds.run import RunResult, run
+from engine.rebuilds.run import BulkResult, run
 
 INTERPRETER = {"version": "3.11.7", "base_prefix": "/opt/python/3.11.7"}
 INTERPRETERS = {"/opt/python/3.11.7/bin/python3": INTERPRETER}
@@ -239,7 +239,7 @@ class Builds:
     def end(self, build_id: str, state: BuildState = BuildState.DONE) -> None:
         self.by_id[build_id] = replace(self.by_id[build_id], state=state, finished_at=9.0)
 
-    def run(self, lists: RebuildLists, *keys: str, parallelism: int = 1, **options: Any) -> RunResult:
+    def run(self, lists: RebuildLists, *keys: str, parallelism: int = 1, **options: Any) -> BulkResult:
         def choose(there: RebuildList) -> tuple[RebuildList, tuple[str, ...]]:
             added = there.with_keys(keys)
             return added, pick(added.items)
