@@ -388,10 +388,13 @@ class Engine:
         used_by = self._world.used_by()
         return actions.caches.plan_delete_cache(self._world, language, version, image_name, used_by=used_by)
 
-    def plan_rebuild(self, keys: Sequence[str]) -> RebuildPlan:
-        """What rebuilding these environments would do. Raises `InputError`."""
+    def plan_rebuild(self, keys: Sequence[str], *, fresh: bool = False) -> RebuildPlan:
+        """What rebuilding these environments would do; with `fresh` nothing comes from the wheel store.
+
+        Raises `InputError`.
+        """
         self.installations()
-        return actions.rebuild.plan_rebuild(self._world, keys)
+        return actions.rebuild.plan_rebuild(self._world, keys, fresh=fresh)
 
     def rebuild_lists(self) -> tuple[RebuildList, ...]:
         """The lists of environments to rebuild, each with how far it is."""
@@ -405,10 +408,13 @@ class Engine:
         retry: bool = False,
         everything: bool = False,
         force: bool = False,
+        fresh: bool = False,
     ) -> BulkPlan:
         """What working through a list of rebuilds would do, with `keys` added to it. Raises `InputError`."""
         self.installations()
-        return actions.rebuild.plan_bulk(self._world, name, keys, retry=retry, everything=everything, force=force)
+        return actions.rebuild.plan_bulk(
+            self._world, name, keys, retry=retry, everything=everything, force=force, fresh=fresh
+        )
 
     def run_bulk(
         self,

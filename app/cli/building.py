@@ -40,7 +40,7 @@ _AT_ONCE = 5000
 
 def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if options.dry_run:
-        return commands.plan(engine, options, terminal)
+        return commands.show_plan(engine, engine.plan_build(engine.open_bundle(options.bundle)), terminal)
     return carry_out(engine, engine.plan_build(engine.open_bundle(options.bundle)), options, terminal)
 
 

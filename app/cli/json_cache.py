@@ -161,6 +161,7 @@ def rebuild(plan: RebuildPlan, builds: Sequence[Build] | None, now: float) -> Do
             }
             for item in plan.items
         ],
+        "fresh": plan.fresh,
         "seconds": number(plan.seconds),
         "builds": None if builds is None else [json_output.build(build, now) for build in builds],
         "error": problem(plan.problem),

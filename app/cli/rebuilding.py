@@ -25,11 +25,16 @@ def rebuild(engine: Engine, options: Namespace, terminal: Terminal) -> int:
             raise _usage("--all, --retry, --force, --parallelism and --show are about a list", "--list NAME")
         if not options.keys:
             raise _usage("nothing to rebuild", "KEY, or --list NAME")
-        return _carry_out(engine, engine.plan_rebuild(options.keys), options, terminal)
+        return _carry_out(engine, engine.plan_rebuild(options.keys, fresh=options.fresh), options, terminal)
     if options.show:
         return _show(engine, options.list, terminal)
     plan = engine.plan_bulk(
-        options.list, options.keys, retry=options.retry, everything=options.all, force=options.force
+        options.list,
+        options.keys,
+        retry=options.retry,
+        everything=options.all,
+        force=options.force,
+        fresh=options.fresh,
     )
     if options.dry_run or plan.problem:
         return _planned_bulk(plan, terminal)
@@ -158,8 +163,11 @@ def add_commands(children: Commands) -> None:
         "Builds environments again under the keys they have; what is running keeps what\n"
         "it runs in. One is followed like `envdeck build`, several are only started.\n\n"
         "With --list the KEYs are put on a named list, which is worked off, so many at a\n"
-        "time. The list is kept: after an interruption the same command goes on with it.",
+        "time. The list is kept: after an interruption the same command goes on with it.\n\n"
+        "What an earlier build of the same list ended with is made again from the wheel\n"
+        "store ([Envdeck] Replay). With --fresh pip fetches and resolves everything anew.",
         "  envdeck rebuild q3Zk\n"
+        "  envdeck rebuild q3Zk --fresh\n"
         "  envdeck rebuild --list upgrade q3Zk 7dGa --parallelism 2\n"
         "  envdeck rebuild --list upgrade --retry\n"
         "  envdeck rebuild --list upgrade --show",
@@ -167,13 +175,14 @@ def add_commands(children: Commands) -> None:
         "  1    refused, or a build failed\n"
         "  2    bad usage, or no such environment or list\n"
         "  130  interrupted with Ctrl-C; builds that were started go on",
-        "{items [{key, attempt, installation, running, errors}], seconds, builds (null\n"
-        "  when none was started), error}. With --list {name, added, keys, gone, plan,\n"
+        "{items [{key, attempt, installation, running, errors}], fresh, seconds, builds\n"
+        "  (null when none was started), error}. With --list {name, added, keys, gone, plan,\n"
         "  interrupted, result (null, or {items, success, error, aborted, total,\n"
         "  seconds}), error}; with --show {name, items [{key, state, build, changed_at,\n"
         "  message}], runner}",
     )
     command.add_argument("keys", metavar="KEY", nargs="*", help="the key of an environment, or the beginning of one")
+    command.add_argument("--fresh", action="store_true", help="take nothing from the wheel store, fetch everything")
     command.add_argument("--list", metavar="NAME", help="put the KEYs on this list and work it off")
     command.add_argument("--all", action="store_true", help="also what is complete on the list")
     command.add_argument("--retry", action="store_true", help="also what failed or was aborted")

@@ -248,9 +248,9 @@ def rebuild_plan(plan: RebuildPlan) -> RenderableType:
                 *(safe(found.message, "dim") for found in item.problems),
             ),
         )
-    return Group(
-        table, safe(f"{count(len(plan.items), 'rebuild')}, which took {duration(plan.seconds)} last time", "dim")
-    )
+    fresh = "; everything is fetched anew, nothing comes from the wheel store" if plan.fresh else ""
+    took = f"{count(len(plan.items), 'rebuild')}, which took {duration(plan.seconds)} last time{fresh}"
+    return Group(table, safe(took, "dim"))
 
 
 def bulk(plan: BulkPlan) -> RenderableType:

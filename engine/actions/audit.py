@@ -90,7 +90,9 @@ def event_of(plan: Plan) -> AuditEvent:
             return AuditEvent(AuditAction.BUILD_CANCEL, what, command=command("cancel", build.id))
         case RebuildPlan():
             keys = [item.environment.key for item in plan.items]
-            return AuditEvent(AuditAction.REBUILD, {"key": ", ".join(keys)}, command=command("rebuild", *keys))
+            return AuditEvent(
+                AuditAction.REBUILD, {"key": ", ".join(keys)}, command=command("rebuild", *keys, *_fresh(plan))
+            )
         case ReapPlan():
             keys = [] if plan.complete else sorted({item.key for item in plan.items})
             return AuditEvent(AuditAction.REAP, {"key": ", ".join(keys) or "all"}, command=command("reap", *keys))
@@ -113,7 +115,13 @@ def event_of(plan: Plan) -> AuditEvent:
             return _deployment(plan)
         case BulkPlan():
             what = {"list": plan.name, "environments": len(plan.keys)}
-            return AuditEvent(AuditAction.REBUILD, what, command=command("rebuild", "--list", plan.name))
+            return AuditEvent(
+                AuditAction.REBUILD, what, command=command("rebuild", "--list", plan.name, *_fresh(plan.plan))
+            )
+
+
+def _fresh(plan: RebuildPlan) -> tuple[str, ...]:
+    return ("--fresh",) if plan.fresh else ()
 
 
 def _about(content: Content, facts: Mapping[str, Fact]) -> dict[str, Fact]:

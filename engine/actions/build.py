@@ -181,6 +181,7 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         expected=expect(
             world.builds(), key=job.key, installer=job.installer, image=job.image, requested=len(job.lines)
         ),
+        replay=settings.replay,
     )
     problem = cannot_run(job.executor, job.target)
     if problem is None and job.executor != "local":

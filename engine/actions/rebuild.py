@@ -66,6 +66,8 @@ class RebuildPlan:
     """What rebuilding these environments would do now."""
 
     items: tuple[PlannedRebuild, ...]
+    fresh: bool = False
+    """True when nothing is taken from the wheel store: pip fetches everything, and looks for what is newer."""
 
     @property
     def problem(self) -> Problem | None:
@@ -168,17 +170,18 @@ def _options(index: object) -> str:
     return ", ".join(f"{name} = {value}" for name, value in options) or "pip's defaults"
 
 
-def plan_rebuild(world: World, keys: str | Sequence[str]) -> RebuildPlan:
+def plan_rebuild(world: World, keys: str | Sequence[str], *, fresh: bool = False) -> RebuildPlan:
     """What rebuilding the environments of `keys` (keys, or beginnings of them) would do now.
 
-    Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
+    With `fresh` nothing comes from the wheel store. Raises `InputError` (`environment-unknown`,
+    `environment-ambiguous`).
     """
     references = (keys,) if isinstance(keys, str) else keys
     environments = world.environments()
-    return _plan(world, (find_environment(environments, reference) for reference in references))
+    return _plan(world, (find_environment(environments, reference) for reference in references), fresh=fresh)
 
 
-def _plan(world: World, environments: Iterable[Environment]) -> RebuildPlan:
+def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> RebuildPlan:
     if not world.probed:
         world.probe()
     installations = world.installations()
@@ -209,7 +212,7 @@ def _plan(world: World, environments: Iterable[Environment]) -> RebuildPlan:
                 (*general, *problems),
             )
         )
-    return RebuildPlan(tuple(items))
+    return RebuildPlan(tuple(items), fresh)
 
 
 def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
@@ -218,7 +221,7 @@ def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
     Raises `Refused` when one cannot be done or no longer holds, `StorageError` when the disk fails. That an environment
     was rebuilt by somebody else after this is seen by the build itself, under the key's lock: it then reuses that one.
     """
-    now = plan_rebuild(world, [item.environment.key for item in plan.items])
+    now = plan_rebuild(world, [item.environment.key for item in plan.items], fresh=plan.fresh)
     if now.problem is not None:
         raise Refused(now.problem)
     for planned, item in zip(plan.items, now.items, strict=True):
@@ -232,10 +235,13 @@ def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
                     hint="Look at the new plan and decide again",
                 )
             )
-    return tuple(join_or_start(world, item.environment.key, partial(_launch, world, item)) for item in now.items)
+    return tuple(
+        join_or_start(world, item.environment.key, partial(_launch, world, item, fresh=plan.fresh))
+        for item in now.items
+    )
 
 
-def _launch(world: World, item: PlannedRebuild) -> Build:
+def _launch(world: World, item: PlannedRebuild, *, fresh: bool) -> Build:
     environment, installation = item.environment, item.installation
     assert installation is not None
     assert installation.facts is not None
@@ -259,6 +265,7 @@ def _launch(world: World, item: PlannedRebuild) -> Build:
         by=world.user,
         submitted_at=time.time(),
         replaces=environment.attempt,
+        fresh=fresh,
         overlay=environment.overlay,
     )
     return launch_job(world, job, partial(shutil.copytree, source, symlinks=True) if source.is_dir() else None)
@@ -314,11 +321,13 @@ def plan_bulk(
     retry: bool = False,
     everything: bool = False,
     force: bool = False,
+    fresh: bool = False,
 ) -> BulkPlan:
     """What a run over the list `name`, with `keys` put on it first, would do now (connect.md §6.8).
 
     It takes what needs a build; with `retry` also what failed or was aborted, or `everything`. A run that is alive is
-    the plan's problem unless `force` takes the list over. Raises `InputError` as `add_to_list` does.
+    the plan's problem unless `force` takes the list over; `fresh` is that of `plan_rebuild`. Raises `InputError` as
+    `add_to_list` does.
     """
     rebuilds = _lists(world).read(name)
     added = _resolve(world, keys)
@@ -328,7 +337,7 @@ def plan_bulk(
         name,
         added,
         chosen,
-        _plan(world, (environments[key] for key in chosen if key in environments)),
+        _plan(world, (environments[key] for key in chosen if key in environments), fresh=fresh),
         tuple(key for key in chosen if key not in environments),
         retry,
         everything,
@@ -356,7 +365,7 @@ def run_bulk(
         _lists(world),
         plan.name,
         lambda rebuilds: _choose(world, rebuilds, plan.added, retry=plan.retry, everything=plan.everything),
-        start=lambda key: rebuild(world, plan_rebuild(world, key))[0],
+        start=lambda key: rebuild(world, plan_rebuild(world, key, fresh=plan.plan.fresh))[0],
         look=partial(_look, world),
         by=world.user,
         parallelism=max(1, parallelism),

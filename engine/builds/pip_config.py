@@ -18,7 +18,15 @@ from engine.executors.accounts import Account, first_barrier
 from engine.files import read_limited
 from engine.text import clean, mask_credentials, one_line
 
-__all__ = ["INDEX_OPTIONS", "PipFile", "PipSetting", "effective", "index_configuration", "pip_files"]
+__all__ = [
+    "INDEX_OPTIONS",
+    "PipFile",
+    "PipSetting",
+    "configuration",
+    "effective",
+    "index_configuration",
+    "pip_files",
+]
 
 INDEX_OPTIONS = (
     "index-url",
@@ -102,8 +110,13 @@ def index_configuration(home: Path, root: Path = Path("/"), account: Account | N
 
     A file that pip could not read either is passed over: pip itself will say so in the build's log.
     """
-    found = _in_force(home, root, account)
-    return {name: found[name].value for name in INDEX_OPTIONS if name in found}
+    found = configuration(home, root, account)
+    return {name: found[name] for name in INDEX_OPTIONS if name in found}
+
+
+def configuration(home: Path, root: Path = Path("/"), account: Account | None = None) -> Mapping[str, str]:
+    """Every option that the files set for ``pip install``, as they have it. May hold a password."""
+    return {name: entry.value for name, entry in _in_force(home, root, account).items()}
 
 
 def _paths(home: Path, root: Path) -> tuple[Path, ...]:

@@ -61,6 +61,10 @@ class Job:
     """Where the bundle was read from; empty for a rebuild."""
     replaces: str = ""
     """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
+    replay: str = "exact"
+    """``Envdeck.Replay``: what the wheel store may do for it."""
+    fresh: bool = False
+    """True when everything is to be fetched anew, whatever the wheel store holds."""
     overlay: str = ""
     """A directory of external packages that the environment sees; empty for none."""
     executor: str = "local"
@@ -151,6 +155,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "executor": job.executor,
         "executors": asdict(job.executors) | {"mounts": [str(path) for path in job.executors.mounts]},
         "expected": expectation_record(job.expected),
+        "fresh": job.fresh,
         "host": job.machine.host,
         "image": job.image,
         "ingredients": dict(job.ingredients),
@@ -167,6 +172,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "python_path": job.python_path,
         "python_version": job.python_version,
         "replaces": job.replaces,
+        "replay": job.replay,
         "space_reserve": job.space_reserve,
         "start_timeout": job.start_timeout,
         "submitted_at": job.submitted_at,

@@ -279,6 +279,15 @@ CATALOGUE = (
         choices=("auto", "local", "container", "slurm", "kubernetes"),
     ),
     Setting(
+        "Envdeck.Replay",
+        Kind.CHOICE,
+        ("exact",),
+        "What the wheel store does for builds; exact: a list that was built before is made again without pip and "
+        "index, verify: pip always has the last word, off: it is not used.",
+        "envdeck",
+        choices=("exact", "verify", "off"),
+    ),
+    Setting(
         "Envdeck.Mount",
         Kind.PATH,
         (),

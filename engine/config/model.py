@@ -101,6 +101,8 @@ class Settings:
     """pip options that requirements files may use besides the safe ones."""
     executor: str = "auto"
     """``auto``, or the name of the executor of all builds."""
+    replay: str = "exact"
+    """``exact``, ``verify`` or ``off``: what the wheel store does for builds."""
     executors: ExecutorSettings = ExecutorSettings()
 
 

@@ -243,6 +243,7 @@ def _settings(held: Mapping[str, _Held]) -> Settings:
         space_reserve=_one(held, "Envdeck.SpaceReserve", int),
         allowed_options=_every(held, "Envdeck.AllowedOption", str),
         executor=_one(held, "Envdeck.Executor", str),
+        replay=_one(held, "Envdeck.Replay", str),
         executors=ExecutorSettings(
             mounts=_every(held, "Envdeck.Mount", Path),
             container_command=_last(held, "Envdeck.ContainerCommand", str) or "",

@@ -149,11 +149,21 @@ async def test_nothing_to_reap_shows_why_each_stays(desk) -> None:
 async def test_rebuilding_one_asks_and_follows_the_build(desk) -> None:
     async with desk() as d:
         await d.press("2", "r")
-        assert d.status.startswith("Rebuild 9f3ac1d2 (dash-sales) on 3.11.7? It took 0:31")
+        assert d.status.startswith("Rebuild 9f3ac1d2 (dash-sales)? It took 0:31")
         d.wait_guard()
         await d.press("y")
         await d.until(lambda: "↻ running  dash-sales" in d.text, "the log")
         assert [type(plan) for plan in d.engine.executed] == [RebuildPlan]
+
+
+async def test_rebuilding_fresh_takes_nothing_from_the_wheel_store(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "r")
+        assert "f = fresh" in d.status
+        d.wait_guard()
+        await d.press("f")
+        await d.until(lambda: "↻ running  dash-sales" in d.text, "the log")
+        assert [plan.fresh for plan in d.engine.executed] == [True]
 
 
 async def test_what_cannot_be_rebuilt_says_why(desk) -> None:

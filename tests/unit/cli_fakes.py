@@ -520,8 +520,8 @@ class FakeEngine:
         self.asked.append(("clear", language, version, image_name))
         return self.clearing
 
-    def plan_rebuild(self, keys: Sequence[str]) -> RebuildPlan:
-        return self.rebuilding
+    def plan_rebuild(self, keys: Sequence[str], *, fresh: bool = False) -> RebuildPlan:
+        return replace(self.rebuilding, fresh=fresh)
 
     def rebuild_lists(self) -> tuple[RebuildList, ...]:
         return (rebuild_list(),)
@@ -534,9 +534,11 @@ class FakeEngine:
         retry: bool = False,
         everything: bool = False,
         force: bool = False,
+        fresh: bool = False,
     ) -> BulkPlan:
-        self.asked.append(("bulk", name, list(keys), retry, everything, force))
-        return BulkPlan(name, (KEY,), (KEY, "gone"), self.rebuilding, ("gone",), problem=self.bulk_problem)
+        self.asked.append(("bulk", name, list(keys), retry, everything, force, fresh))
+        plan = replace(self.rebuilding, fresh=fresh)
+        return BulkPlan(name, (KEY,), (KEY, "gone"), plan, ("gone",), problem=self.bulk_problem)
 
     def run_bulk(
         self,

@@ -313,14 +313,14 @@ def test_what_is_no_length_of_time(text: str) -> None:
 
 def test_a_run_over_a_list_tells_its_progress_and_its_summary(cli: Cli) -> None:
     engine = FakeEngine(bulk_end=ItemState.ERROR)
-    argv = ["rebuild", "--list", "up", "a", "--all", "--retry", "--force", "--parallelism", "3"]
+    argv = ["rebuild", "--list", "up", "a", "--all", "--retry", "--force", "--fresh", "--parallelism", "3"]
     assert cli(*argv, engine=engine) == 1
     assert cli.out.splitlines() == [
         "Running = 0, Pending = 1, Success = 0, Error = 0",
         f"Running = 0, Pending = 0, Success = 0, Error = 1  {fakes.KEY} ERROR: it went wrong",
         "0/1 environment builds completed in 0:00:03",
     ]
-    assert ("bulk", "up", ["a"], True, True, True) in engine.asked
+    assert ("bulk", "up", ["a"], True, True, True, True) in engine.asked
     assert ("parallelism", 3) in engine.asked
     document = cli.json(*argv, engine=engine, code=1)
     assert (document["result"]["error"], document["result"]["items"][0]["state"]) == (1, "ERROR")

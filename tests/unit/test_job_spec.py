@@ -47,6 +47,8 @@ def jobs(draw: st.DrawFn) -> Job:
         timeout=draw(st.floats(0, 1e6)),
         env=draw(st.dictionaries(words, words, max_size=3)),
         replaces=draw(words),
+        replay=draw(words),
+        fresh=draw(st.booleans()),
         overlay=draw(words),
         executor=draw(words),
         executors=ExecutorSettings(

@@ -20,7 +20,7 @@ def rebuild_question(plan: RebuildPlan) -> str:
     if len(plan.items) == 1:
         item = plan.items[0]
         took = duration(item.environment.seconds)
-        return f"Rebuild {rebuild_name(item)} on {item.environment.python_version}? It took {took} last time."
+        return f"Rebuild {rebuild_name(item)}? It took {took} last time, on {item.environment.python_version}."
     return f"Rebuild {count(len(plan.items), 'environment')} at once? They took {duration(plan.seconds)} together."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app.tui.document import Line
 from app.tui.events import Level
@@ -10,7 +10,7 @@ from app.tui.screens.page import Page
 from app.tui.screens.text_page import TextPage
 from app.tui.widgets.prompt import Editing, Question
 
-__all__ = ["show_plan", "typed_word", "yes"]
+__all__ = ["choice", "show_plan", "typed_word", "yes"]
 
 Ask = Callable[[TextPage], None]
 
@@ -29,13 +29,21 @@ def show_plan(page: Page, title: str, lines: Sequence[Line], ask: Ask | None = N
 
 def yes(question: str, word: str, do: Callable[[], None]) -> Ask:
     """Asks for ``y``, and leaves the page with it."""
+    return choice(question, {"y": (word, do)})
+
+
+def choice(question: str, answers: Mapping[str, tuple[str, Callable[[], None]]]) -> Ask:
+    """Asks for one of the keys of `answers`, each with what it is called and does, and leaves the page with it."""
 
     def ask(above: TextPage) -> None:
-        def agreed() -> None:
-            above.app.pop_screen()
-            do()
+        def leaving(do: Callable[[], None]) -> Callable[[], None]:
+            def agreed() -> None:
+                above.app.pop_screen()
+                do()
 
-        above.prompt.ask(Question(question, {"y": (word, agreed)}))
+            return agreed
+
+        above.prompt.ask(Question(question, {key: (word, leaving(do)) for key, (word, do) in answers.items()}))
 
     return ask
 

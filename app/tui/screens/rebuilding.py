@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.tui.actions import View
 from app.tui.describe.rebuilding import rebuild_lines, rebuild_name, rebuild_question
 from app.tui.events import Level
 from app.tui.screens.page import Page
-from app.tui.screens.planning import show_plan, yes
+from app.tui.screens.planning import choice, show_plan
 from app.tui.text import count
 from app.tui.widgets.prompt import Question
 from engine import Build, RebuildPlan
@@ -40,8 +40,7 @@ def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
             deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
             show_plan(page, "Rebuilding", rebuild_lines(plan))
         else:
-            question = yes(rebuild_question(good), "rebuild", lambda: execute(good))
-            show_plan(page, "Rebuilding", rebuild_lines(plan), question)
+            show_plan(page, "Rebuilding", rebuild_lines(plan), choice(rebuild_question(good), answers(good)))
 
     def ask_for_one(plan: RebuildPlan) -> None:
         item = plan.items[0]
@@ -52,7 +51,11 @@ def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
             deck.say(f"already being built by {item.running.by}: this is its log")
             deck.open_log(item.running.id)
         else:
-            page.prompt.ask(Question(rebuild_question(plan), {"y": ("rebuild", lambda: execute(plan))}))
+            page.prompt.ask(Question(rebuild_question(plan), answers(plan)))
+
+    def answers(plan: RebuildPlan) -> dict[str, tuple[str, Callable[[], None]]]:
+        fresh = replace(plan, fresh=True)
+        return {"y": ("rebuild", lambda: execute(plan)), "f": ("fresh", lambda: execute(fresh))}
 
     def execute(plan: RebuildPlan) -> None:
         deck.perform(lambda: deck.engine.execute(plan), started)
