@@ -25,20 +25,21 @@ from typing import BinaryIO, NoReturn
 
 from engine.errors import InputError, Problem, Where
 from engine.files import StorageError, write_problem
+from engine.members import (
+    BAD_CHARACTER,
+    DEPTH_LIMIT,
+    ENTRY_LIMIT,
+    PATH_LENGTH,
+    RATIO_COUNTS_FROM,
+    RATIO_LIMIT,
+    name_fault,
+)
 
 __all__ = ["DEPTH_LIMIT", "ENTRY_LIMIT", "SIZE_LIMIT", "Archive", "extract", "open_archive"]
 
-ENTRY_LIMIT = 100_000
 SIZE_LIMIT = 2 * 1024**3
 """Bytes of all files together."""
-DEPTH_LIMIT = 100
-"""Directories above a file."""
 
-_RATIO_LIMIT = 1000
-_RATIO_COUNTS_FROM = 50 * 1024**2
-# Bytes: a path, which goes behind that of the data directory, and a name in it, which is what file systems take.
-_PATH_LENGTH = 1024
-_NAME_LENGTH = 255
 # Bytes: one extended header, and all that belong to one member.
 _HEADER_LIMIT = 64 * 1024
 _HEADERS_LIMIT = 256 * 1024
@@ -50,8 +51,6 @@ _LINK_HOPS = 20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_FORMATS = ((b"PK\x03\x04", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"(\xb5/\xfd", "zstd"))
-# Control characters, line separators, and bytes that are not UTF-8.
-_BAD_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Longer than any name, and nothing else in a header has so many: before CVE-2024-6232 was mended, `tarfile` took a time
 # over them that grows with the square of their number.
 _DIGITS = re.compile(rb"[0-9]{256}")
@@ -114,12 +113,12 @@ class _Metered(io.RawIOBase):
             _refuse("archive-too-slow", "the archive takes too long to read", self._path, f"at most {_TIME_LIMIT:g} s")
         if offset > SIZE_LIMIT:
             _refuse("archive-too-large", "the archive is too large unpacked", self._path, f"at most {SIZE_LIMIT} bytes")
-        if self._compressed and offset > max(_RATIO_COUNTS_FROM, self._compressed * _RATIO_LIMIT):
+        if self._compressed and offset > max(RATIO_COUNTS_FROM, self._compressed * RATIO_LIMIT):
             _refuse(
                 "archive-too-compressed",
                 "the archive unpacks to many times its size",
                 self._path,
-                f"at most {_RATIO_LIMIT} times",
+                f"at most {RATIO_LIMIT} times",
             )
 
 
@@ -309,19 +308,9 @@ def _next(tar: tarfile.TarFile, stream: _Metered) -> tarfile.TarInfo | None:
 
 
 def _checked_name(name: str, path: Path) -> str:
-    where = Where(f"{path}!{name[:_PATH_LENGTH]}")
-    if _BAD_NAME.search(name) or not name:
-        _refuse("archive-bad-name", "a name in the archive is no printable text", where)
-    if len(name.encode()) > _PATH_LENGTH:
-        _refuse("archive-bad-name", "a name in the archive is too long", where, f"at most {_PATH_LENGTH} bytes")
-    if name.count("/") > DEPTH_LIMIT:
-        _refuse("archive-bad-name", "a name in the archive is too deep", where, f"at most {DEPTH_LIMIT} directories")
-    if any(len(part.encode()) > _NAME_LENGTH for part in name.split("/")):
-        _refuse("archive-bad-name", "a name in the archive is too long", where, f"parts of {_NAME_LENGTH} bytes")
-    if posixpath.isabs(name):
-        _refuse("archive-absolute-name", "a name in the archive is absolute", where, "a relative path")
-    if ".." in name.split("/"):
-        _refuse("archive-path-traversal", "a name in the archive leads out of it", where, "a path without ..")
+    if fault := name_fault(name):
+        where = Where(f"{path}!{name[:PATH_LENGTH]}")
+        _refuse(f"archive-{fault.code}", f"a name in the archive {fault.what}", where, fault.expected)
     return posixpath.normpath(name)
 
 
@@ -335,8 +324,8 @@ def _check_link(name: str, member: tarfile.TarInfo, where: Where) -> None:
     target = _target(name, member)
     if (
         not member.linkname
-        or _BAD_NAME.search(member.linkname)
-        or len(member.linkname.encode()) > _PATH_LENGTH
+        or BAD_CHARACTER.search(member.linkname)
+        or len(member.linkname.encode()) > PATH_LENGTH
         or posixpath.isabs(member.linkname)
         or ".." in parts[ups:]
         or target.split("/")[0] == ".."

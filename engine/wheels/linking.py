@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import errno
+import fcntl
+import os
+import posixpath
+import shutil
+import struct
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from engine.environments.tree import Vouched
 from engine.executors.accounts import Account
-from engine.wheels.model import StoredWheel
+from engine.files import StorageError, write_problem
+from engine.wheels.commands import command_script, fallback
+from engine.wheels.entries import row_of
+from engine.wheels.model import Directory, Entry, Script, StoredWheel
 from engine.wheels.store import WheelStore
 
-__all__ = ["Linked", "agreeing", "link", "vouched"]
+__all__ = ["Linked", "link"]
+
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a file system says that takes no links from here at all."""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FICLONE = 0x40049409
+"""The request of Linux to let two files share their blocks until one is written."""
+_PYC_SIZE = struct.Struct("<I")
+_PYC_SIZE_AT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +46,6 @@ class Linked:
     """Bytes in files of the environment's own."""
     copied: int = 0
     """How many files had to be copied."""
-
-
-def agreeing(wheels: Sequence[StoredWheel]) -> tuple[tuple[StoredWheel, ...], Mapping[NormalizedName, str]]:
-    """Those of `wheels` that can be linked beside each other, and why the others cannot.
-
-    Two wheels may own one path. With the same content that does not matter; otherwise the order decides in which pip
-    installs them, so both are left to pip.
-    """
-    raise NotImplementedError
 
 
 def link(
@@ -57,13 +65,202 @@ def link(
     stays this process's. Files are linked; they are copied where the file system takes no (more) links. Raises
     `StorageError`; what is in `env_dir` then is of no use.
     """
-    raise NotImplementedError
+    try:
+        text = store.commands_path(pip_version).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    work = _Linking(str(env_dir))
+    try:
+        with store.in_use():
+            for wheel in wheels:
+                work.add(wheel, text or fallback(wheel.tag), wheel.pin.name in requested)
+        work.hand_over(owner)
+    except OSError as error:
+        raise StorageError(
+            write_problem("put packages of the wheel store into the environment", env_dir, error)
+        ) from error
+    return Linked(tuple(wheels), work.files, work.shared, work.own, work.copied)
 
 
-def vouched(store: WheelStore, wheels: Sequence[StoredWheel]) -> Mapping[str, Vouched]:
-    """The files of `wheels` that `link` links, by where in an environment it puts them.
+@dataclass(slots=True)
+class _Linking:
+    """One run of `link`."""
 
-    Whoever looks at an environment then compares the inode of each (`engine.environments.tree.walk`), so that neither a
-    replaced nor a moved file is taken for the store's. Reads directories only.
-    """
-    raise NotImplementedError
+    root: str
+    made: dict[str, None] = field(default_factory=dict)
+    """The directories that it has made, each after the one that it is in."""
+    there: dict[str, set[str]] = field(default_factory=dict)
+    """What was in the directories that it found, before it put anything there."""
+    files: int = 0
+    shared: int = 0
+    own: int = 0
+    copied: int = 0
+    links: bool = True
+    """False once it is known that there can be none."""
+
+    def add(self, wheel: StoredWheel, command_text: str, requested: bool) -> None:
+        entry = wheel.entry
+        self.shared += entry.size
+        self.files += entry.files
+        place = os.open(wheel.path, _DIRECTORY)
+        try:
+            for directory in entry.directories:
+                self._enter(directory.target)
+                if directory.names:
+                    self._fill(place, directory)
+            written = self._write_scripts(place, entry)
+        finally:
+            os.close(place)
+        self._write_metadata(entry, command_text, requested, written)
+
+    def hand_over(self, owner: Account | None) -> None:
+        """Give the directories to `owner`, from the inside out: what it can reach, it could swap for something else."""
+        if owner is not None:
+            for directory in reversed(self.made):
+                os.chown(self._path(directory), owner.uid, owner.gid, follow_symlinks=False)
+
+    def _path(self, target: str) -> str:
+        return f"{self.root}/{target}" if target else self.root
+
+    def _enter(self, target: str) -> None:
+        """See to it that the directory `target` is there."""
+        if target in self.made or target in self.there:
+            return
+        path = self._path(target)
+        try:
+            os.mkdir(path)  # noqa: PTH102 - thousands of them: a Path for each costs more than the call
+            self.made[target] = None
+        except FileExistsError:
+            self.there[target] = set(os.listdir(path))  # noqa: PTH208
+
+    def _fill(self, place: int, directory: Directory) -> None:
+        """Link the files of one directory. By descriptors and bare names: most of a link is finding the two places."""
+        source = os.open(directory.source, _DIRECTORY, dir_fd=place)
+        try:
+            target = os.open(self._path(directory.target), _DIRECTORY | os.O_NOFOLLOW)
+            try:
+                for name in directory.names:
+                    try:
+                        if self.links:
+                            os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+                            continue
+                    except FileExistsError:
+                        self._expect(directory.target, name)
+                        continue
+                    except OSError as error:
+                        if error.errno != errno.EMLINK and error.errno not in _NO_LINKS:
+                            raise
+                        self.links = error.errno == errno.EMLINK
+                    self._copy(name, source, target, directory.target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+
+    def _expect(self, target: str, name: str) -> None:
+        """Nothing when the file there is one of this run, which is the same then (`agreeing`). Raises `OSError`."""
+        if name in self.there.get(target, ()):
+            raise FileExistsError(errno.EEXIST, "there is a file already", f"{self._path(target)}/{name}")
+
+    def _copy(self, name: str, source: int, target: int, directory: str) -> None:
+        """Make the file `name` anew, sharing blocks where the file system can. It keeps its time, for its bytecode."""
+        with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=source), "rb") as read:  # noqa: PTH123
+            status = os.fstat(read.fileno())
+            try:
+                descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=target)
+            except FileExistsError:
+                self._expect(directory, name)
+                return
+            with open(descriptor, "wb") as written:  # noqa: PTH123
+                try:
+                    fcntl.ioctl(descriptor, _FICLONE, read.fileno())
+                except OSError:
+                    shutil.copyfileobj(read, written, 1024 * 1024)
+                    written.flush()
+                os.fchmod(descriptor, status.st_mode & 0o777)
+                os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+        self.copied += 1
+        self.shared -= status.st_size
+        self.own += status.st_size
+
+    def _write_scripts(self, place: int, entry: Entry) -> dict[str, bytes]:
+        """Write the scripts that name the environment's Python; what is in them, by their names."""
+        written = {}
+        for script in entry.scripts:
+            name = f"scripts/{script.name}"
+            with _opened(name, place) as file:
+                status, body = os.fstat(file), _read_all(file)
+            line = f"#!{self.root}/bin/python\n".encode()
+            data = line + body.partition(b"\n")[2]
+            self._enter_all(posixpath.dirname(f"bin/{script.name}"))
+            path = self._write(f"bin/{script.name}", data, 0o755 if script.executable else 0o644)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            written[script.name] = data
+            if script.bytecode:
+                self._write_bytecode(place, script, len(data))
+        return written
+
+    def _write_bytecode(self, place: int, script: Script, size: int) -> None:
+        """Write the bytecode of a script, which knows its source by time and size."""
+        directory = posixpath.join(posixpath.dirname(script.name), "__pycache__")
+        with _opened(f"scripts/{directory}/{script.bytecode}", place) as file:
+            data = bytearray(_read_all(file))
+        _PYC_SIZE.pack_into(data, _PYC_SIZE_AT, size & 0xFFFFFFFF)
+        self._enter_all(f"bin/{directory}")
+        self._write(f"bin/{directory}/{script.bytecode}", bytes(data), 0o644)
+
+    def _enter_all(self, target: str) -> None:
+        if parent := posixpath.dirname(target):
+            self._enter_all(parent)
+        self._enter(target)
+
+    def _write_metadata(self, entry: Entry, text: str, requested: bool, scripts: Mapping[str, bytes]) -> None:
+        """Write what pip writes for each environment: commands, and what says how the package came there."""
+        rows: dict[str, str] = {}
+        own = {f"bin/{name}": data for name, data in scripts.items()}
+        if entry.commands:
+            self._enter("bin")
+        for name, module, function in entry.commands:
+            data = command_script(text, f"{self.root}/bin/python", module, function)
+            self._write(f"bin/{name}", data, 0o755)
+            own[f"bin/{name}"] = data
+        own[f"{entry.info}/INSTALLER"] = b"pip\n"
+        self._write(f"{entry.info}/INSTALLER", b"pip\n", 0o644)
+        if requested:
+            own[f"{entry.info}/REQUESTED"] = b""
+            self._write(f"{entry.info}/REQUESTED", b"", 0o644)
+        site = posixpath.dirname(entry.info)
+        for target, data in own.items():
+            recorded = posixpath.relpath(target, site)
+            rows[recorded] = row_of(recorded, data)
+        record = "".join(rows.get(path, "") + following for path, following in entry.record)
+        self._write(f"{entry.info}/RECORD", record.encode("utf-8", "surrogateescape"), 0o644)
+
+    def _write(self, target: str, data: bytes, mode: int) -> str:
+        """Write a file of the environment's own. Raises `OSError`, also when there was one before this run."""
+        path = self._path(target)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        except FileExistsError:
+            self._expect(*posixpath.split(target))
+            return path
+        with open(descriptor, "wb") as file:  # noqa: PTH123
+            os.fchmod(descriptor, mode)
+            file.write(data)
+        self.files += 1
+        self.own += len(data)
+        return path
+
+
+@contextmanager
+def _opened(name: str, place: int) -> Iterator[int]:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int) -> bytes:
+    with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123
+        return file.read()

@@ -14,9 +14,9 @@ from packaging.version import InvalidVersion, Version
 
 from engine.text import mask_credentials
 
-__all__ = ["Directory", "Entry", "Pin", "StoredWheel", "Wanted", "bytecode_tag", "index_digest", "site_packages"]
+__all__ = ["Directory", "Entry", "Pin", "Script", "StoredWheel", "Wanted", "bytecode_tag", "index_digest"]
 
-_SOABI = re.compile(r"cpython-3\d+(t?)d?(-[a-z0-9_]+)*")
+_SOABI = re.compile(r"cpython-3\d+t?d?(-[a-z0-9_]+)*")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +32,7 @@ class Pin:
         return cls(canonicalize_name(name), canonicalize_version(version))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Wanted:
     """A wheel that a build has installed: what it is and the digest of the file, in hexadecimal."""
 
@@ -53,6 +53,16 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """A script that the wheel brings along and whose first line names Python: it is written for each environment."""
+
+    name: str
+    executable: bool
+    bytecode: str
+    """The name of its bytecode, beside it in ``__pycache__``; empty without."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What ``entry.json`` says: all that it takes to put the wheel into an environment."""
 
@@ -65,10 +75,10 @@ class Entry:
     """A directory comes after the one that it is in."""
     commands: tuple[tuple[str, str, str], ...]
     """Name, module and function of what pip writes a script for."""
-    scripts: tuple[str, ...]
-    """Scripts of its own whose first line names Python: written for each environment."""
+    scripts: tuple[Script, ...]
     record: tuple[tuple[str, str], ...]
-    """RECORD in pieces: text, then the path of a file that is written for each environment; the last path is empty."""
+    """RECORD in pieces: the path of a file that is written for each environment, as RECORD names it, and the text that
+    follows its row. The first path is empty."""
     files: int
     """How many files are linked."""
     size: int
@@ -110,14 +120,6 @@ def bytecode_tag(identity: Mapping[str, object]) -> str | None:
     if implementation != "CPython" or version.major != 3 or not _SOABI.fullmatch(soabi):
         return None
     return f"{soabi}-{version}" if version.is_prerelease else soabi
-
-
-def site_packages(tag: str) -> str:
-    """Where packages are in an environment of interpreters with the bytecode tag `tag`, relative to it."""
-    found = re.match(r"cpython-3(\d+)(t?)", tag)
-    if not found:
-        raise ValueError(f"{tag} is no bytecode tag")
-    return f"lib/python3.{found[1]}{found[2]}/site-packages"
 
 
 def index_digest(options: Mapping[str, str], identity: Mapping[str, object]) -> str:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from engine.environments.locks import acquire
+from engine.environments.trash import delete_tree, set_aside
+from engine.files import StorageError, write_problem
+from engine.wheels.model import StoredWheel
 from engine.wheels.store import WheelStore
 
 __all__ = ["Reclaimed", "Unused", "reclaim", "unused"]
@@ -26,14 +33,61 @@ class Reclaimed:
     """What was taken out, and what stayed after all."""
 
     removed: tuple[Unused, ...]
-    kept: tuple[tuple[Unused, str], ...]
+    kept: tuple[Unused, ...]
+    """What is used again by now."""
 
 
 def unused(store: WheelStore, named: Collection[str], now: float, grace: float) -> tuple[Unused, ...]:
-    """What no environment links, whose digest is not among `named`, and which is older than `grace` seconds."""
-    raise NotImplementedError
+    """What no environment links, whose digest is not among `named`, and which is older than `grace` seconds.
+
+    `now` is the time as the file system has it. What cannot be read as an entry is of no use to anyone either.
+    """
+    found = []
+    for sha256, tag in store.stored():
+        if sha256 in named:
+            continue
+        wheel = store.find(sha256, tag)
+        if _is_idle(store.path(sha256, tag), wheel, now, grace):
+            name, version = (wheel.entry.name, wheel.entry.version) if wheel else ("", "")
+            found.append(Unused(sha256, tag, name, version, wheel.size if wheel else 0))
+    return tuple(found)
 
 
 def reclaim(store: WheelStore, doomed: Sequence[Unused], named: Collection[str], now: float, grace: float) -> Reclaimed:
     """Take `doomed` out, each only if it still is `unused` now that nobody can link it. Raises `StorageError`."""
-    raise NotImplementedError
+    removed: list[Unused] = []
+    kept: list[Unused] = []
+    trash: list[Path] = []
+    try:
+        store.use_lock.parent.mkdir(parents=True, exist_ok=True)
+        with acquire(store.use_lock, lambda: False):
+            for each in doomed:
+                path = store.path(each.sha256, each.tag)
+                if each.sha256 in named or not _is_idle(path, store.find(each.sha256, each.tag), now, grace):
+                    kept.append(each)
+                    continue
+                if taken := set_aside(store.data_dir, path):
+                    trash.append(taken)
+                with suppress(OSError):  # it may hold the wheel for other interpreters
+                    path.parent.rmdir()
+                removed.append(each)
+    except OSError as error:
+        raise StorageError(write_problem("take wheels out of the store", store.root, error)) from error
+    # Whoever wants to link may go on while these are deleted.
+    for path in trash:
+        with suppress(OSError):
+            delete_tree(path)
+    return Reclaimed(tuple(removed), tuple(kept))
+
+
+def _is_idle(path: Path, wheel: StoredWheel | None, now: float, grace: float) -> bool:
+    """Whether nobody links what is at `path`: every wheel has metadata, and an environment links all of it."""
+    try:
+        if now - path.stat().st_mtime < grace:
+            return False
+        if wheel is None:
+            return True
+        metadata = next(d for d in wheel.entry.directories if d.target == wheel.entry.info)
+        return (path / posixpath.join(metadata.source, "METADATA")).stat().st_nlink == 1
+    except (OSError, StopIteration):
+        return False

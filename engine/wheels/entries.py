@@ -1,0 +1,175 @@
+"""The two records of a stored wheel, as they are made and as they are read.
+
+``entry.json`` is what linking needs and is read every time, so everything that is known beforehand is worked out here:
+directories in the order in which they are made, and the text of RECORD but for the rows of files that each environment
+has of its own. ``digests.json`` is for who wants to know what is in the files without reading them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from engine.environments.tree import ALGORITHM, digest
+from engine.wheels.layout import Unfit
+from engine.wheels.model import Directory, Entry, Script
+from engine.wheels.unpacking import Unpacked
+
+__all__ = ["ENTRY", "modules_of", "read_digests", "read_entry", "row_of", "seal"]
+
+ENTRY = "entry.json"
+_DIGESTS = "digests.json"
+_FORMAT = 1
+
+
+def modules_of(unpacked: Unpacked) -> list[tuple[str, str]]:
+    """What pip would compile: the path of each module in the entry, and the name of it that its bytecode is to have."""
+    site = unpacked.layout.site + "/"
+    return [
+        (f.place.source, f.place.target.removeprefix(site)) for f in unpacked.files if f.place.target.endswith(".py")
+    ]
+
+
+def seal(unpacked: Unpacked, place: Path, bytecode: Mapping[str, str | None]) -> Entry:
+    """Complete the entry that is being made in `place`: its records, and permissions that let nobody change it.
+
+    `bytecode` is what `compile_modules` says of `modules_of` it. Raises `Unfit`, `OSError`.
+    """
+    linked: dict[str, tuple[str, str, int]] = {}
+    scripts: list[Script] = []
+    compiled: list[str] = []
+    for file in unpacked.files:
+        name = bytecode.get(file.place.source) or ""
+        target = posixpath.join(posixpath.dirname(file.place.target), "__pycache__", posixpath.basename(name))
+        if name:
+            compiled.append(target)
+        if file.rewritten:
+            scripts.append(
+                Script(posixpath.relpath(file.place.source, "scripts"), file.executable, posixpath.basename(name))
+            )
+            continue
+        linked[file.place.target] = (file.place.source, file.digest, file.size)
+        if name:
+            path = place / name
+            path.chmod(0o444)
+            linked[target] = (name, digest(path)[ALGORITHM].partition("=")[2], path.stat().st_size)
+    shipped = {file.place.target for file in unpacked.files}
+    if twice := shipped.intersection(compiled):
+        raise Unfit("duplicate-name", f"{min(twice)} is bytecode of a module beside it")
+    directories = _directories(linked)
+    entry = Entry(
+        unpacked.name,
+        unpacked.version,
+        f"{unpacked.layout.site}/{unpacked.info}",
+        directories,
+        unpacked.commands,
+        tuple(scripts),
+        _record(unpacked, compiled),
+        len(linked),
+        sum(size for _, _, size in linked.values()),
+    )
+    ordered = [linked[posixpath.join(d.target, name)] for d in directories for name in d.names]
+    digests = {"digests": [digest for _, digest, _ in ordered], "sizes": [size for _, _, size in ordered]}
+    for name, record in ((_DIGESTS, digests), (ENTRY, _to_record(entry))):
+        (place / name).write_text(json.dumps(record, separators=(",", ":")), "utf-8", errors="surrogateescape")
+        (place / name).chmod(0o444)
+    for directory, _, _ in os.walk(place):
+        Path(directory).chmod(0o755)
+    return entry
+
+
+def read_entry(path: Path) -> Entry | None:
+    """The entry in the directory `path`; None when there is none, or it is none that this envdeck reads."""
+    try:
+        record = json.loads((path / ENTRY).read_bytes())
+        if record["format"] != _FORMAT:
+            return None
+        return Entry(
+            record["name"],
+            record["version"],
+            record["info"],
+            tuple(Directory(source, target, tuple(names)) for source, target, names in record["directories"]),
+            tuple((name, module, function) for name, module, function in record["commands"]),
+            tuple(Script(*script) for script in record["scripts"]),
+            tuple((name, text) for name, text in record["record"]),
+            record["files"],
+            record["size"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_digests(path: Path, entry: Entry) -> Iterable[tuple[Directory, str, str, int]]:
+    """Directory, name, SHA-256 in the spelling of RECORD and size of every linked file of `entry`, which is in `path`.
+
+    Raises `OSError`, `ValueError`.
+    """
+    record = json.loads((path / _DIGESTS).read_bytes())
+    names = [(directory, name) for directory in entry.directories for name in directory.names]
+    for (directory, name), found, size in zip(names, record["digests"], record["sizes"], strict=True):
+        yield directory, name, found, size
+
+
+def row_of(path: str, data: bytes) -> str:
+    """The row of RECORD for a file at `path` with `data` in it."""
+    spelled = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
+    return _rows([(path, f"sha256={spelled}", str(len(data)))])
+
+
+def _rows(rows: Iterable[tuple[str, ...]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _directories(linked: Mapping[str, tuple[str, str, int]]) -> tuple[Directory, ...]:
+    """Every directory that is needed, those above first. One may be filled from several in the entry."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for target, (source, _, _) in linked.items():
+        names.setdefault((posixpath.dirname(target), posixpath.dirname(source)), []).append(posixpath.basename(target))
+    there = {target for target, _ in names}
+    for target in list(there):
+        while (target := posixpath.dirname(target)) and target not in there:
+            there.add(target)
+            names[target, ""] = []
+    return tuple(Directory(source, target, tuple(sorted(found))) for (target, source), found in sorted(names.items()))
+
+
+def _record(unpacked: Unpacked, compiled: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """RECORD in the order in which pip sorts its rows, in pieces (`Entry.record`)."""
+    layout = unpacked.layout
+    rows: list[tuple[str, ...]] = [*unpacked.rows]
+    rows += [(layout.recorded(path), "", "") for path in compiled]
+    rows.append((f"{unpacked.info}/RECORD", "", ""))
+    rows += [(f"{unpacked.info}/{name}",) for name in ("INSTALLER", "REQUESTED")]
+    rows += [(layout.recorded(f"bin/{command}"),) for command, _, _ in unpacked.commands]
+    rows += [(layout.recorded(file.place.target),) for file in unpacked.files if file.rewritten]
+    pieces: list[tuple[str, list[tuple[str, ...]]]] = [("", [])]
+    for row in sorted(rows):
+        if len(row) == 1:
+            pieces.append((row[0], []))
+        else:
+            pieces[-1][1].append(row)
+    return tuple((name, _rows(found)) for name, found in pieces)
+
+
+def _to_record(entry: Entry) -> dict[str, object]:
+    return {
+        "format": _FORMAT,
+        "name": entry.name,
+        "version": entry.version,
+        "info": entry.info,
+        "directories": [[d.source, d.target, d.names] for d in entry.directories],
+        "commands": entry.commands,
+        "scripts": [[s.name, s.executable, s.bytecode] for s in entry.scripts],
+        "record": entry.record,
+        "files": entry.files,
+        "size": entry.size,
+    }
