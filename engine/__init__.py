@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from engine.content.model import UNCHANGED, Content, ContentBundle, PickedInstallation, Reason, Unchanged
     from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairKind, RepairPlan, RepairResult, RepairStep
     from engine.engine import Engine
+    from engine.environments.difference import Change, Difference, compare_environments
     from engine.environments.findings import Finding, FindingKind, Verification
     from engine.environments.foreign import ForeignEnvironment
     from engine.environments.model import Environment, EnvironmentState, LockedPackage
     from engine.environments.usage import ProcessUse, Users
+    from engine.environments.verified import LastVerification, read_verification
     from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
     from engine.executors.accounts import BuildAccount
     from engine.executors.base import Availability
@@ -89,10 +91,12 @@ _HOMES = {
     "engine.content.model": "UNCHANGED Content ContentBundle PickedInstallation Reason Unchanged",
     "engine.doctor.model": "Diagnosis Health HealthCheck RepairKind RepairPlan RepairResult RepairStep",
     "engine.engine": "Engine",
+    "engine.environments.difference": "Change Difference compare_environments",
     "engine.environments.findings": "Finding FindingKind Verification",
     "engine.environments.foreign": "ForeignEnvironment",
     "engine.environments.model": "Environment EnvironmentState LockedPackage",
     "engine.environments.usage": "ProcessUse Users",
+    "engine.environments.verified": "LastVerification read_verification",
     "engine.errors": "EnvdeckError InputError Problem Refused Severity Where",
     "engine.executors.accounts": "BuildAccount",
     "engine.executors.base": "Availability",

@@ -39,9 +39,10 @@ _AT_ONCE = 5000
 
 
 def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    plan = engine.plan_build(engine.open_bundle(options.bundle))
     if options.dry_run:
-        return commands.show_plan(engine, engine.plan_build(engine.open_bundle(options.bundle)), terminal)
-    return carry_out(engine, engine.plan_build(engine.open_bundle(options.bundle)), options, terminal)
+        return commands.show_plan(engine, plan, terminal)
+    return carry_out(engine, plan, options, terminal)
 
 
 def carry_out(engine: Engine, plan: BuildPlan, options: Namespace, terminal: Terminal) -> int:

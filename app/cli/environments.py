@@ -1,19 +1,29 @@
-"""The commands about single environments of the cache: list, show, pin, unpin. Each returns the exit code.
+"""The commands about single environments of the cache: list, show, diff, pin, unpin. Each returns the exit code.
 
 `verify` is in `app.cli.verifying`.
 """
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Iterable
 
 from app.cli import json_cache, json_output, verifying
 from app.cli.grammar import LOOKING, Commands, add_dry_run
 from app.cli.terminal import Terminal
-from engine import Content, Engine, PinPlan, clean, find_environment, read_pin
+from engine import (
+    Content,
+    Engine,
+    PinPlan,
+    clean,
+    compare_environments,
+    find_environment,
+    read_pin,
+    read_verification,
+)
 
-__all__ = ["add_commands", "environments", "pin", "show", "unpin"]
+__all__ = ["add_commands", "diff", "environments", "pin", "show", "unpin"]
 
 _KEY = "the key of an environment, or the beginning of one"
 _FIELDS = """\
@@ -63,13 +73,27 @@ def show(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     snapshot = engine.refresh()
     item = find_environment(snapshot.environments, options.key)
     used_by, users = _used_by(snapshot.contents).get(item.key, []), engine.users_of([item])
+    builds = [build for build in snapshot.builds if build.key == item.key]
+    verification, now = read_verification(item), time.time()
     if terminal.json:
-        terminal.document(json_cache.environment(item, used_by, read_pin(item), users))
+        terminal.document(json_cache.environment(item, used_by, read_pin(item), users, builds, verification, now))
     else:
         from app.cli import render_cache
 
-        terminal.show(render_cache.environment(item, read_pin(item), used_by, users))
+        terminal.show(render_cache.environment(item, read_pin(item), used_by, users, builds, verification, now))
     return 0
+
+
+def diff(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    there = engine.refresh().environments
+    found = compare_environments(find_environment(there, options.one), find_environment(there, options.other))
+    if terminal.json:
+        terminal.document(json_cache.difference(found))
+    else:
+        from app.cli import render_cache
+
+        terminal.show(render_cache.difference(found))
+    return 0 if found.none else 1
 
 
 def pin(engine: Engine, options: Namespace, terminal: Terminal) -> int:
@@ -120,12 +144,28 @@ def add_commands(children: Commands) -> None:
         show,
         "one environment: its record, its packages, and who uses it",
         "Shows one environment: its record, what it was asked for, its packages, the\n"
-        "content that uses it and the processes that run in it now.",
+        "content that uses it, the processes that run in it now, every build of its key,\n"
+        "and what its last verification came to.",
         "  envdeck environments show q3Zk",
         "  0  shown\n  2  bad usage, or no such environment",
         f"{{{_FIELDS},\n  processes [{{pid, user, command, how}}], unreadable_processes}}",
     )
     command.add_argument("key", metavar="KEY", help=_KEY)
+    command = children_of.add(
+        "diff",
+        diff,
+        "how two environments differ: packages, lines, interpreter, index",
+        "Compares two environments: the versions of their packages, the lines that they\n"
+        "were built with, and what else their keys cover, such as the interpreter and\n"
+        "where packages come from.",
+        "  envdeck environments diff q3Zk 9f3a\n  envdeck environments diff q3Zk 9f3a --json | jq '.packages[].name'",
+        "  0  nothing differs\n  1  something does\n  2  bad usage, or no such environment",
+        "{one, other (keys), same, packages [{name, one, other}], same_packages (a\n"
+        "  count), only_one, only_other (lines), ingredients [{name, one, other}]}; null for\n"
+        "  what one of them has not",
+    )
+    command.add_argument("one", metavar="KEY", help=_KEY)
+    command.add_argument("other", metavar="KEY", help=_KEY)
     verifying.add_command(children_of)
 
     fields = "{key, done, pinned (null or {by, at, note}), error}"

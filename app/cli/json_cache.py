@@ -12,8 +12,11 @@ from engine import (
     BulkPlan,
     BulkResult,
     CachePlan,
+    Change,
+    Difference,
     Environment,
     ForeignEnvironment,
+    LastVerification,
     Pin,
     PinPlan,
     ReapItem,
@@ -30,6 +33,7 @@ __all__ = [
     "bulk",
     "cache",
     "deleted",
+    "difference",
     "environment",
     "foreign",
     "pinned",
@@ -39,8 +43,16 @@ __all__ = [
 ]
 
 
-def environment(item: Environment, used_by: Sequence[str], pin: Pin | None, users: Users) -> Document:
-    """One environment with the processes that use it."""
+def environment(
+    item: Environment,
+    used_by: Sequence[str],
+    pin: Pin | None,
+    users: Users,
+    builds: Sequence[Build] = (),
+    verification: LastVerification | None = None,
+    now: float = 0.0,
+) -> Document:
+    """One environment with the processes that use it, the `builds` of its key, and its last verification."""
     return {
         **json_output.environment(item, used_by, pin),
         "processes": [
@@ -48,7 +60,35 @@ def environment(item: Environment, used_by: Sequence[str], pin: Pin | None, user
             for use in users.by_path.get(item.key_dir, ())
         ],
         "unreadable_processes": users.unreadable,
+        "builds": [json_output.build(build, now) for build in builds],
+        "verification": {
+            "at": iso(verification.at or None),
+            "by": verification.by,
+            "ok": verification.ok,
+            "count": verification.count,
+            "findings": list(verification.findings),
+        }
+        if verification
+        else None,
     }
+
+
+def difference(found: Difference) -> Document:
+    """How two environments differ."""
+    return {
+        "one": found.one.key,
+        "other": found.other.key,
+        "same": found.none,
+        "packages": [_change(change) for change in found.packages],
+        "same_packages": found.same_packages,
+        "only_one": list(found.only_one),
+        "only_other": list(found.only_other),
+        "ingredients": [_change(change) for change in found.ingredients],
+    }
+
+
+def _change(change: Change) -> Document:
+    return {"name": change.name, "one": change.one or None, "other": change.other or None}
 
 
 def foreign(item: ForeignEnvironment) -> Document:

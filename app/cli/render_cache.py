@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from app.cli.blocks import count, grid, mark, pairs, problem, safe, stack
+from app.cli.blocks import count, grid, mark, pairs, problem, safe, stack, titled
 from app.cli.units import duration, moment, size
 from engine import (
     LOCAL,
+    Build,
     BulkPlan,
     CachePlan,
+    Change,
+    Difference,
     Environment,
     ForeignEnvironment,
     ItemState,
+    LastVerification,
     Pin,
     PinPlan,
     ReapItem,
@@ -31,6 +35,7 @@ __all__ = [
     "bulk",
     "cache_plan",
     "caches",
+    "difference",
     "environment",
     "environments",
     "foreign",
@@ -94,8 +99,16 @@ def foreign(items: Sequence[ForeignEnvironment]) -> RenderableType:
     return Group(table, safe(f"{count(len(items), 'environment')} that envdeck only looks at", "dim"))
 
 
-def environment(item: Environment, pin: Pin | None, contents: Sequence[str], users: Users) -> RenderableType:
-    """One environment: its record, who uses it, what it was asked for and what is in it."""
+def environment(
+    item: Environment,
+    pin: Pin | None,
+    contents: Sequence[str],
+    users: Users,
+    builds: Sequence[Build] = (),
+    verification: LastVerification | None = None,
+    now: float = 0.0,
+) -> RenderableType:
+    """One environment: its record, who uses it, its history, what it was asked for and what is in it."""
     target = f" in {item.target}" if item.target != LOCAL else ""
     processes = users.by_path.get(item.key_dir, ())
     unreadable = f"{count(users.unreadable, 'process', 'processes')} could not be seen into"
@@ -104,8 +117,10 @@ def environment(item: Environment, pin: Pin | None, contents: Sequence[str], use
         ("state", stack(mark(item.state), safe(item.reason, "dim"))),
         ("path", safe(item.path)),
         ("python", safe(f"{item.python_version}  {item.python_path}{target}")),
-        ("size", safe(f"{size(item.size)} in {count(item.files, 'file')}")),
+        ("size", safe(f"{size(item.size)} in {count(item.files, 'file')}{_shared(item)}")),
         ("built", safe(f"{moment(item.built_at)} in {duration(item.seconds)}, for {item.bundle} by {item.built_by}")),
+        ("verified", _verification(verification)),
+        ("history", stack(*(_build(build, item, now) for build in builds)) or safe("no record of a build is there")),
         ("last used", safe(moment(item.last_used_at or None))),
         ("pinned", safe(_pin(pin))),
         ("content", safe(", ".join(contents) or "none uses it")),
@@ -121,6 +136,66 @@ def environment(item: Environment, pin: Pin | None, contents: Sequence[str], use
         ("packages", stack(*(safe(f"{p.name} {p.version}") for p in item.packages)) if item.packages else safe("none")),
     ]
     return pairs(facts)
+
+
+def _shared(item: Environment) -> str:
+    return f", {size(item.own)} its own, {size(item.shared)} shared" if item.shared else ""
+
+
+def _verification(last: LastVerification | None) -> Text:
+    if last is None:
+        return safe("never")
+    by = f" by {last.by}" if last.by else ""
+    if last.ok:
+        return Text.assemble(mark("intact"), safe(f"  {moment(last.at or None)}{by}"))
+    return stack(
+        safe(f"✗ {count(last.count, 'difference')}  {moment(last.at or None)}{by}", "bold red"),
+        *(safe(finding, "dim") for finding in last.findings),
+    )
+
+
+def _build(build: Build, item: Environment, now: float) -> Text:
+    """One build of the key: what came of it, and its log."""
+    counts = ", the one that counts" if build.id == item.attempt else ""
+    told = f"  {build.id}  {moment(build.submitted_at)}, {duration(build.seconds(now))}, by {build.by}{counts}"
+    return stack(
+        Text.assemble(mark(build.state), safe(told)),
+        safe(build.fault, "red") if build.fault else None,
+        safe(build.log, "dim"),
+    )
+
+
+def difference(found: Difference) -> RenderableType:
+    """How two environments differ, the first as ``-``, the second as ``+``."""
+    head = stack(
+        *(
+            Text.assemble((sign, style), safe(f" {env.key}  {env.bundle}, Python {env.python_version}"))
+            for sign, style, env in (("-", "red", found.one), ("+", "green", found.other))
+        )
+    )
+    if found.none:
+        return Group(head, safe("Nothing differs: the same packages, lines and ingredients."))
+    parts: list[RenderableType] = [head]
+    if found.packages:
+        table = grid("PACKAGE", "-", "+")
+        for change in found.packages:
+            table.add_row(safe(change.name), safe(change.one or "-", "red"), safe(change.other or "-", "green"))
+        parts += titled(f"packages: {len(found.packages)} differ, {found.same_packages} are the same", table)
+    if found.only_one or found.only_other:
+        lines = [safe(f"- {line}", "red") for line in found.only_one]
+        lines += [safe(f"+ {line}", "green") for line in found.only_other]
+        parts += titled("lines", stack(*lines))
+    if found.ingredients:
+        parts += titled("interpreter, index and other ingredients", *(_ingredient(one) for one in found.ingredients))
+    return Group(*parts)
+
+
+def _ingredient(change: Change) -> Text:
+    one, other = (
+        safe(f"  {sign} {text or 'none'}", style)
+        for sign, text, style in (("-", change.one, "red"), ("+", change.other, "green"))
+    )
+    return stack(safe(change.name), one, other)
 
 
 def _pin(pin: Pin | None) -> str:

@@ -136,24 +136,27 @@ def _each(
 
 
 def mark(world: World, plan: VerifyPlan) -> VerifyResult:
-    """Mark what is damaged and take the mark off what is not any more, each unless it was rebuilt or deleted meanwhile.
+    """Mark what is damaged, take the mark off what is not any more, and note of everything else that it is well.
 
-    A mark that cannot be written is told in the result.
+    Each unless it was rebuilt or deleted meanwhile. A mark or a note that cannot be written is told in the result.
     """
     marked, cleared, failed = [], [], []
-    for verification in (*plan.to_mark, *plan.to_clear):
+    for verification in plan.verifications:
         environment = verification.environment
-        assert environment is not None
+        if environment is None or not environment.attempt:
+            continue
         try:
             # Shared with running content and apart from the reaper, which must not delete what is being marked.
             with hold_shared(world.store.use_lock_path(environment.key)):
                 if not _is_current(world, environment):
                     continue
+                details = _details(world, verification)
                 if verification.ok:
-                    world.store.clear_mark(environment.key_dir)
-                    cleared.append(environment.key)
+                    world.store.note_verified(environment.key_dir, environment.attempt, details)
+                    if verification in plan.to_clear:
+                        world.store.clear_mark(environment.key_dir)
+                        cleared.append(environment.key)
                 else:
-                    details = _details(world, verification)
                     world.store.mark_damaged(environment.key_dir, environment.attempt, _reason(verification), details)
                     marked.append(environment.key)
         except EnvdeckError as error:

@@ -30,7 +30,7 @@ _DIRECTORIES = {
     "jobs": ATTEMPT_NAME,
     "rebuilds": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.json"),
 }
-_KEY_FILES = ("current.json", "damaged.json", "last-used", "pinned.json", "request.json")
+_KEY_FILES = ("current.json", "damaged.json", "last-used", "pinned.json", "request.json", "verified.json")
 _CONTENT_FILES = ("bundles", "content.json", "used")
 _SHOWN = 20
 

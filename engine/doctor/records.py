@@ -29,6 +29,7 @@ _GONE = "the next build of its key makes a new one, and its attempts are reaped"
 _BY_NAME = {
     "current.json": _GONE,
     "damaged.json": "the next verification writes a new one",
+    "verified.json": "the next verification writes a new one",
     "request.json": "",
     "pinned.json": "",
 }

@@ -4,6 +4,7 @@ python-environments/<installer>/<X.Y.Z>[@<target>]/<key>/
     <attempt>/       the virtual environment, built where it stays
     current.json     names the attempt that counts; written last, atomically
     damaged.json     is there after a verification found that attempt not to be what was built
+    verified.json    tells of the last verification that found it to be what was built
     pinned.json      is there while an admin wants the environment kept
     last-used        its time is when content was last seen to use the environment
 """
@@ -23,9 +24,12 @@ from engine.files import StorageError, is_file, is_there, read_json, write_json,
 from engine.targets import LOCAL
 from engine.text import clean, one_line
 
-__all__ = ["EnvironmentStore", "measure", "safe_name", "subdirectories"]
+__all__ = ["DAMAGED", "VERIFIED", "EnvironmentStore", "measure", "safe_name", "subdirectories"]
 
-_MARK = "damaged.json"
+DAMAGED = "damaged.json"
+"""The mark of a verification that found something."""
+VERIFIED = "verified.json"
+"""The note of a verification that found nothing."""
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -79,11 +83,15 @@ class EnvironmentStore:
 
         It counts as damaged for `reason`, one sentence, as long as it is the attempt that counts.
         """
-        write_json(key_dir / _MARK, {**details, "attempt": attempt, "reason": reason})
+        write_json(key_dir / DAMAGED, {**details, "attempt": attempt, "reason": reason})
+
+    def note_verified(self, key_dir: Path, attempt: str, details: Mapping[str, object]) -> None:
+        """Note that `attempt` was found to be what was built. Raises `StorageError`."""
+        write_json(key_dir / VERIFIED, {**details, "attempt": attempt})
 
     def clear_mark(self, key_dir: Path) -> None:
         """Take the mark of `mark_damaged` off. Nothing happens when there is none. Raises `StorageError`."""
-        path = key_dir / _MARK
+        path = key_dir / DAMAGED
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
@@ -175,7 +183,7 @@ def _check(environment: Environment) -> Environment:
 
 def _marked(environment: Environment) -> str:
     """Why a verification marked `environment` as damaged; empty when none did, or it was about another attempt."""
-    mark = read_json(environment.key_dir / _MARK)
+    mark = read_json(environment.key_dir / DAMAGED)
     if mark is None or mark.get("attempt") != environment.attempt:
         return ""
     return one_line(str(mark.get("reason", ""))) or "a verification marked it as damaged"

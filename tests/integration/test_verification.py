@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import EnvironmentState, Finding, FindingKind, InputError, Refused, Verification
+from engine import EnvironmentState, Finding, FindingKind, InputError, Refused, Verification, read_verification
 from engine.environments.seal import SEAL, write_seal
 from engine.environments.store import EnvironmentStore
 from engine.environments.verify import Verifier
@@ -436,6 +436,14 @@ def test_a_real_build_verifies(built) -> None:
     plan = engine.plan_verify()
     assert [(v.name, v.findings) for v in plan.verifications] == [(key, ())]
     assert (plan.damaged, plan.to_mark, plan.to_clear, plan.gone) == ((), (), (), ())
+
+    (environment,) = engine.refresh().environments
+    assert read_verification(environment) is None
+    engine.execute(plan)
+    noted = read_verification(environment)
+    assert noted is not None
+    assert (noted.ok, noted.at) == (True, plan.verifications[0].verified_at)
+    assert engine.diagnose().worst is None or not any("verified.json" in str(c) for c in engine.diagnose().checks)
 
 
 def test_what_is_damaged_is_marked_no_hit_any_more_and_built_again_on_demand(server, built) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fake_engine import FakeEngine, snapshot
+from fake_engine import FakeEngine, build, environment, snapshot
+
+from engine import BuildState, LockedPackage
 
 
 @pytest.mark.parametrize(("row", "words"), [(1, "no security fixes since 2024-10-07"), (2, "until 2027-10-31")])
@@ -66,3 +68,56 @@ async def test_both_rules_are_compared_side_by_side_for_what_the_bundle_asks(des
         assert "major-minor | exact" in d.text
         assert "▸ chosen  - rejected" in d.text
         assert "exact: 3.11.7 is not 3.11.2" in d.text
+
+
+async def test_an_environment_tells_its_history_and_its_log_is_a_key_away(desk) -> None:
+    env = environment("9f3ac1d2Wq7rT5yUa7bXc9", "dash-sales", attempt="20250615-110000-e5f6", shared=400 * 1024 * 1024)
+    made = build("20250615-110000-e5f6", "dash-sales", BuildState.DONE, key=env.key)
+    failed = build("20250615-120000-a7b8", "dash-sales", BuildState.FAILED, key=env.key, by="bob")
+    engine = FakeEngine(snapshot(environments=(env,), builds=(failed, made)))
+    async with desk(engine, size=(100, 60)) as d:
+        await d.press("2", "enter")
+        for words in (
+            "2 builds of this key",
+            "✗ failed  20250615-120000-a7b8",
+            "no version matches nump==9.9",
+            "this is the one that counts",
+            "419M shared with other environments",
+            "Verified",
+        ):
+            assert words in d.text, d.text
+        await d.press("escape", "l")
+        await d.until(lambda: "dash-sales" in d.lines[2] and d.app.current_mode == "builds", "the log")
+        assert d.app.page.build_id == made.id
+
+
+async def test_the_log_of_an_environment_that_has_none_is_said_to_be_gone(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "l")
+        assert "is not there any more" in d.status
+
+
+async def test_two_marked_environments_are_compared(desk) -> None:
+    one = environment("9f3ac1d2Wq7rT5yUa7bXc9", "dash-sales")
+    other = environment(
+        "51b0aa7eHq7rT5yUa7bXc9",
+        "plumber-etl",
+        packages=(LockedPackage("flask", "1.0.1"), LockedPackage("rich", "9.9"), LockedPackage("six", "1.16")),
+        lines=("flask==3.0.0", "six"),
+        ingredients={"installer": "uv", "python": "3.11.7"},
+    )
+    async with desk(FakeEngine(snapshot(environments=(one, other))), size=(80, 40)) as d:
+        await d.press("2", "equals_sign")
+        assert "mark two environments" in d.status
+        await d.press("space", "equals_sign")
+        for words in (
+            "9f3ac1d2 and 51b0aa7e compared",
+            "3 differ, 1 are the same",
+            "jinja2",
+            "- requests[socks]>=2.31",
+            "+ six",
+            "installer",
+            "- pip",
+            "+ uv",
+        ):
+            assert words in d.text, d.text

@@ -80,6 +80,8 @@ def refusing() -> FakeEngine:
         (["environments", "--foreign"], FakeEngine(), 0),
         (["environments", "show", fakes.KEY[:4]], FakeEngine(), 0),
         (["environments", "show", "other"], FakeEngine(), 2),
+        (["environments", "diff", fakes.KEY, fakes.KEY[:3]], FakeEngine(), 0),
+        (["environments", "diff", fakes.KEY, "other"], FakeEngine(), 2),
         (["pin", "k", "--note", "why"], FakeEngine(), 0),
         (["unpin", "k"], FakeEngine(), 0),
         (["unpin", "k"], refusing(), 1),

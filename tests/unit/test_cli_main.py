@@ -38,6 +38,7 @@ COMMANDS = [
     "content remove",
     "bundle create",
     "environments show",
+    "environments diff",
     "pin",
     "unpin",
     "reap",

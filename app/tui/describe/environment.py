@@ -10,12 +10,25 @@ from rich.text import Text
 
 from app.tui.describe.reaping import kept_reasons
 from app.tui.document import Document, Line
-from app.tui.symbols import ENVIRONMENT, FOREIGN
+from app.tui.symbols import BUILD, ENVIRONMENT, FOREIGN
 from app.tui.text import ago, clock, count, duration, safe, size
-from engine import LOCAL, Environment, ForeignEnvironment, LockedPackage, Pin, Problem, ReapKind, ReapPlan
+from engine import (
+    LOCAL,
+    Build,
+    Environment,
+    ForeignEnvironment,
+    LastVerification,
+    LockedPackage,
+    Pin,
+    Problem,
+    ReapKind,
+    ReapPlan,
+)
 
 __all__ = ["NOT_OURS", "Examined", "describe_environment", "describe_foreign"]
 
+_FINDINGS = 5
+"""How many findings are shown here; a verification tells all."""
 NOT_OURS = "the server itself made it; envdeck only looks at it"
 
 
@@ -26,14 +39,20 @@ class Examined:
     reap: ReapPlan
     """What deleting it would do."""
     pin: Pin | None
+    verification: LastVerification | None
 
 
 def describe_environment(
-    env: Environment, contents: Sequence[str], examined: Examined | Problem | None, now: float
+    env: Environment,
+    contents: Sequence[str],
+    builds: Sequence[Build],
+    examined: Examined | Problem | None,
+    now: float,
 ) -> list[Line]:
     """Everything about `env` at the time `now`.
 
-    `contents` are the names of the content whose active bundle uses it; `examined` is None while it is looked at.
+    `contents` are the names of the content whose active bundle uses it, `builds` those of its key, the newest first;
+    `examined` is None while it is looked at.
     """
     document = Document()
     mark = ENVIRONMENT[env.state]
@@ -46,12 +65,16 @@ def describe_environment(
     if env.target != LOCAL:
         document.field("Target", env.target)
     document.field("Size", f"{size(env.size)} in {count(env.files, 'file')}")
+    if env.shared:
+        document.field("", f"{size(env.own)} its own, {size(env.shared)} shared with other environments")
     built = f"{clock(env.built_at, now)}, {ago(now - env.built_at)}, in {duration(env.seconds)}"
     document.field("Built", built + (f", by {env.built_by}" if env.built_by else ""))
     document.field("First for", env.bundle or "unknown")
     document.field("Attempt", env.attempt)
+    document.field("Verified", *_verification(env, examined, now))
     _use(document, env, contents, examined, now)
 
+    _history(document, env, builds, now)
     document.heading("Lines", f"{count(len(env.lines), 'line')} given to {env.installer}")
     for line in env.lines:
         document.add("  ", line, hang=4)
@@ -122,6 +145,42 @@ def _use(
     lines = [f"{one.path.name}  {size(one.bytes)}  {'; '.join(kept_reasons(one)) or 'x reaps it'}" for one in attempts]
     if lines:
         document.field("Old attempts", *lines)
+
+
+def _verification(env: Environment, examined: Examined | Problem | None, now: float) -> list[Text]:
+    """Whether it is still what was built, as far as anybody looked."""
+    if not isinstance(examined, Examined):
+        return [safe("looking it up...", "dim")]
+    last = examined.verification
+    if last is None:
+        how = "" if env.seal else "; it was never sealed, so that only its packages' own hashes can be compared"
+        return [safe(f"never; `envdeck environments verify {env.key}` does it{how}", "dim")]
+    when = f"{clock(last.at, now)}{f', by {last.by}' if last.by else ''}"
+    if last.ok:
+        return [Text.assemble(safe("✓ intact", "green"), "  ", safe(when))]
+    lines = [Text.assemble(safe(f"✗ {count(last.count, 'difference')}", "bold red"), "  ", safe(when))]
+    lines += [safe(finding, "red") for finding in last.findings[:_FINDINGS]]
+    if last.count > _FINDINGS:
+        lines.append(safe(f"and {last.count - _FINDINGS} more", "dim"))
+    return lines
+
+
+def _history(document: Document, env: Environment, builds: Sequence[Build], now: float) -> None:
+    """Every build of its key: what came of it, and where its log is."""
+    document.heading("History", f"{count(len(builds), 'build')} of this key; l shows the log of the one that counts")
+    rows: list[list[Text]] = []
+    notes: list[list[Text]] = []
+    for one in builds:
+        counts = one.id == env.attempt
+        when = f"{clock(one.submitted_at, now)}, {duration(one.seconds(now))}, by {one.by}"
+        rows.append([BUILD[one.state].text(), safe(one.id, "bold" if counts else ""), safe(when)])
+        told = [safe("this is the one that counts")] if counts else []
+        if one.fault is not None:
+            told.append(safe(one.fault, "red"))
+        notes.append([*told, safe(one.log, "dim")])
+    document.table(rows, notes=notes)
+    if all(one.id != env.attempt for one in builds):
+        document.add("  ", safe(f"the record and the log of {env.attempt} are not there any more", "dim"), hang=4)
 
 
 def _pin(pin: Pin | None, now: float) -> Text | str:

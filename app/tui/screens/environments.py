@@ -11,17 +11,30 @@ from app.cli import json_cache, json_output
 from app.tui.actions import Scope, View
 from app.tui.amounts import Unit, version_amount
 from app.tui.context import InputContext
+from app.tui.describe.difference import describe_difference
 from app.tui.describe.environment import NOT_OURS, Examined, describe_environment, describe_foreign
 from app.tui.document import Line, note
 from app.tui.events import Level
 from app.tui.screens.reaping import ask_to_reap
 from app.tui.screens.rebuilding import ask_to_rebuild
 from app.tui.screens.table_page import TablePage
+from app.tui.screens.text_page import TextPage
 from app.tui.symbols import ENVIRONMENT, FOREIGN, Mark
 from app.tui.text import age, ago, safe, size
 from app.tui.usage import users_by_key
 from app.tui.widgets.columns import Column, Facet
-from engine import Engine, Environment, ForeignEnvironment, Pin, PinPlan, Problem, read_pin
+from engine import (
+    Build,
+    Engine,
+    Environment,
+    ForeignEnvironment,
+    Pin,
+    PinPlan,
+    Problem,
+    compare_environments,
+    read_pin,
+    read_verification,
+)
 
 __all__ = ["EnvironmentRow", "EnvironmentsPage"]
 
@@ -232,7 +245,11 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
         env = row.environment
         if isinstance(env, ForeignEnvironment):
             return describe_foreign(env, self.snapshot.taken_at)
-        return describe_environment(env, row.users, self._examined(env), self.snapshot.taken_at)
+        return describe_environment(env, row.users, self._builds(env), self._examined(env), self.snapshot.taken_at)
+
+    def _builds(self, env: Environment) -> list[Build]:
+        """The builds of its key, the newest first."""
+        return [build for build in self.snapshot.builds if build.key == env.key]
 
     def _examined(self, env: Environment) -> Examined | Problem | None:
         engine = self.deck.engine
@@ -287,6 +304,37 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             self.deck.lookups.forget(("environment", row.key))
         super().do_describe(argument)
 
+    def do_environment_log(self, _argument: str) -> None:
+        """The log of the build that counts, else of the latest one of its key."""
+        row = self.table.current
+        if row is None or row.ours is None:
+            return
+        builds = self._builds(row.ours)
+        build = next((one for one in builds if one.id == row.ours.attempt), builds[0] if builds else None)
+        if build is not None:
+            self.deck.open_log(build.id)
+        else:
+            self.deck.say(f"the log of {row.ours.attempt} is not there any more", Level.WARNING)
+
+    def do_difference(self, _argument: str) -> None:
+        pair = self._pair()
+        if pair is None:
+            self.deck.say("mark two environments with space, or one and go to the other", Level.WARNING)
+            return
+        one, other = pair
+        lines = describe_difference(compare_environments(one, other), self.snapshot.taken_at)
+        title = f"{one.key[:8]} and {other.key[:8]} compared"
+        copies = {"c": ("command", f"envdeck environments diff {one.key} {other.key}")}
+        self.app.push_screen(TextPage(self.view, title, lambda _snapshot: lines, copies))
+
+    def _pair(self) -> tuple[Environment, Environment] | None:
+        """The two that are marked, or the one that is and the one under the cursor; None for anything else."""
+        chosen = [row.ours for row in self.table.marked() if row.ours is not None]
+        row = self.table.current
+        if len(chosen) == 1 and row is not None and row.ours is not None and row.ours.key != chosen[0].key:
+            chosen.append(row.ours)
+        return (chosen[0], chosen[1]) if len(chosen) == 2 else None
+
     def do_reap(self, _argument: str) -> None:
         ask_to_reap(self, self._meant())
 
@@ -321,4 +369,4 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
 
 
 def _examine(engine: Engine, env: Environment) -> Examined:
-    return Examined(engine.plan_reap([env.key]), read_pin(env))
+    return Examined(engine.plan_reap([env.key]), read_pin(env), read_verification(env))

@@ -156,6 +156,7 @@ class MatchPage(TablePage[BundleEntry]):
                 changed=self._type_trial,
                 cancelled=self._leave_trial,
                 moved=lambda key: self.detail.move(key),
+                still=False,
             )
         )
 
