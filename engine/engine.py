@@ -239,7 +239,7 @@ class Engine:
             time.sleep(0.05)
 
     def follow(self, build_id: str) -> LogRing:
-        """The build's log as a ring that grows until the build has ended."""
+        """The build's log as a ring that grows until the build has ended; of a very long one only the end."""
         from engine.builds.log import LogRing
 
         build = self.build(build_id)
@@ -257,6 +257,7 @@ class Engine:
         from engine.builds.log import LogReader
 
         reader = LogReader(build.log)
+        ring.skip(reader.skip_to_last(ring.keep))
         while not self._live.stopped.is_set():
             # Asked before reading: what was written before the end is read after the end was seen.
             with self._world.lock:

@@ -55,7 +55,10 @@ def clean_log_line(text: str) -> str:
     Tabs become spaces, text before a carriage return is overwritten, escape sequences are dropped; any other
     control character is shown as an escape.
     """
-    text = _ESCAPE_SEQUENCE.sub("", text.rstrip("\r\n")).expandtabs()
+    text = text.rstrip("\r\n")
+    if text.isascii() and text.isprintable():
+        return text  # as nearly every line of half a million is
+    text = _ESCAPE_SEQUENCE.sub("", text).expandtabs()
     if "\r" in text:
         text = text.rstrip("\r").rpartition("\r")[2]
     return clean(text)

@@ -43,7 +43,7 @@ def follow(engine: Engine, build_id: str, report: Reporter) -> Build:
         if lines:
             missed = seen - before - len(lines)
             if missed:
-                report.lines([LogLine(lines[0].at, f"… {missed} lines came too fast to be shown; the log has them")])
+                report.lines([LogLine(lines[0].at, f"… {missed} lines are left out here; the log has them")])
             report.lines(lines)
         if finished:
             return engine.wait(build_id)

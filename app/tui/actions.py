@@ -62,6 +62,10 @@ def _can_cancel(context: InputContext) -> str:
     return _needs_row(context) or context.cannot_cancel
 
 
+def _can_retry(context: InputContext) -> str:
+    return _needs_row(context) or context.cannot_retry
+
+
 def _can_change(context: InputContext) -> str:
     return _needs_row(context) or context.cannot_change
 
@@ -232,12 +236,60 @@ ACTIONS: tuple[Action, ...] = (
         needs_write=True,
         why_disabled=_can_cancel,
     ),
+    Action(
+        "retry",
+        ("r",),
+        "retry",
+        "Build once more what an ended build was for, its bundle as it is now (asks first)",
+        Scope.BUILDS,
+        2,
+        ("retry",),
+        needs_write=True,
+        why_disabled=_can_retry,
+    ),
     # Build log
     Action("follow", ("f",), "follow", "Follow the end of the log, or stop following", Scope.LOG, 1, ("follow",)),
     Action("search", ("/",), "search", "Search the log", Scope.LOG, 2),
-    Action("search-next", ("n",), "next", "Next match", Scope.LOG, 3),
+    Action("search-next", ("n",), "next", "Next match", Scope.LOG, 10),
     Action("search-previous", ("N",), "previous", "Previous match", Scope.LOG),
-    Action("times", ("t",), "times", "Show or hide the time of each line", Scope.LOG, 5),
+    Action(
+        "show-only",
+        ("&",),
+        "only",
+        "Show only lines with a word, without one (!word), or that match /regex/; empty shows all again",
+        Scope.LOG,
+        4,
+        ("only",),
+        "TEXT",
+    ),
+    Action("error-next", ("e",), "error", "Next line that tells of an error", Scope.LOG, 3, ("error",)),
+    Action("error-previous", ("E",), "error before", "Previous line that tells of an error", Scope.LOG),
+    Action("wrap", ("w",), "wrap", "Break long lines, or cut them off", Scope.LOG, 6, ("wrap",)),
+    Action("times", ("t",), "times", "Show or hide the time of each line", Scope.LOG, 7, ("times",)),
+    Action(
+        "save", ("s",), "save", "Save what is shown, and what is only on the disk, to a file", Scope.LOG, 8, ("save",)
+    ),
+    Action(
+        "describe-build",
+        ("d",),
+        "describe",
+        "Everything about the build",
+        Scope.LOG,
+        9,
+        ("describe",),
+        why_disabled=_needs_row,
+    ),
+    Action(
+        "retry-log",
+        ("r",),
+        "retry",
+        "Build it once more when it has ended, its bundle as it is now (asks first)",
+        Scope.LOG,
+        5,
+        ("retry",),
+        needs_write=True,
+        why_disabled=lambda context: context.cannot_retry,
+    ),
     Action("left", ("left", "h"), "left", "Scroll to the left", Scope.LOG),
     Action("right", ("right", "l"), "right", "Scroll to the right", Scope.LOG),
     Action(
@@ -246,7 +298,7 @@ ACTIONS: tuple[Action, ...] = (
         "cancel",
         "Cancel the build (asks first)",
         Scope.LOG,
-        4,
+        5,
         ("cancel",),
         needs_write=True,
         why_disabled=lambda context: context.cannot_cancel,

@@ -40,7 +40,6 @@ from app.tui.screens.match import MatchPage
 from app.tui.screens.opening import build_by_name, open_bundle
 from app.tui.screens.page import Page
 from app.tui.screens.palette import PalettePage
-from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.text import count
 from app.tui.widgets.prompt import Editing
@@ -90,6 +89,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self.filters: list[str] = []
         self.searches: list[str] = []
+        self.only_lines: list[str] = []
         self.commands: list[str] = []
         self.lookups = Lookups(self)
         self._environ = environ
@@ -329,10 +329,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.perform(lambda: clipboard.copy(text, self._environ, send), lambda where: self.say(f"{name}: {where}"))
 
     def do_back(self, _argument: str) -> None:
-        page = self.page
-        if isinstance(page, TablePage) and page.step_back():
-            return
-        if len(self.screen_stack) > 1:
+        if not self.page.step_back() and len(self.screen_stack) > 1:
             self.pop_screen()
 
     def do_leave(self, argument: str) -> None:

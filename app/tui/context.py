@@ -54,6 +54,7 @@ class InputContext:
     cannot_build: str = ""
     """Why the selected bundle cannot be built, if so."""
     cannot_cancel: str = ""
+    cannot_retry: str = ""
     cannot_change: str = ""
     """Why nothing can be done with the selected environment, if so."""
     marked: int = 0

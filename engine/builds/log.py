@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from engine.text import clean_log_line, decode
@@ -15,6 +15,7 @@ from engine.text import clean_log_line, decode
 __all__ = ["LogLine", "LogReader", "LogRing", "format_line", "parse_line", "read_log"]
 
 _READ_SIZE = 1 << 20
+_STAMP = len("2026-01-31T12:00:00.250Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ def format_line(line: LogLine) -> str:
 def parse_line(text: str) -> LogLine:
     """The inverse of `format_line`; a line without a time gets 0."""
     stamp, _, rest = text.partition(" ")
-    try:
-        at = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return LogLine(0.0, clean_log_line(text))
-    return LogLine(at, clean_log_line(rest))
+    if len(stamp) == _STAMP and stamp[-1] == "Z":
+        try:
+            # Takes a fiftieth of the time of `strptime`, which counts with half a million lines.
+            return LogLine(datetime.fromisoformat(stamp).timestamp(), clean_log_line(rest))
+        except (ValueError, OverflowError):
+            pass
+    return LogLine(0.0, clean_log_line(text))
 
 
 class LogReader:
@@ -48,6 +51,27 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+
+    def skip_to_last(self, keep: int) -> int:
+        """Leave out all but about the last `keep` lines that are there now; returns how many are left out."""
+        ends: list[tuple[int, int]] = []
+        lines = offset = 0
+        try:
+            with self._path.open("rb") as file:
+                while data := file.read(_READ_SIZE):
+                    lines += data.count(b"\n")
+                    last = data.rfind(b"\n")
+                    if last >= 0:
+                        ends.append((lines, offset + last + 1))
+                    offset += len(data)
+        except OSError:
+            return 0
+        skipped = 0
+        for counted, end in ends:
+            if lines - counted < keep:
+                break
+            skipped, self._offset = counted, end
+        return skipped
 
     def poll(self) -> list[LogLine]:
         """The complete lines that were added since the last call, at most about a megabyte of them."""
@@ -79,6 +103,7 @@ class LogRing:
     """
 
     def __init__(self, keep: int = 50_000) -> None:
+        self.keep = keep
         self._lines: deque[LogLine] = deque(maxlen=keep)
         self._total = 0
         self._finished = False
@@ -89,6 +114,11 @@ class LogRing:
             self._lines.extend(lines)
             self._total += len(lines)
             self._changed.notify_all()
+
+    def skip(self, lines: int) -> None:
+        """Count so many lines that are only on the disk."""
+        with self._changed:
+            self._total += lines
 
     def finish(self) -> None:
         """Say that no more lines will come."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -688,6 +688,19 @@ class FakeEngine(Engine):
 
     def build(self, build_id: str) -> Build:
         return next(one for one in self.current.builds if one.id == build_id)
+
+    def read_log(self, build_id: str) -> Iterator[LogLine]:
+        return iter(self.ring(build_id).since(0)[0])
+
+    def plan_retry(self, build_id: str) -> BuildPlan | RebuildPlan:
+        self.calls.append(("plan-retry", build_id))
+        one = self.build(build_id)
+        if one.replaces:
+            return self.plan_rebuild([one.key])
+        found = [entry.plan for entry in self.current.bundles if entry.name == one.bundle and entry.plan is not None]
+        if not found:
+            raise Refused(Problem("retry-no-bundle", f"nothing says where the bundle {one.bundle} of this build is"))
+        return found[0]
 
     def follow(self, build_id: str) -> LogRing:
         return self.ring(build_id)

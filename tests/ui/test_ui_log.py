@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine import LogLine
 
 RUNNING = "20250615-115900-c3d4"
@@ -91,3 +93,169 @@ async def test_a_flood_is_bounded(desk) -> None:
         assert d.app.page.log_view.count <= 60_000
         await d.press("g")
         assert "flood" in d.text
+
+
+FAILED = "20250615-100000-a7b8"
+PIP = (
+    "Collecting flask==3.0.0",
+    "  Downloading flask-3.0.0-py3-none-any.whl",
+    "WARNING: a newer pip is there",
+    "ERROR: Could not find a version that satisfies nump==9.9",
+    "ERROR: No matching distribution found for nump==9.9",
+    "failed: resolve: nump: no version matches nump==9.9",
+)
+
+
+async def open_failed(d, *lines: str) -> None:
+    d.engine.write(FAILED, *lines)
+    d.engine.ring(FAILED).finish()
+    await d.press("4", "j", "j", "l")
+    await d.until(lambda: "q back" in d.text, "the end of the log")
+
+
+async def test_the_end_says_the_verdict_and_what_to_do(desk) -> None:
+    async with desk() as d:
+        await open_failed(d, *PIP)
+        assert "✗ failed  after 0:31" in d.text
+        assert "e first error, line 4   r retry   s save   q back" in d.text
+        assert "try check the spelling of the name" in d.lines[4]
+
+
+async def test_errors_are_gone_through_from_the_first_and_round(desk) -> None:
+    async with desk() as d:
+        await open_failed(d, *PIP)
+        await d.press("e")
+        assert "1/3 errors" in d.lines[1]
+        assert "▸ERROR: Could not find" in d.text
+        assert "!WARNING" in d.text
+        await d.press("E")
+        assert "3/3 errors" in d.lines[1]
+        await d.press("e")
+        assert "1/3 errors" in d.lines[1]
+
+
+async def test_without_an_error_that_is_said(desk) -> None:
+    async with desk() as d:
+        await open_log(d, 3)
+        await d.press("e")
+        assert "no line that is shown tells of an error" in d.status
+
+
+async def test_lines_can_be_chosen_and_left_out(desk) -> None:
+    async with desk() as d:
+        await open_failed(d, *PIP)
+        await d.press("&", *"flask", "enter")
+        assert "2 of 6 &flask" in d.lines[1]
+        assert "ERROR" not in "\n".join(d.lines[5:-2])
+        await d.press("&", "ctrl+u", *"!flask", "enter")
+        assert "4 of 6 &!flask" in d.lines[1]
+        await d.press("slash", *"nump", "enter")
+        assert "1/3 /nump" in d.lines[1]
+        await d.press("escape")
+        assert "/nump" not in d.lines[1]
+        await d.press("escape")
+        assert "Collecting flask" in d.text
+        await d.press("escape")
+        assert d.app.current_mode == "builds"
+        assert "PHASE" in d.text
+
+
+async def test_a_choice_that_leaves_nothing_says_how_to_get_back(desk) -> None:
+    async with desk() as d:
+        await open_failed(d, *PIP)
+        await d.press("&", *"zebra", "enter")
+        assert "no line is zebra; Esc shows all again" in d.status
+
+
+async def test_what_comes_is_chosen_from_too(desk) -> None:
+    async with desk() as d:
+        await open_log(d, 30)
+        await d.press("&", *"beta", "enter")
+        d.engine.write(RUNNING, "alpha 1", "beta 2", "alpha 3")
+        await d.until(lambda: "beta 2" in d.text, "the new line")
+        assert "alpha" not in d.text
+
+
+async def test_long_lines_can_be_wrapped_and_the_place_is_kept(desk) -> None:
+    async with desk() as d:
+        d.engine.write(RUNNING, *(f"{i} " + "x" * 200 + " far" for i in range(100)))
+        await d.press("4", "enter")
+        await d.until(lambda: "99 xxx" in d.text, "the end")
+        await d.press("g", "j", "j")
+        assert d.lines[4].startswith(" 2 xx")
+        await d.press("w")
+        assert d.lines[4].startswith(" 2 xx")
+        assert "far" in d.text
+        assert d.lines[7].startswith(" 3 xx")
+        await d.press("t")
+        assert d.lines[4].partition(" 2 xx")[0].strip().count(":") == 2
+        await d.press("w", "t", "G")
+        assert "99 xxx" in d.text
+
+
+async def test_what_is_shown_is_saved_and_nothing_is_overwritten_unasked(desk, tmp_path) -> None:
+    path = tmp_path / "saved.log"
+    async with desk() as d:
+        await open_failed(d, *PIP)
+        await d.press("s")
+        assert d.status == f"save the log to: envdeck-{FAILED}.log"
+        await d.press("ctrl+u", *str(path), "enter")
+        await d.until(lambda: "saved 6 lines to" in d.status, "the file")
+        assert path.read_text() == "".join(f"{line}\n" for line in PIP)
+        await d.press("&", *"flask", "enter", "t", "s", "ctrl+u", *str(path), "enter")
+        await d.until(lambda: d.status.startswith("Replace saved.log ("), "the question")
+        d.wait_guard()
+        await d.press("n")
+        assert len(path.read_text().splitlines()) == 6
+        await d.press("s", "ctrl+u", *str(path), "enter")
+        await d.until(lambda: d.status.startswith("Replace saved.log ("), "the question")
+        d.wait_guard()
+        await d.press("y")
+        await d.until(lambda: "saved 2 lines to" in d.status, "the file")
+        assert path.read_text().startswith("2025-06-15T15:06:40Z Collecting flask")
+        await d.press("s", "ctrl+u", *str(tmp_path / "no" / "where"), "enter")
+        await d.until(lambda: "not saved, " in d.status, "the failure")
+        assert "No such file or directory" in d.status
+
+
+async def test_lines_that_are_only_on_the_disk_are_told(desk) -> None:
+    async with desk() as d:
+        ring = d.engine.ring(RUNNING)
+        ring.skip(450_000)
+        ring.extend([LogLine(0.0, f"line {i}") for i in range(450_000, 450_100)])
+        await d.press("4", "enter")
+        await d.until(lambda: "line 450099" in d.text, "the end")
+        assert "following" in d.lines[1]
+        await d.press("g")
+        assert "the first 450000 lines are only in the file" in d.lines[4]
+        assert "line 450001/450100" in d.lines[1]
+
+
+async def test_the_description_of_a_build_is_a_key_away_with_the_errors_of_its_log(desk) -> None:
+    async with desk(size=(100, 40)) as d:
+        await open_failed(d, *PIP)
+        await d.press("d")
+        await d.until(lambda: "Errors in the log" in d.text, "the description")
+        assert "4  ERROR: Could not find" in d.text
+        await d.press("q", "q", "d")
+        await d.until(lambda: "Errors in the log" in d.text, "the same from the list")
+
+
+async def test_a_build_that_failed_is_retried_from_its_log(desk) -> None:
+    async with desk() as d:
+        d.engine.publish(
+            builds=tuple(
+                replace(one, bundle="flask-api") if one.id == FAILED else one for one in d.engine.current.builds
+            )
+        )
+        await open_failed(d, *PIP)
+        await d.press("r")
+        await d.until(lambda: d.status.startswith("Build flask-api on 3.11.7"), "the question")
+        d.wait_guard()
+        await d.press("enter")
+        assert d.engine.executed == []
+        await d.press("r")
+        d.wait_guard()
+        await d.press("y")
+        await d.until(lambda: "↻ running  flask-api" in d.text, "the new log")
+        assert len(d.engine.executed) == 1

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 from rich.text import Text
 
 from app.tui.document import Document, Line
 from app.tui.symbols import BUILD
-from app.tui.text import clock, count, duration, safe
-from engine import Build, BuildState, CancelPlan
+from app.tui.text import clock, count, cut, duration, safe, size
+from engine import Build, BuildState, CancelPlan, LogLevel, LogLine, Problem, log_level
 
-__all__ = ["build_headline", "cancel_question", "describe_build", "progress", "remark"]
+__all__ = [
+    "LogErrors",
+    "advice",
+    "build_headline",
+    "cancel_question",
+    "describe_build",
+    "fetched",
+    "log_ending",
+    "log_errors",
+    "progress",
+    "remaining",
+    "remark",
+    "stage",
+    "where",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LogErrors:
+    """The first lines of a log that tell of an error, each with its number from 1, and how many there are."""
+
+    first: tuple[tuple[int, str], ...]
+    total: int
+
+
+def log_errors(lines: Iterable[LogLine], most: int = 8) -> LogErrors:
+    """Those of `lines`, which are a whole log."""
+    found: list[tuple[int, str]] = []
+    total = 0
+    for number, line in enumerate(lines, 1):
+        if log_level(line.text) is LogLevel.ERROR:
+            total += 1
+            if total <= most:
+                found.append((number, line.text))
+    return LogErrors(tuple(found), total)
 
 
 def progress(build: Build) -> str:
     """``3/12`` packages, or nothing while pip has not said."""
     return f"{build.packages_done}/{build.packages_total}" if build.packages_total else ""
+
+
+def fetched(build: Build) -> str:
+    """How many bytes of packages are there, of how many as far as that is known; nothing before the first."""
+    if build.bytes_total > build.bytes_done:
+        return f"{size(build.bytes_done)}/{size(build.bytes_total)}"
+    return size(build.bytes_done) if build.bytes_done else ""
+
+
+def remaining(build: Build, now: float) -> str:
+    """How long it will still take, by earlier builds and its own pace; nothing where neither tells."""
+    left = build.left(now)
+    return "" if left is None else duration(round(left))
 
 
 def remark(build: Build) -> Text:
@@ -28,20 +78,44 @@ def remark(build: Build) -> Text:
     return safe(build.message)
 
 
+def advice(build: Build) -> Text:
+    """What to do about a build that failed, in one line."""
+    if build.fault is None or not build.fault.advice:
+        return Text("")
+    return safe(f"try {build.fault.advice}")
+
+
+def stage(build: Build) -> str:
+    """Where a build that has not ended is: its phase, or its place in the waiting line."""
+    if build.state.final:
+        return ""
+    return f"line #{build.place}" if build.place else build.phase.value
+
+
+def where(build: Build) -> str:
+    """Where its process runs, in a word or two."""
+    return build.image or build.executor
+
+
 def build_headline(build: Build, now: float) -> Text:
     """State, bundle, phase and time in one line."""
     text = BUILD[build.state].text()
     text.append_text(safe(f"  {build.bundle}", "default bold"))
     details = [f"Python {build.python_version}"]
-    if build.state is BuildState.RUNNING:
-        details.append(" ".join(filter(None, (build.phase.value, progress(build)))))
-    details.append(duration(build.seconds(now)))
+    if not build.state.final:
+        details += filter(None, (stage(build), progress(build), fetched(build)))
+    if build.started_at is None and not build.state.final:
+        details.append(f"waiting {duration(now - build.submitted_at)}")
+    else:
+        details.append(duration(build.seconds(now)))
+    if remaining(build, now):
+        details.append(f"about {remaining(build, now)} left")
     text.append_text(safe("  " + "  ".join(details), "default not bold"))
     return text
 
 
-def describe_build(build: Build, now: float) -> list[Line]:
-    """Everything about `build` at the time `now`."""
+def describe_build(build: Build, now: float, errors: LogErrors | Problem | None = None) -> list[Line]:
+    """Everything about `build` at the time `now`. `errors` are those of its log; None while they are looked up."""
     document = Document()
     document.add(build_headline(build, now), hang=2)
     if build.fault is not None:
@@ -53,6 +127,8 @@ def describe_build(build: Build, now: float) -> list[Line]:
     elif build.message or build.reused:
         document.blank()
         document.add("  ", remark(build) if build.reused else build.message, hang=4)
+    if isinstance(errors, LogErrors) and errors.total and build.state is not BuildState.DONE:
+        _first_errors(document, errors.first, errors.total)
     document.heading("Build")
     document.field("Id", build.id)
     document.field("Key", build.key)
@@ -60,10 +136,21 @@ def describe_build(build: Build, now: float) -> list[Line]:
     if build.executor:
         where = f"{build.executor}, in {build.image}" if build.image else build.executor
         document.field("Executor", f"{where}; its supervisor is on {build.host}")
-    document.field("Phase", build.phase.value)
+    document.field("Installer", build.installer)
+    document.field("Phase", build.phase.value, *_phases(build, now))
     if build.packages_total:
         document.field("Packages", f"{progress(build)} done")
+    if build.bytes_total:
+        document.field("Downloaded", fetched(build))
+    if build.expected is not None and not build.state.final:
+        document.field("Expected", f"{duration(build.expected.total)} in all, by {build.expected.basis}")
+    if build.place:
+        document.field("Waiting line", f"place {build.place} on {build.host}")
     document.field("Started by", build.by)
+    if build.bundle_path:
+        document.field("Bundle", build.bundle_path)
+    if build.replaces:
+        document.field("Rebuilds", f"attempt {build.replaces}")
     document.field("Submitted", clock(build.submitted_at, now))
     if build.started_at is not None:
         document.field("Started", clock(build.started_at, now))
@@ -72,6 +159,42 @@ def describe_build(build: Build, now: float) -> list[Line]:
     document.field("Directory", str(build.directory))
     document.field("Log", str(build.log))
     return document.lines
+
+
+def _phases(build: Build, now: float) -> list[str]:
+    """How long each phase took."""
+    return [f"{phase.value} {duration(seconds)}" for phase, seconds in build.phase_seconds(now).items()]
+
+
+def _first_errors(document: Document, errors: Sequence[tuple[int, str]], total: int) -> None:
+    """The first lines of the log that tell of an error."""
+    document.heading("Errors in the log", "l shows it, e goes from one to the next")
+    for number, text in errors:
+        document.add("  ", safe(f"{number:>6}  ", "dim"), safe(text, "red"), hang=10)
+    if total > len(errors):
+        document.add("  ", safe(f"and {total - len(errors)} more", "dim"))
+
+
+def log_ending(build: Build, now: float, first_error: int, width: int) -> list[Text]:
+    """What is said below the last line of a log: the verdict, and what the keys can do about it.
+
+    `first_error` is the number of the first line that tells of an error, 0 for none; `width` what there is room for.
+    """
+    mark = BUILD[build.state]
+    verdict = [f"after {duration(build.seconds(now))}"] if build.started_at is not None else []
+    keys = []
+    if build.state is BuildState.DONE:
+        verdict.append("reused what was there" if build.reused else f"published {build.key[:8]}")
+        keys.append("2 environments")
+    else:
+        if first_error:
+            keys.append(f"e first error, line {first_error}")
+        keys.append("r retry")
+    keys += ["s save", "q back"]
+    return [
+        cut(Text.assemble(("╌╌ ", "dim"), mark.text(), safe("  " + "  ".join(verdict), "not bold default")), width),
+        cut(safe("   " + "   ".join(keys), "dim"), width),
+    ]
 
 
 def cancel_question(plan: CancelPlan, now: float) -> str:

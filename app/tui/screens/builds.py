@@ -11,9 +11,11 @@ from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.amounts import Unit
 from app.tui.context import InputContext
-from app.tui.describe.build import describe_build, progress, remark
+from app.tui.describe.build import advice, fetched, progress, remaining, remark, stage, where
 from app.tui.document import Line, note
+from app.tui.screens.build_text import build_text
 from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
+from app.tui.screens.retrying import ask_to_retry, why_no_retry
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import BUILD
 from app.tui.text import age, duration, safe
@@ -21,6 +23,9 @@ from app.tui.widgets.columns import Column, Facet
 from engine import Build, BuildState
 
 __all__ = ["BuildsPage"]
+
+_LAST = 1 << 30
+"""A place behind everyone in the waiting line: builds that are just starting have none yet."""
 
 
 class BuildsPage(TablePage[Build]):
@@ -36,15 +41,18 @@ class BuildsPage(TablePage[Build]):
             text=lambda build: build.state.value,
         ),
         Column[Build]("bundle", lambda build, _now: safe(build.bundle), 14, "b", lambda build: build.bundle, grow=1),
+        Column[Build]("phase", lambda build, _now: safe(stage(build)), 7, "f", stage),
         Column[Build](
-            "phase",
-            lambda build, _now: safe("" if build.state.final else build.phase.value),
-            7,
-            "f",
-            lambda build: build.phase.value,
+            "pkgs", lambda build, _now: safe(progress(build)), 7, "n", lambda build: build.packages_total, right=True
         ),
         Column[Build](
-            "pkgs", lambda build, _now: safe(progress(build)), 6, "n", lambda build: build.packages_total, right=True
+            "bytes",
+            lambda build, _now: safe(fetched(build)),
+            9,
+            "z",
+            lambda build: build.bytes_total,
+            priority=6,
+            right=True,
         ),
         Column[Build](
             "time",
@@ -55,6 +63,17 @@ class BuildsPage(TablePage[Build]):
             right=True,
             unit=Unit.AGE,
             amount=lambda build, now: build.seconds(now),
+        ),
+        Column[Build](
+            "left",
+            lambda build, now: safe(remaining(build, now)),
+            6,
+            "l",
+            lambda build: build.bytes_total,
+            priority=1,
+            right=True,
+            unit=Unit.AGE,
+            amount=lambda build, now: build.left(now),
         ),
         Column[Build](
             "started",
@@ -76,6 +95,7 @@ class BuildsPage(TablePage[Build]):
             priority=2,
         ),
         Column[Build]("by", lambda build, _now: safe(build.by, "dim"), 8, "y", lambda build: build.by, priority=4),
+        Column[Build]("where", lambda build, _now: safe(where(build), "dim"), 10, "w", where, priority=5),
         Column[Build]("message", lambda build, _now: remark(build), 20, "m", lambda build: build.message, grow=3),
     )
 
@@ -95,7 +115,8 @@ class BuildsPage(TablePage[Build]):
         return row.id
 
     def rows(self) -> list[Build]:
-        return sorted(self.snapshot.builds, key=lambda build: build.state.final)
+        """What runs, then the waiting line in its order, then what has ended, the newest first."""
+        return sorted(self.snapshot.builds, key=_turn)
 
     def empty(self) -> list[Line]:
         lines = ["Nothing has been built yet.", "3 shows the bundles; b builds the environment of one."]
@@ -107,10 +128,11 @@ class BuildsPage(TablePage[Build]):
         return f"Build {row.id}"
 
     def describe(self, row: Build) -> list[Line]:
-        return describe_build(row, self.snapshot.taken_at)
+        return build_text(self.deck, row)
 
     def remark(self, row: Build) -> Text:
-        return remark(row)
+        hint = advice(row)
+        return Text.assemble(remark(row), "  " if hint.plain else "", hint, end="")
 
     def document(self, row: Build) -> Mapping[str, object]:
         return json_output.build(row, self.deck.clock())
@@ -119,7 +141,8 @@ class BuildsPage(TablePage[Build]):
         return {"i": ("id", row.id), "k": ("key", row.key), "p": ("log path", str(row.log))}
 
     def context(self) -> InputContext:
-        return replace(super().context(), cannot_cancel=why_no_cancel(self.table.current))
+        row = self.table.current
+        return replace(super().context(), cannot_cancel=why_no_cancel(row), cannot_retry=why_no_retry(row))
 
     def do_log(self, _argument: str) -> None:
         if self.table.current is not None:
@@ -128,3 +151,12 @@ class BuildsPage(TablePage[Build]):
     def do_cancel(self, _argument: str) -> None:
         if self.table.current is not None:
             ask_to_cancel(self, self.table.current.id)
+
+    def do_retry(self, _argument: str) -> None:
+        if self.table.current is not None:
+            ask_to_retry(self, self.table.current)
+
+
+def _turn(build: Build) -> tuple[bool, bool, int]:
+    """The order of the list, as far as it is not that of the snapshot."""
+    return build.state.final, build.state is BuildState.QUEUED, build.place or _LAST

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 from rich.text import Text
@@ -9,15 +11,22 @@ from textual.app import ComposeResult
 
 from app.tui.actions import Scope, View
 from app.tui.context import InputContext
-from app.tui.describe.build import build_headline, remark
+from app.tui.describe.build import advice, build_headline, log_ending, remark
+from app.tui.document import Line
+from app.tui.events import Level
+from app.tui.filters import Filter, parse_filter
+from app.tui.screens.build_text import build_text
 from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
 from app.tui.screens.page import Page
+from app.tui.screens.retrying import ask_to_retry, why_no_retry
+from app.tui.screens.saving import ask_to_save
+from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
 from app.tui.widgets.build_log import BuildLog
 from app.tui.widgets.chrome import rule
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing
-from engine import Build, BuildState, LogRing
+from engine import Build, BuildState, LogRing, Snapshot
 
 __all__ = ["LogPage"]
 
@@ -34,6 +43,7 @@ class LogPage(Page):
     def __init__(self, build_id: str) -> None:
         super().__init__()
         self.build_id = build_id
+        self.filter = Filter()
 
     def body(self) -> ComposeResult:
         self.log_view = BuildLog(id="log")
@@ -48,7 +58,7 @@ class LogPage(Page):
 
     @property
     def build(self) -> Build | None:
-        return next((build for build in self.snapshot.builds if build.id == self.build_id), None)
+        return _build_of(self.snapshot, self.build_id)
 
     def on_mount(self) -> None:
         self.deck.perform(lambda: self.deck.engine.follow(self.build_id), self._take_ring)
@@ -62,11 +72,18 @@ class LogPage(Page):
     def _poll(self) -> None:
         if self.is_current:
             self.log_view.poll()
+            self._tell_end()
 
     def _tick(self) -> None:
         build = self.build
         if self.is_current and build is not None and build.state is BuildState.RUNNING:
             self._draw_title()
+
+    def _tell_end(self) -> None:
+        build, errors = self.build, self.log_view.log_text.errors
+        if build is not None and build.state.final and self.log_view.ended:
+            first = errors[0] + 1 if errors else 0
+            self.log_view.end(log_ending(build, self.deck.clock(), first, self.app.size.width - 2))
 
     def show(self) -> None:
         self._draw_title()
@@ -74,39 +91,53 @@ class LogPage(Page):
 
     def _draw_title(self) -> None:
         build = self.build
-        title, subtitle, advice = safe(f" Log of {self.build_id}", "bold"), safe(""), safe("")
+        title, subtitle, hint = safe(f" Log of {self.build_id}", "bold"), safe(""), safe("")
         if build is not None:
-            title = safe(" ")
-            title.append_text(build_headline(build, self.deck.clock()))
-            subtitle = remark(build)
-            if build.fault is not None and build.fault.advice:
-                advice = safe(f"try {build.fault.advice}")
+            title = Text.assemble(" ", build_headline(build, self.deck.clock()), end="")
+            subtitle, hint = remark(build), advice(build)
         # The last of these lines sets the log apart.
-        if advice.plain:
-            subtitle, advice = Text.assemble("   ", subtitle), rule(advice, self.app.size.width)
+        if hint.plain:
+            subtitle, hint = Text.assemble("   ", subtitle), rule(hint, self.app.size.width)
         else:
             subtitle = rule(subtitle, self.app.size.width)
         self.query_one("#title", OneLine).show(title)
         self.query_one("#subtitle", OneLine).show(subtitle)
-        self.query_one("#advice", OneLine).show(advice)
-        self.query_one("#advice", OneLine).display = bool(advice.plain)
+        self.query_one("#advice", OneLine).show(hint)
+        self.query_one("#advice", OneLine).display = bool(hint.plain)
 
     def on_build_log_changed(self) -> None:
         self.refresh_chrome()
 
     def tally(self) -> str:
         log = self.log_view
+        text = log.log_text
         parts = []
         if log.needle:
-            place = f"{log.place + 1}/{len(log.found)}" if log.found else "0 found"
-            parts.append(f"{place} /{log.needle}")
-        ended = log.ring is not None and log.ring.finished
-        place = f"line {log.top + 1}/{log.count}" if log.count else "empty"
-        parts.append("following" if log.following and not ended else place)
+            parts.append(_count(text.found, log.place, f"/{log.needle}"))
+        elif log.place in text.errors:
+            parts.append(_count(text.errors, log.place, "errors"))
+        if text.filtered:
+            parts.append(f"{text.count} of {text.total} &{self.filter.text}")
+        place = f"line {log.line_number}/{text.total}" if text.total else "empty"
+        parts.append("following" if log.following and not log.ended else place)
         return "  ".join(parts)
 
     def context(self) -> InputContext:
-        return replace(super().context(), selected=True, cannot_cancel=why_no_cancel(self.build))
+        return replace(
+            super().context(),
+            selected=self.build is not None,
+            cannot_cancel=why_no_cancel(self.build),
+            cannot_retry=why_no_retry(self.build),
+        )
+
+    def step_back(self) -> bool:
+        if self.log_view.needle:
+            self.log_view.search("")
+        elif self.filter.text:
+            self._show_only("")
+        else:
+            return False
+        return True
 
     # Actions
 
@@ -118,16 +149,57 @@ class LogPage(Page):
         self.edit(Editing("/", done=self._searched, cancelled=lambda: log.search(""), history=self.deck.searches))
 
     def _searched(self, text: str) -> None:
-        self.deck.searches.append(text)
+        if text:
+            self.deck.searches.append(text)
         self.log_view.search(text)
-        if text and not self.log_view.found:
-            self.deck.say(f"{text} is not in the log")
+        if text and not self.log_view.log_text.found:
+            where = "what is shown of the log" if self.filter.text else "the log"
+            self.deck.say(f"{text} is not in {where}", Level.WARNING)
 
     def do_search_next(self, _argument: str) -> None:
-        self.log_view.next_match(1)
+        self._next_match(1)
 
     def do_search_previous(self, _argument: str) -> None:
-        self.log_view.next_match(-1)
+        self._next_match(-1)
+
+    def _next_match(self, direction: int) -> None:
+        if self.log_view.needle:
+            self.log_view.next_match(direction)
+        else:
+            self.deck.say("/ searches for something first")
+
+    def do_show_only(self, argument: str) -> None:
+        if argument:
+            self._show_only(argument)
+            return
+        self.edit(
+            Editing("only lines with: ", done=self._show_only, history=self.deck.only_lines, text=self.filter.text)
+        )
+
+    def _show_only(self, text: str) -> None:
+        chosen = parse_filter(text, ())
+        if chosen.problem:
+            self.deck.say(chosen.problem, Level.WARNING)
+            return
+        if text.strip():
+            self.deck.only_lines.append(text)
+        self.filter = chosen if chosen.terms else Filter()
+        self.log_view.filter((lambda line: _is_wanted(line, chosen)) if chosen.terms else None)
+        if chosen.terms and not self.log_view.log_text.count:
+            self.deck.say(f"no line is {text}; Esc shows all again", Level.WARNING)
+
+    def do_error_next(self, _argument: str) -> None:
+        self._next_error(1)
+
+    def do_error_previous(self, _argument: str) -> None:
+        self._next_error(-1)
+
+    def _next_error(self, direction: int) -> None:
+        if not self.log_view.next_error(direction):
+            self.deck.say("no line that is shown tells of an error")
+
+    def do_wrap(self, _argument: str) -> None:
+        self.log_view.toggle_wrap()
 
     def do_times(self, _argument: str) -> None:
         self.log_view.toggle_times()
@@ -138,11 +210,64 @@ class LogPage(Page):
     def do_right(self, _argument: str) -> None:
         self.log_view.shift(1)
 
+    def do_save(self, _argument: str) -> None:
+        what = "these lines" if self.filter.text else "the log"
+        ask_to_save(self, what, f"envdeck-{self.build_id}.log", self._saved_lines)
+
+    def _saved_lines(self) -> Iterator[str]:
+        """What is shown, but all of it, read from the disk. Runs off the loop."""
+        chosen, times = self.filter, self.log_view.times
+        for line in self.deck.engine.read_log(self.build_id):
+            if _is_wanted(line.text, chosen):
+                stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime(line.at)) if times else ""
+                yield stamp + line.text
+
+    def do_describe_build(self, _argument: str) -> None:
+        build_id = self.build_id
+
+        def write(snapshot: Snapshot) -> list[Line] | None:
+            build = _build_of(snapshot, build_id)
+            return build_text(self.deck, build) if build is not None else None
+
+        self.app.push_screen(TextPage(self.view, f"Build {build_id}", write))
+
+    def do_retry_log(self, _argument: str) -> None:
+        if self.build is not None:
+            ask_to_retry(self, self.build)
+
     def do_cancel_log(self, _argument: str) -> None:
         ask_to_cancel(self, self.build_id)
 
     def do_copy_text(self, _argument: str) -> None:
-        copies = {"t": ("log", self.log_view.text), "i": ("id", self.build_id)}
+        copies = {"t": ("log", self.log_view.log_text.text), "i": ("id", self.build_id)}
         if self.build is not None:
             copies["p"] = ("path", str(self.build.log))
         self.offer_copies(copies)
+
+
+def _build_of(snapshot: Snapshot, build_id: str) -> Build | None:
+    return next((build for build in snapshot.builds if build.id == build_id), None)
+
+
+class _Lines:
+    """Where a filter takes what it needs of a line from: lines have no fields."""
+
+    def free(self, row: str) -> str:
+        return row.casefold()
+
+    def text(self, row: str, field: str) -> str:  # noqa: ARG002 - of a `Source`
+        return row.casefold()
+
+    def amount(self, row: str, field: str) -> None:  # noqa: ARG002
+        return None
+
+
+def _is_wanted(line: str, chosen: Filter) -> bool:
+    return bool(chosen.keep((line,), _Lines()))
+
+
+def _count(numbers: list[int], place: int, what: str) -> str:
+    """``3/17 what`` for the third of the numbers."""
+    if not numbers:
+        return f"0 found {what}"
+    return f"{numbers.index(place) + 1 if place in numbers else '-'}/{len(numbers)} {what}"

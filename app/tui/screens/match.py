@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,21 +14,22 @@ from textual.timer import Timer
 from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.context import InputContext
-from app.tui.describe.bundle import answer, build_question, explain, why_no_environment
+from app.tui.describe.bundle import answer, explain, why_no_environment
 from app.tui.describe.trial import describe_trial, hint
 from app.tui.document import Line, note
 from app.tui.events import Level
+from app.tui.screens.building import ask_to_build
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.symbols import plan_mark
-from app.tui.text import age, safe
+from app.tui.text import safe
 from app.tui.widgets.chrome import rule
 from app.tui.widgets.columns import Column
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
-from app.tui.widgets.prompt import Editing, Question
-from engine import Build, BuildPlan, Bundle, BundleEntry, Outcome, Problem, ProvenanceStep, Trial, parse_request
+from app.tui.widgets.prompt import Editing
+from engine import Bundle, BundleEntry, Problem, ProvenanceStep, Trial, parse_request
 
 __all__ = ["MatchPage"]
 
@@ -242,33 +244,4 @@ class MatchPage(TablePage[BundleEntry]):
         row = self.table.current
         if row is not None and row.plan is not None:
             bundle = row.plan.bundle
-            self.deck.perform(lambda: self.deck.engine.plan_build(bundle), self._ask)
-
-    def _ask(self, plan: BuildPlan) -> None:
-        deck = self.deck
-        problem = plan.problem or plan.match.problem
-        if problem is not None:
-            deck.say(str(problem), Level.ERROR)
-        elif why := why_no_environment(plan):
-            deck.say(f"{plan.bundle.name}: {why}", Level.WARNING)
-        elif plan.environment is not None:
-            built = age(deck.clock() - plan.environment.built_at)
-            deck.say(f"HIT: {plan.bundle.name} reuses {plan.key[:8]}, built {built} ago. Nothing to build.", Level.GOOD)
-        elif plan.running is not None:
-            self._joined(plan.running)
-        elif self.is_current and not self.prompt.busy:
-            self.prompt.ask(Question(build_question(plan), {"y": ("build", lambda: self._start(plan))}))
-
-    def _start(self, plan: BuildPlan) -> None:
-        self.deck.perform(lambda: self.deck.engine.execute(plan), self._started)
-
-    def _started(self, outcome: Outcome) -> None:
-        if outcome.build is not None:
-            self.deck.say(f"building {outcome.build.bundle}; leaving the log or envdeck does not stop it")
-            self.deck.open_log(outcome.build.id)
-        elif outcome.environment is not None:
-            self.deck.say(f"HIT: {outcome.environment.key[:8]} was built meanwhile. Nothing to build.", Level.GOOD)
-
-    def _joined(self, build: Build) -> None:
-        self.deck.say(f"already being built by {build.by}: this is its log")
-        self.deck.open_log(build.id)
+            self.deck.perform(lambda: self.deck.engine.plan_build(bundle), partial(ask_to_build, self))

@@ -91,6 +91,10 @@ class Page(Screen[None], inherit_bindings=False):
         scopes = (*self.scopes, Scope.MOVE, Scope.GLOBAL)
         return InputContext(scopes, self.top, self.snapshot.read_only)
 
+    def step_back(self) -> bool:
+        """Give up what Esc gives up on this page before it leaves it; False when there is nothing of the kind."""
+        return False
+
     # Life
 
     def on_mount(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from app.tui.actions import View
 from app.tui.describe.rebuilding import rebuild_lines, rebuild_name, rebuild_question
@@ -14,33 +15,23 @@ from app.tui.text import count
 from app.tui.widgets.prompt import Question
 from engine import Build, RebuildPlan
 
-__all__ = ["ask_to_rebuild"]
+__all__ = ["ask_about_rebuild", "ask_to_rebuild"]
 
 _AT_ONCE = 4
 """Builds that are started together here; for more there is a list, which bounds how many run."""
 
 
 def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
-    """Plan rebuilding these environments off the loop, ask on `page` or above it, and start it on ``y``.
+    """Plan rebuilding these environments off the loop, and go on as `ask_about_rebuild` does."""
+    page.deck.perform(lambda: page.deck.engine.plan_rebuild(keys), partial(ask_about_rebuild, page))
 
-    Of several, those that can be rebuilt are, and the plan says why the others cannot.
+
+def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
+    """Ask on `page` or above it whether to do what `plan` says, and start it on ``y``.
+
+    Of several environments, those that can be rebuilt are, and the plan says why the others cannot.
     """
     deck = page.deck
-
-    def ask(plan: RebuildPlan) -> None:
-        if not page.is_current or page.prompt.busy:
-            return
-        good = replace(plan, items=tuple(item for item in plan.items if not item.problems))
-        if len(plan.items) == 1:
-            ask_for_one(plan)
-        elif not good.items:
-            deck.say("none of them can be rebuilt", Level.ERROR)
-            show_plan(page, "Rebuilding", rebuild_lines(plan))
-        elif len(good.items) > _AT_ONCE:
-            deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
-            show_plan(page, "Rebuilding", rebuild_lines(plan))
-        else:
-            show_plan(page, "Rebuilding", rebuild_lines(plan), choice(rebuild_question(good), answers(good)))
 
     def ask_for_one(plan: RebuildPlan) -> None:
         item = plan.items[0]
@@ -68,4 +59,16 @@ def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
             deck.say(f"rebuilding {count(len(builds), 'environment')}; leaving envdeck does not stop it")
             deck.go(View.BUILDS)
 
-    deck.perform(lambda: deck.engine.plan_rebuild(keys), ask)
+    if not page.is_current or page.prompt.busy:
+        return
+    good = replace(plan, items=tuple(item for item in plan.items if not item.problems))
+    if len(plan.items) == 1:
+        ask_for_one(plan)
+    elif not good.items:
+        deck.say("none of them can be rebuilt", Level.ERROR)
+        show_plan(page, "Rebuilding", rebuild_lines(plan))
+    elif len(good.items) > _AT_ONCE:
+        deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
+        show_plan(page, "Rebuilding", rebuild_lines(plan))
+    else:
+        show_plan(page, "Rebuilding", rebuild_lines(plan), choice(rebuild_question(good), answers(good)))
