@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.actions.caches import CachePlan, RuntimeCache
-    from engine.actions.content import DeployPlan, RemovePlan, Resolution, SetPlan
+    from engine.actions.content import RemovePlan, SetPlan
+    from engine.actions.deploy import DeployPlan
     from engine.actions.pin import Pin, PinPlan, read_pin
-    from engine.actions.reap import (
-        KeepCode,
-        KeepReason,
-        ReapItem,
-        ReapKind,
-        ReapPlan,
-        ReapResult,
-        ReapVerdict,
-        find_environment,
-    )
+    from engine.actions.reap import ReapItem, ReapKind, ReapPlan, ReapResult, find_environment
     from engine.actions.rebuild import BulkPlan, PlannedRebuild, RebuildPlan
+    from engine.actions.resolve import Resolution
     from engine.actions.run import RunPlan, RunResult
     from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
     from engine.audit.model import Actor, AuditAction, AuditEvent, AuditRecord, AuditResult
@@ -41,6 +34,7 @@ if TYPE_CHECKING:
     from engine.environments.findings import Finding, FindingKind, Verification
     from engine.environments.foreign import ForeignEnvironment
     from engine.environments.model import Environment, EnvironmentState, LockedPackage
+    from engine.environments.reaping import KeepCode, KeepReason, ReapVerdict
     from engine.environments.usage import ProcessUse, Users
     from engine.environments.verified import LastVerification, read_verification
     from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
@@ -72,10 +66,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "engine.actions.caches": "CachePlan RuntimeCache",
-    "engine.actions.content": "DeployPlan RemovePlan Resolution SetPlan",
+    "engine.actions.content": "RemovePlan SetPlan",
+    "engine.actions.deploy": "DeployPlan",
     "engine.actions.pin": "Pin PinPlan read_pin",
-    "engine.actions.reap": "KeepCode KeepReason ReapItem ReapKind ReapPlan ReapResult ReapVerdict find_environment",
+    "engine.actions.reap": "ReapItem ReapKind ReapPlan ReapResult find_environment",
     "engine.actions.rebuild": "BulkPlan PlannedRebuild RebuildPlan",
+    "engine.actions.resolve": "Resolution",
     "engine.actions.run": "RunPlan RunResult",
     "engine.actions.verify": "VerifyPlan VerifyProgress VerifyResult",
     "engine.audit.model": "Actor AuditAction AuditEvent AuditRecord AuditResult",
@@ -95,6 +91,7 @@ _HOMES = {
     "engine.environments.findings": "Finding FindingKind Verification",
     "engine.environments.foreign": "ForeignEnvironment",
     "engine.environments.model": "Environment EnvironmentState LockedPackage",
+    "engine.environments.reaping": "KeepCode KeepReason ReapVerdict",
     "engine.environments.usage": "ProcessUse Users",
     "engine.environments.verified": "LastVerification read_verification",
     "engine.errors": "EnvdeckError InputError Problem Refused Severity Where",

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from engine.actions.caches import CachePlan, RuntimeCache
-    from engine.actions.content import DeployPlan, RemovePlan, Resolution, SetPlan
+    from engine.actions.content import RemovePlan, SetPlan
+    from engine.actions.deploy import DeployPlan
     from engine.actions.pin import PinPlan
     from engine.actions.reap import ReapPlan, ReapResult
     from engine.actions.rebuild import BulkPlan, RebuildPlan
+    from engine.actions.resolve import Resolution
     from engine.actions.run import RunPlan, RunResult
     from engine.actions.verify import VerifyPlan, VerifyProgress, VerifyResult
     from engine.audit.reading import AuditQuery, AuditReader
@@ -283,11 +285,11 @@ class Engine:
 
     def plan_deploy(self, bundle: Bundle, *, name: str | None = None, guid: str | None = None) -> DeployPlan:
         """What deploying `bundle` would do now. Raises `InputError`."""
-        return actions.content.plan_deploy(self._world, bundle, name=name, guid=guid)
+        return actions.deploy.plan_deploy(self._world, bundle, name=name, guid=guid)
 
     def resolve(self, item: Content) -> Resolution:
         """How the active bundle of `item` would run now, and why."""
-        return actions.content.resolve(self._world, item)
+        return actions.resolve.resolve(self._world, item)
 
     def plan_set(
         self,
@@ -561,7 +563,7 @@ class Engine:
         world.require_writable()
         try:
             with actions.audit.recorded_if_stopped(world, actions.audit.event_of(plan)):
-                deployed = actions.content.deploy(world, plan, on_build_started)
+                deployed = actions.deploy.deploy(world, plan, on_build_started)
             world.record(actions.audit.deployed(plan, deployed))
             return deployed
         finally:

@@ -7,9 +7,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.actions import audit, build, caches, content, pin, reap, rebuild, retry, run, upkeep, verify
+    from engine.actions import (
+        audit,
+        build,
+        caches,
+        content,
+        deploy,
+        pin,
+        reap,
+        rebuild,
+        resolve,
+        retry,
+        run,
+        upkeep,
+        verify,
+    )
 
-__all__ = ["audit", "build", "caches", "content", "pin", "reap", "rebuild", "retry", "run", "upkeep", "verify"]
+__all__ = [
+    "audit",
+    "build",
+    "caches",
+    "content",
+    "deploy",
+    "pin",
+    "reap",
+    "rebuild",
+    "resolve",
+    "retry",
+    "run",
+    "upkeep",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.actions.caches import CachePlan
-from engine.actions.content import DeployPlan, RemovePlan, SetPlan
+from engine.actions.content import RemovePlan, SetPlan
+from engine.actions.deploy import DeployPlan
 from engine.actions.pin import PinPlan
 from engine.actions.reap import ReapPlan
 from engine.actions.rebuild import BulkPlan, RebuildPlan

@@ -1,9 +1,4 @@
-"""Deleting environments that no content uses: which ones may go and why the others stay, as a plan; then doing it.
-
-package-management-posit.txt, "Environment Caching": virtual environments "no longer in use by any deployed content"
-are deleted periodically. What counts as use beyond that, the grace period and the pins are our choice (connect.md
-§6.5 knows of none).
-"""
+"""Deleting environments that no content uses: a plan by the rules of `engine.environments.reaping`, then doing it."""
 
 from __future__ import annotations
 
@@ -20,6 +15,7 @@ from pathlib import Path
 from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, command
 from engine.environments.locks import acquire, held_elsewhere
 from engine.environments.model import Environment
+from engine.environments.reaping import KeepCode, KeepReason, ReapVerdict, judge_attempt, judge_reap, judge_use
 from engine.environments.store import measure, subdirectories
 from engine.environments.trash import delete_tree, discarded_in, trash_of
 from engine.environments.usage import ProcessUse, in_use, users_of
@@ -29,19 +25,14 @@ from engine.world import World
 
 __all__ = [
     "ATTEMPT_NAME",
-    "KeepCode",
-    "KeepReason",
     "ReapItem",
     "ReapKind",
     "ReapPlan",
     "ReapResult",
-    "ReapVerdict",
     "UsedBy",
     "attempts_in",
     "find_environment",
-    "judge_attempt",
     "judge_attempts",
-    "judge_reap",
     "judge_trash",
     "plan_reap",
     "reap",
@@ -70,39 +61,6 @@ class ReapKind(StrEnum):
     """An attempt that is not, or not any more, the one that counts."""
     TRASH = "trash"
     """What a deletion that was cut short left behind."""
-
-
-class KeepCode(StrEnum):
-    """Why something is not deleted."""
-
-    USED_BY_CONTENT = "used-by-content"
-    IN_USE = "in-use"
-    PINNED = "pinned"
-    BUILDING = "building"
-    GRACE = "grace"
-    FOREIGN = "foreign"
-    CHANGED = "changed"
-    """It is not any more what was planned for: replaced, or gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeepReason:
-    """One reason to keep something: its code, one sentence, and the contents or processes it is about."""
-
-    code: KeepCode
-    message: str
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReapVerdict:
-    """Whether something may be deleted; every reason why not."""
-
-    reasons: tuple[KeepReason, ...] = ()
-
-    @property
-    def reapable(self) -> bool:
-        return not self.reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,77 +123,6 @@ class ReapResult:
     def bytes(self) -> int:
         """What the removed items took on disk."""
         return sum(item.bytes for item in self.removed)
-
-
-# The rules: pure
-
-
-def judge_reap(
-    environment: Environment,
-    *,
-    used_by: tuple[str, ...],
-    in_use_by: tuple[str, ...],
-    pinned: bool,
-    now: float,
-    grace: float,
-    building: bool = False,
-) -> ReapVerdict:
-    """Whether `environment` may be deleted, with every reason why not.
-
-    `used_by` are the contents whose active bundle uses it (inactive bundles do not count: connect.md §6.5),
-    `in_use_by` the processes that use anything of it; `now` and `grace` are seconds. Its state does not matter: a
-    stale or damaged environment that content still uses tells what has to be rebuilt.
-    """
-    reasons = []
-    if used_by:
-        reasons.append(
-            KeepReason(KeepCode.USED_BY_CONTENT, f"{_count(len(used_by), 'content item')} would need it again", used_by)
-        )
-    reasons += _judge_use(in_use_by, building)
-    if pinned:
-        reasons.append(KeepReason(KeepCode.PINNED, "it is pinned"))
-    if environment.last_used_at > environment.built_at:
-        reasons += _judge_grace("last used", environment.last_used_at, now, grace)
-    else:
-        reasons += _judge_grace("built", environment.built_at, now, grace)
-    return ReapVerdict(tuple(reasons))
-
-
-def judge_attempt(
-    *, in_use_by: tuple[str, ...], superseded_at: float, now: float, grace: float, building: bool = False
-) -> ReapVerdict:
-    """Whether an attempt that does not count may be deleted: nobody runs in it, and for `grace` seconds it has not."""
-    return ReapVerdict((*_judge_use(in_use_by, building), *_judge_grace("superseded", superseded_at, now, grace)))
-
-
-def _judge_use(in_use_by: tuple[str, ...], building: bool) -> list[KeepReason]:
-    reasons = []
-    if in_use_by:
-        verb = "uses" if len(in_use_by) == 1 else "use"
-        reasons.append(KeepReason(KeepCode.IN_USE, f"{_count(len(in_use_by), 'process')} {verb} it now", in_use_by))
-    if building:
-        reasons.append(KeepReason(KeepCode.BUILDING, "it is being built or deleted now"))
-    return reasons
-
-
-def _judge_grace(what: str, since: float, now: float, grace: float) -> list[KeepReason]:
-    left = since + grace - now
-    if left <= 0:
-        return []
-    message = f"{what} {_duration(now - since)} ago, kept for another {_duration(left)}"
-    return [KeepReason(KeepCode.GRACE, message)]
-
-
-def _count(number: int, noun: str) -> str:
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{number} {noun if number == 1 else plural}"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 # Planning
@@ -556,10 +443,10 @@ def _remove(world: World, item: ReapItem, used_by: Callable[[], UsedBy], grace: 
     deadline = time.monotonic() + _LOCK_PATIENCE
     with ExitStack() as locks:
         if not locks.enter_context(acquire(store.lock_path(item.key), lambda: True)):
-            return ReapVerdict(tuple(_judge_use((), building=True)))
+            return ReapVerdict(tuple(judge_use((), building=True)))
         # Held to the end of the renaming: content that starts meanwhile waits, and then finds the environment gone.
         if not locks.enter_context(acquire(store.use_lock_path(item.key), lambda: time.monotonic() > deadline, 0.02)):
-            return ReapVerdict(tuple(_judge_use((f"running content, which holds {item.key}.use",), building=False)))
+            return ReapVerdict(tuple(judge_use((f"running content, which holds {item.key}.use",), building=False)))
         verdict = _judge_again(world, item, used_by, grace)
         if not verdict.reapable:
             return verdict

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from engine.actions.content import OnBuild, Resolution, rebuild, resolve
+from engine.actions.content import OnBuild
+from engine.actions.resolve import Resolution, rebuild, resolve
 from engine.actions.run_in_image import FoundImage, client, fetch, find_image, image_problem, kept_by_guard
 from engine.content.model import Content
 from engine.content.store import ContentStore, hold_shared

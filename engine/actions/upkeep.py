@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from engine.actions.content import rebuild, resolve
+from engine.actions.resolve import rebuild, resolve
 from engine.builds.model import BuildState
 from engine.errors import EnvdeckError
 from engine.world import World

@@ -15,9 +15,10 @@ import pytest
 from engine import EnvironmentState, InputError
 from engine.actions.caches import delete_cache, list_caches, plan_delete_cache
 from engine.actions.pin import plan_pin, set_pin
-from engine.actions.reap import KeepCode, plan_reap, reap
+from engine.actions.reap import plan_reap, reap
 from engine.environments.foreign import ForeignStore
 from engine.environments.locks import acquire
+from engine.environments.reaping import KeepCode
 from engine.environments.store import measure
 from engine.world import World
 

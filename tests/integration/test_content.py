@@ -18,17 +18,9 @@ import psutil
 import pytest
 
 from engine import Build, BuildState, EnvdeckError, InputError, Problem, Refused, StorageError
-from engine.actions.content import (
-    DeployPlan,
-    apply_set,
-    deploy,
-    plan_deploy,
-    plan_remove,
-    plan_set,
-    rebuild,
-    remove,
-    resolve,
-)
+from engine.actions.content import apply_set, plan_remove, plan_set, remove
+from engine.actions.deploy import DeployPlan, deploy, plan_deploy
+from engine.actions.resolve import rebuild, resolve
 from engine.actions.run import prepare_run, run
 from engine.bundles.reading import read_bundle
 from engine.content.model import Content

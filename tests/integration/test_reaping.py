@@ -20,18 +20,17 @@ import pytest
 from engine import EnvironmentState, InputError, Refused
 from engine.actions.pin import plan_pin, plan_unpin, read_pin, set_pin
 from engine.actions.reap import (
-    KeepCode,
     ReapItem,
     ReapKind,
     ReapPlan,
     ReapResult,
-    ReapVerdict,
     UsedBy,
     plan_reap,
     reap,
     reap_is_due,
 )
 from engine.environments.locks import acquire
+from engine.environments.reaping import KeepCode, ReapVerdict
 from engine.environments.store import EnvironmentStore
 from engine.environments.usage import in_use, users_of
 from engine.world import World

@@ -90,7 +90,7 @@ from engine import (
     Verdict,
     Where,
 )
-from engine.actions.reap import KeepReason
+from engine.environments.reaping import KeepReason
 
 NOW = 1_750_000_000.0
 DATA = Path("/var/lib/envdeck")
