@@ -369,6 +369,8 @@ class World:
         """Why nothing can be changed; empty when it can."""
         if self._read_only:
             return "started with --read-only"
+        if self.config.settings.read_only:
+            return f"Envdeck.ReadOnly is on ({self.config.value('Envdeck.ReadOnly').origins[0]})"
         path = self.config.settings.data_dir
         while not is_there(path) and path != path.parent:
             path = path.parent

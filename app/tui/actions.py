@@ -418,6 +418,7 @@ ACTIONS: tuple[Action, ...] = (
         Scope.GLOBAL,
         commands=("redraw",),
     ),
+    Action("freeze", ("F",), "freeze", "Let the picture stand still, or go on", Scope.GLOBAL, commands=("freeze",)),
     Action("command", (":",), "command", "Type a command; Tab completes", Scope.GLOBAL, 10),
     Action("palette", ("ctrl+p", "f1"), "palette", "Find an action by name", Scope.GLOBAL),
     Action(

@@ -86,6 +86,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.monotonic = monotonic
         self.snapshot = engine.snapshot()
         self.status = Text("")
+        self.frozen = False
+        """Whether the picture stands still although the engine has newer ones."""
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self.filters: list[str] = []
         self.searches: list[str] = []
@@ -161,9 +163,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.set_timer(max(0.01, _SNAPSHOT_PERIOD - (self.monotonic() - self._taken)), self.take_snapshot)
 
     def take_snapshot(self) -> None:
-        """Show the latest snapshot, unless a question is open: nothing may change under it."""
+        """Show the latest snapshot, unless the picture is frozen or a question is open: nothing may change under it."""
         page = self.page
-        if page.prompt.asking:
+        if self.frozen or self._asking:
             return
         self._waiting = False
         self._taken = self.monotonic()
@@ -176,6 +178,11 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         if page.is_mounted:
             page.show()
 
+    @property
+    def _asking(self) -> bool:
+        """Whether something is being decided, on the page on top or on one that shows its plan above itself."""
+        return any(isinstance(page, Page) and page.is_mounted and page.prompt.asking for page in self.screen_stack)
+
     def catch_up(self) -> None:
         """Show what waited for an answer."""
         if self._waiting:
@@ -186,7 +193,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def redraw(self) -> None:
         """Show what was looked up, unless a question is open."""
         page = self.page
-        self._arrived = page.prompt.asking
+        self._arrived = self._asking
         if not self._arrived and page.is_mounted:
             page.show()
 
@@ -245,14 +252,18 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         handler(argument)
 
     def go(self, view: View) -> None:
-        """Show a view; when it is the one shown already, leave the pages above it."""
+        """Show a view; when it is the one shown already, leave the pages above it. What was being asked is dropped."""
+        for page in self.screen_stack:
+            if isinstance(page, Page) and page.prompt.busy:
+                page.prompt.cancel()
         if self.current_mode == view.value:
             while len(self.screen_stack) > 1:
                 self.pop_screen()
         self.switch_mode(view.value)
 
     def open_log(self, build_id: str) -> None:
-        """Show the live log of a build, above the Builds view."""
+        """Show the live log of a build, above the Builds view. A frozen picture would not know the build."""
+        self._thaw()
         self.go(View.BUILDS)
         self.call_after_refresh(self.push_screen, LogPage(build_id))
 
@@ -287,9 +298,25 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.push_screen(PalettePage(self.page.view, self.page.context()))
 
     def do_refresh(self, _argument: str) -> None:
+        self._thaw()
         self.lookups.forget_all()
         self.engine.request_refresh()
         self.say("looking at everything again")
+
+    def do_freeze(self, _argument: str) -> None:
+        if self.frozen:
+            self.say("the picture goes on")
+            self._thaw()
+        else:
+            self.frozen = True
+            self.page.refresh_chrome()
+            self.say("the picture stands still; the same key lets it go on, and builds go on meanwhile")
+
+    def _thaw(self) -> None:
+        if self.frozen:
+            self.frozen = False
+            self.take_snapshot()
+            self.page.refresh_chrome()
 
     def do_redraw(self, _argument: str) -> None:
         self.repaint()

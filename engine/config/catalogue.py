@@ -211,6 +211,13 @@ CATALOGUE = (
         multi=True,
     ),
     Setting(
+        "Envdeck.ReadOnly",
+        Kind.BOOLEAN,
+        ("false",),
+        "Whether envdeck only looks: nothing is built, deleted or changed.",
+        "envdeck",
+    ),
+    Setting(
         "Envdeck.MinimumVersion",
         Kind.VERSION,
         ("3.8.0",),

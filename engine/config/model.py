@@ -73,6 +73,8 @@ class Settings:
     build_timeout: float
     bundle_dirs: tuple[Path, ...]
     """``Envdeck.BundleDir``: directories whose children are offered as bundles."""
+    read_only: bool = False
+    """``Envdeck.ReadOnly``: nothing may be built, deleted or changed."""
     manage_environments: bool = True
     externals: tuple[str, ...] = ()
     """Names as written under ``Python.External``."""
@@ -129,6 +131,10 @@ class ConfigState:
     """The text of each file as last read, keyed by path (``default`` for the embedded one)."""
     good: bool = True
     """False while no load has been free of errors: `settings` are then what could be understood of the text."""
+
+    def value(self, name: str) -> EffectiveValue:
+        """The value in force of the setting called so."""
+        return next(value for value in self.values if value.name == name)
 
     @property
     def errors(self) -> tuple[Problem, ...]:

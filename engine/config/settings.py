@@ -219,6 +219,7 @@ def _settings(held: Mapping[str, _Held]) -> Settings:
         version_matching=Rule(_one(held, "Python.VersionMatching", str)),
         prohibited=_every(held, "Python.ProhibitedPackage", str),
         data_dir=_one(held, "Server.DataDir", Path),
+        read_only=_one(held, "Envdeck.ReadOnly", bool),
         minimum_version=_one(held, "Envdeck.MinimumVersion", Version),
         probe_timeout=_one(held, "Envdeck.ProbeTimeout", float),
         build_timeout=_one(held, "Envdeck.BuildTimeout", float),

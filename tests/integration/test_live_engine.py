@@ -54,6 +54,19 @@ def test_a_saved_config_takes_effect_by_itself_and_environments_follow(server, w
     assert set(snapshot.config.changed) == {"Python.Executable", "Python.VersionMatching"}
 
 
+def test_read_only_in_the_config_counts_as_soon_as_it_is_saved_and_says_where(server, wait_until: Wait) -> None:
+    engine = server.engine()
+    engine.start()
+    assert engine.snapshot().read_only == ""
+    server.configure("[Envdeck]", "ReadOnly = yes")
+    wait_until(lambda: engine.snapshot().read_only, what="the setting to count")
+    assert engine.snapshot().read_only == f"Envdeck.ReadOnly is on ({server.config}:7)"
+    with pytest.raises(Refused, match="ReadOnly is on"):
+        engine.execute(engine.plan_reap(None))
+    server.configure()
+    wait_until(lambda: not engine.snapshot().read_only, what="writing to be allowed again")
+
+
 def test_a_broken_config_keeps_the_last_good_settings_until_it_is_mended(server, wait_until: Wait) -> None:
     engine = server.engine()
     engine.start()

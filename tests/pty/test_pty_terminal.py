@@ -82,7 +82,7 @@ def test_a_question_is_cheap() -> None:
         terminal.until_shown("✗ unusable")
         terminal.send("3")
         terminal.until_shown("MISS")
-        assert terminal.bytes_for("b", shown="y = build") <= 500
+        assert terminal.bytes_for("b", shown="y=build") <= 500
 
 
 def test_a_flooded_log_is_shown_for_few_bytes_and_without_its_sequences() -> None:

@@ -14,7 +14,7 @@ async def test_building_asks_what_would_happen_and_starts_on_y(desk) -> None:
     async with desk() as d:
         await d.press("3", "b")
         assert d.status.startswith("Build flask-api on 3.11.7: 2 lines to pip, 1 left out")
-        assert d.status.endswith("y = build   n = no")
+        assert d.status.endswith("y=build  d=plan  n=no")
         d.wait_guard()
         await d.press("y")
         await d.until(lambda: "Collecting flask==3.0.0" in d.text, "the live log")

@@ -29,7 +29,7 @@ async def test_reaping_one_environment_asks_what_it_frees_and_deletes_on_y(desk)
     async with desk(size=(120, 40)) as d:
         await d.press("2", "x")
         assert d.status.startswith("Delete 9f3ac1d2 (dash-sales) and free 432M? (2 processes could not be seen into)")
-        assert d.status.endswith("y = delete it   n = no")
+        assert d.status.endswith("y=delete it  d=plan  n=no")
         d.wait_guard()
         await d.press("y")
         await d.until(lambda: "deleted 1 item, 432M" in d.status, "the outcome")
@@ -47,6 +47,36 @@ async def test_no_other_key_confirms(desk, action: str, key: str) -> None:
         d.wait_guard()
         await d.press(key)
         assert d.engine.executed == []
+
+
+@pytest.mark.parametrize(("action", "title"), [("x", "Would be deleted"), ("r", "Would be built again")])
+async def test_the_whole_plan_is_shown_from_the_question_and_leads_back_to_it(desk, action: str, title: str) -> None:
+    async with desk() as d:
+        await d.press("2", action)
+        assert "d=plan" in d.status
+        d.wait_guard()
+        await d.press("d")
+        await d.until(lambda: title in d.text, "the plan")
+        d.engine.publish(environments=())
+        await d.pilot.pause(0.4)
+        await d.press("y", "enter", "q")
+        assert "d=plan" in d.status, "still asked, and nothing moved beneath it"
+        await d.press("y")
+        assert d.engine.executed == [], "a key that is still held does not answer"
+        d.wait_guard()
+        await d.press("y")
+        assert len(d.engine.executed) == 1
+
+
+async def test_going_elsewhere_from_a_plan_drops_the_question(desk) -> None:
+    async with desk() as d:
+        await d.press("2", "x")
+        d.wait_guard()
+        await d.press("question_mark", "3", "2")
+        d.wait_guard()
+        await d.press("y", "escape")
+        assert d.engine.executed == []
+        assert not d.app.page.prompt.asking
 
 
 async def test_what_is_kept_says_every_reason(desk) -> None:
@@ -123,15 +153,9 @@ async def test_reaping_everything_includes_what_old_attempts_take(desk) -> None:
     engine.kept, engine.old_attempts = {FIRST: KEPT}, {FIRST: "20250101-000000-abcdef"}
     async with desk(engine) as d:
         await d.press("2", "X")
-        await d.until(lambda: "y = delete it" in d.status, "the question")
+        await d.until(lambda: "Type reap:" in d.status, "the question")
         assert "old attempt 20250101-000000-abcdef of 9f3ac1d2" in d.text
-        d.wait_guard()
-        await d.press("enter")
-        assert d.engine.executed == []
-        await d.press("q", "X")
-        await d.until(lambda: "y = delete it" in d.status, "the question")
-        d.wait_guard()
-        await d.press("y")
+        await d.press(*"reap", "enter")
         assert len(d.engine.executed) == 1
 
 
@@ -147,7 +171,7 @@ async def test_nothing_to_reap_shows_why_each_stays(desk) -> None:
 
 
 async def test_rebuilding_one_asks_and_follows_the_build(desk) -> None:
-    async with desk() as d:
+    async with desk(size=(120, 24)) as d:
         await d.press("2", "r")
         assert d.status.startswith("Rebuild 9f3ac1d2 (dash-sales)? It took 0:31")
         d.wait_guard()
@@ -182,8 +206,7 @@ async def test_of_several_those_that_can_be_are_rebuilt(desk) -> None:
         await d.press("2", "space", "space", "space", "r")
         await d.until(lambda: "Rebuild 2 environments at once?" in d.status, "the question")
         assert "the interpreter is gone" in d.text
-        d.wait_guard()
-        await d.press("y")
+        await d.press(*"rebuild", "enter")
         await d.until(lambda: d.app.current_mode == "builds", "the builds")
         (plan,) = d.engine.executed
         assert [item.environment.key for item in plan.items] == [FIRST, THIRD]

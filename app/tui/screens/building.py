@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from app.tui.describe.bundle import build_question, why_no_environment
+from app.tui.describe.bundle import build_question, explain, why_no_environment
 from app.tui.events import Level
 from app.tui.screens.page import Page
+from app.tui.screens.planning import Answer, Proposal, propose
 from app.tui.text import age
-from app.tui.widgets.prompt import Question
-from engine import BuildPlan, Outcome
+from engine import BuildPlan, BundleEntry, Outcome
 
 __all__ = ["ask_to_build"]
 
@@ -37,5 +37,14 @@ def ask_to_build(page: Page, plan: BuildPlan, remark: str = "") -> None:
     elif plan.running is not None:
         deck.say(f"already being built by {plan.running.by}: this is its log")
         deck.open_log(plan.running.id)
-    elif page.is_current and not page.prompt.busy:
-        page.prompt.ask(Question(build_question(plan) + remark, {"y": ("build", execute)}))
+    else:
+        entry = BundleEntry(plan.bundle.path, plan.bundle.name, is_sample=False, plan=plan, problem=None)
+        propose(
+            page,
+            Proposal(
+                "Building",
+                build_question(plan) + remark,
+                [Answer("y", "build", "build", execute)],
+                lines=lambda: explain(entry, deck.clock(), None),
+            ),
+        )

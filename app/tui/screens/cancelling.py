@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.tui.describe.build import cancel_question
+from app.tui.describe.build import cancel_question, describe_build
 from app.tui.events import Level
 from app.tui.screens.page import Page
-from app.tui.widgets.prompt import Question
+from app.tui.screens.planning import Answer, Proposal, propose
 from engine import Build, CancelPlan
 
 __all__ = ["ask_to_cancel", "why_no_cancel"]
@@ -25,9 +25,17 @@ def ask_to_cancel(page: Page, build_id: str) -> None:
     def ask(plan: CancelPlan) -> None:
         if plan.problem is not None:
             deck.say(str(plan.problem), Level.ERROR)
-        elif page.is_current and not page.prompt.busy:
-            question = cancel_question(plan, deck.clock())
-            page.prompt.ask(Question(question, {"y": ("cancel it", lambda: execute(plan))}, no="go on"))
+        else:
+            propose(
+                page,
+                Proposal(
+                    "Cancelling",
+                    cancel_question(plan, deck.clock()),
+                    [Answer("y", "cancel", "cancel", lambda: execute(plan))],
+                    lines=lambda: describe_build(plan.build, deck.snapshot.taken_at),
+                    no="go on",
+                ),
+            )
 
     def execute(plan: CancelPlan) -> None:
         deck.perform(

@@ -103,6 +103,7 @@ class Page(Screen[None], inherit_bindings=False):
     def on_screen_resume(self) -> None:
         self.show()
         self.prompt.say(self.deck.status)
+        self.prompt.hold()
         self.refresh_chrome()
 
     def on_resize(self, event: Resize) -> None:
@@ -115,7 +116,9 @@ class Page(Screen[None], inherit_bindings=False):
     def refresh_chrome(self) -> None:
         """Redraw header and footer where they differ."""
         width = self.app.size.width
-        self.query_one("#status", OneLine).show(status_line(self.snapshot, self.deck.version, width))
+        self.query_one("#status", OneLine).show(
+            status_line(self.snapshot, self.deck.version, width, frozen=self.deck.frozen)
+        )
         self.query_one("#views", OneLine).show(views_line(self.view, self.tally(), width))
         self.query_one("#footer", OneLine).show(footer_line(footer(self.context(), width), width))
 

@@ -1,8 +1,9 @@
-"""Plans that are too long for the prompt line: a page that shows the plan, with the question beneath it."""
+"""What costs or destroys something is shown as a plan and asked about before it happens: one way for all of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from app.tui.document import Line
 from app.tui.events import Level
@@ -10,56 +11,77 @@ from app.tui.screens.page import Page
 from app.tui.screens.text_page import TextPage
 from app.tui.widgets.prompt import Editing, Question
 
-__all__ = ["choice", "show_plan", "typed_word", "yes"]
-
-Ask = Callable[[TextPage], None]
+__all__ = ["Answer", "Proposal", "propose", "show_plan"]
 
 
-def show_plan(page: Page, title: str, lines: Sequence[Line], ask: Ask | None = None) -> None:
-    """Show `lines` on a page above `page`, and when it is there `ask` on it."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One way to say yes."""
+
+    key: str
+    """Never Enter, nor a key that starts something that asks."""
+    label: str
+    """What the key does, in a word or two."""
+    word: str
+    """What is to be typed instead of the key where it is much."""
+    do: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would happen, and how to make it happen."""
+
+    title: str
+    """Of the page with the whole plan."""
+    question: str
+    answers: Sequence[Answer]
+    lines: Callable[[], Sequence[Line]]
+    """The whole plan."""
+    much: bool = False
+    """More than one item, or more than can be lost in passing: a single key is not enough."""
+    no: str = "no"
+
+
+def propose(page: Page, proposal: Proposal) -> None:
+    """Ask on the prompt line of `page`, where ``d`` shows the plan; for much, beneath the plan and for the word."""
+    if not page.is_current or page.prompt.busy:
+        page.deck.say(f"{proposal.title.lower()}: nothing done, since you went on to something else", Level.WARNING)
+    elif proposal.much:
+        show_plan(page, proposal.title, proposal.lines(), lambda above: _ask_for_word(above, proposal))
+    else:
+        page.prompt.ask(
+            Question(
+                proposal.question,
+                {answer.key: (answer.label, answer.do) for answer in proposal.answers},
+                no=proposal.no,
+                details=lambda: show_plan(page, proposal.title, proposal.lines()),
+            )
+        )
+
+
+def show_plan(page: Page, title: str, lines: Sequence[Line], then: Callable[[TextPage], None] | None = None) -> None:
+    """Show `lines` on a page above `page`, and call `then` with it when it is there."""
     above = TextPage(page.view, title, lambda _snapshot: lines)
     page.app.push_screen(above)
 
     def begin() -> None:
-        if ask is not None and above.is_current and not above.prompt.busy:
-            ask(above)
+        if then is not None and above.is_current and not above.prompt.busy:
+            then(above)
 
     page.deck.call_after_refresh(begin)
 
 
-def yes(question: str, word: str, do: Callable[[], None]) -> Ask:
-    """Asks for ``y``, and leaves the page with it."""
-    return choice(question, {"y": (word, do)})
+def _ask_for_word(above: TextPage, proposal: Proposal) -> None:
+    """Take a whole word; anything else leaves the plan standing for reading."""
 
+    def done(text: str) -> None:
+        answer = next((one for one in proposal.answers if one.word == text.strip()), None)
+        if answer is not None:
+            above.app.pop_screen()
+            answer.do()
+        else:
+            above.deck.say(f"nothing done: that takes the word {words}", Level.WARNING)
 
-def choice(question: str, answers: Mapping[str, tuple[str, Callable[[], None]]]) -> Ask:
-    """Asks for one of the keys of `answers`, each with what it is called and does, and leaves the page with it."""
-
-    def ask(above: TextPage) -> None:
-        def leaving(do: Callable[[], None]) -> Callable[[], None]:
-            def agreed() -> None:
-                above.app.pop_screen()
-                do()
-
-            return agreed
-
-        above.prompt.ask(Question(question, {key: (word, leaving(do)) for key, (word, do) in answers.items()}))
-
-    return ask
-
-
-def typed_word(question: str, word: str, do: Callable[[], None]) -> Ask:
-    """Asks for a whole word, for what costs much; anything else leaves the plan standing for reading."""
-
-    def ask(above: TextPage) -> None:
-        def done(text: str) -> None:
-            if text.strip() == word:
-                above.app.pop_screen()
-                do()
-            else:
-                above.deck.say(f"nothing done: that takes the word {word}", Level.WARNING)
-
-        prefix = f"{question} Type {word}: "
-        above.edit(Editing(prefix, done=done, dangerous=True, moved=above.mover.move))
-
-    return ask
+    words = " or ".join(answer.word for answer in proposal.answers)
+    prefix = f"{proposal.question} Type {words}: "
+    above.edit(Editing(prefix, done=done, dangerous=True, moved=above.mover.move))

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from app.tui.describe.reaping import blind, kept_reasons, reap_lines, reap_name, reap_question, reap_summary, reaped
 from app.tui.events import Level
 from app.tui.screens.page import Page
-from app.tui.screens.planning import show_plan, typed_word, yes
-from app.tui.widgets.prompt import Question
+from app.tui.screens.planning import Answer, Proposal, propose, show_plan
 from engine import ReapPlan, ReapResult
 
 __all__ = ["ask_to_reap"]
@@ -22,8 +21,6 @@ def ask_to_reap(page: Page, keys: Sequence[str] | None) -> None:
     deck = page.deck
 
     def ask(plan: ReapPlan) -> None:
-        if not page.is_current or page.prompt.busy:
-            return
         single = len(plan.items) == 1
         if not plan.items:
             deck.say("there is nothing to reap")
@@ -33,13 +30,19 @@ def ask_to_reap(page: Page, keys: Sequence[str] | None) -> None:
         elif not plan.reapable:
             deck.say("nothing of it can be reaped", Level.WARNING)
             show_plan(page, "Reaping", reap_lines(plan))
-        elif len(plan.reapable) > 1 or plan.bytes > _MUCH:
-            question = f"Delete {reap_summary(plan)}?"
-            show_plan(page, "Reaping", reap_lines(plan), typed_word(question, "reap", lambda: execute(plan)))
-        elif single:
-            page.prompt.ask(Question(reap_question(plan) + blind(plan), {"y": ("delete it", lambda: execute(plan))}))
         else:
-            show_plan(page, "Reaping", reap_lines(plan), yes(reap_question(plan), "delete it", lambda: execute(plan)))
+            much = not single or plan.bytes > _MUCH
+            question = f"Delete {reap_summary(plan)}?" if much else reap_question(plan) + blind(plan)
+            propose(
+                page,
+                Proposal(
+                    "Reaping",
+                    question,
+                    [Answer("y", "delete it", "reap", lambda: execute(plan))],
+                    lines=lambda: reap_lines(plan),
+                    much=much,
+                ),
+            )
 
     def execute(plan: ReapPlan) -> None:
         deck.say(f"deleting {reap_summary(plan)}...")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,9 +10,8 @@ from app.tui.actions import View
 from app.tui.describe.rebuilding import rebuild_lines, rebuild_name, rebuild_question
 from app.tui.events import Level
 from app.tui.screens.page import Page
-from app.tui.screens.planning import choice, show_plan
+from app.tui.screens.planning import Answer, Proposal, propose, show_plan
 from app.tui.text import count
-from app.tui.widgets.prompt import Question
 from engine import Build, RebuildPlan
 
 __all__ = ["ask_about_rebuild", "ask_to_rebuild"]
@@ -27,7 +26,7 @@ def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
 
 
 def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
-    """Ask on `page` or above it whether to do what `plan` says, and start it on ``y``.
+    """Ask on `page` or above it whether to do what `plan` says, and start it.
 
     Of several environments, those that can be rebuilt are, and the plan says why the others cannot.
     """
@@ -42,11 +41,24 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
             deck.say(f"already being built by {item.running.by}: this is its log")
             deck.open_log(item.running.id)
         else:
-            page.prompt.ask(Question(rebuild_question(plan), answers(plan)))
+            offer(plan)
 
-    def answers(plan: RebuildPlan) -> dict[str, tuple[str, Callable[[], None]]]:
-        fresh = replace(plan, fresh=True)
-        return {"y": ("rebuild", lambda: execute(plan)), "f": ("fresh", lambda: execute(fresh))}
+    def offer(good: RebuildPlan) -> None:
+        fresh = replace(good, fresh=True)
+        answers = [
+            Answer("y", "rebuild", "rebuild", lambda: execute(good)),
+            Answer("f", "fresh", "fresh", lambda: execute(fresh)),
+        ]
+        propose(
+            page,
+            Proposal(
+                "Rebuilding",
+                rebuild_question(good),
+                answers,
+                lines=lambda: rebuild_lines(plan),
+                much=len(good.items) > 1,
+            ),
+        )
 
     def execute(plan: RebuildPlan) -> None:
         deck.perform(lambda: deck.engine.execute(plan), started)
@@ -59,8 +71,6 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
             deck.say(f"rebuilding {count(len(builds), 'environment')}; leaving envdeck does not stop it")
             deck.go(View.BUILDS)
 
-    if not page.is_current or page.prompt.busy:
-        return
     good = replace(plan, items=tuple(item for item in plan.items if not item.problems))
     if len(plan.items) == 1:
         ask_for_one(plan)
@@ -71,4 +81,4 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
         deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
         show_plan(page, "Rebuilding", rebuild_lines(plan))
     else:
-        show_plan(page, "Rebuilding", rebuild_lines(plan), choice(rebuild_question(good), answers(good)))
+        offer(good)

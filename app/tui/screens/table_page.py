@@ -168,6 +168,7 @@ class TablePage(Page, Generic[R]):
                 changed=self._filter,
                 cancelled=partial(self._filter, ""),
                 history=self.deck.filters,
+                recall_hint=True,
                 text=self.table.filter.text,
             )
         )

@@ -23,7 +23,7 @@ def rule(text: Text, width: int) -> Text:
     return line
 
 
-def status_line(snapshot: Snapshot, version: str, width: int) -> Text:
+def status_line(snapshot: Snapshot, version: str, width: int, *, frozen: bool = False) -> Text:
     """Host, version, mode, counts and the state of the config. What matters least goes first when it is narrow."""
     usable = sum(one.usability is Usability.USABLE for one in snapshot.installations)
     total = len(snapshot.installations)
@@ -38,6 +38,8 @@ def status_line(snapshot: Snapshot, version: str, width: int) -> Text:
         (3, safe(f"envs {len(snapshot.environments)}")),
         (2, safe(f"builds {running}", "bold yellow" if running else "")),
     ]
+    if frozen:
+        left.insert(1, (0, Text("FROZEN", style="bold reverse")))
     config = snapshot.config
     right = [(0, Text("DEFAULTS", style="bold yellow"))] if config.is_default else []
     if config.errors:
@@ -51,7 +53,7 @@ def views_line(active: View, tally: str, width: int) -> Text:
     """The views with their keys, the active one in reverse, and at the right what the list shows."""
     line = Text("", end="")
     room = width - len(tally) - 2
-    full = sum(len(view.value) + 4 for view in VIEWS) <= room
+    full = sum(len(view.value) + 5 for view in VIEWS) <= room
     for number, view in enumerate(VIEWS, 1):
         name = view.value.title() if full else _SHORT.get(view, view.value.title())
         line.append(f" {number} {name} ", "bold reverse" if view is active else "")

@@ -35,6 +35,8 @@ class Editing:
     cancelled: Callable[[], None] = lambda: None
     complete: Callable[[str], Sequence[str]] = lambda _text: ()
     history: Sequence[str] = ()
+    recall_hint: bool = False
+    """Whether an empty line says what Up brings back."""
     moved: Callable[[str], None] | None = None
     """Takes the up and down keys, in place of `history`."""
     text: str = ""
@@ -57,6 +59,8 @@ class Question:
     dangerous: bool = True
     """False for a mere choice, which need not wait until keys are released."""
     no: str = "no"
+    details: Callable[[], None] | None = None
+    """Shows the whole of what is asked about on a page above; the question stays open beneath it."""
     opens_at: float = 0.0
     first: int = 0
     """From which answer on they are shown, where there is not room for all; Tab goes on to the others."""
@@ -98,9 +102,14 @@ class Prompt(OneLine):
 
     def ask(self, question: Question) -> None:
         """Ask; answers count once the guard time has passed without a key."""
-        question.opens_at = self._monotonic() + (_GUARD if question.dangerous else 0.0)
         self._mode = question
+        self.hold()
         self._draw()
+
+    def hold(self) -> None:
+        """Let an open question wait until keys are released, as when it is opened."""
+        if isinstance(self._mode, Question) and self._mode.dangerous:
+            self._mode.opens_at = self._monotonic() + _GUARD
 
     def cancel(self) -> None:
         """Leave whatever is open, as Esc does."""
@@ -137,6 +146,8 @@ class Prompt(OneLine):
             self._mode = None
             self._draw()
             question.answers[event.key][1]()
+        elif question.details is not None and (event.key == "d" or event.character == "?"):
+            question.details()
         elif event.key in ("n", "q", "enter"):
             self.cancel()
 
@@ -231,7 +242,8 @@ def _draw_question(question: Question, width: int) -> Text:
     if not question.dangerous:
         return _draw_choice(question, width)
     pairs = [(key, word) for key, (word, _call) in question.answers.items()]
-    answers = "   ".join(f"{key} = {word}" for key, word in [*pairs, ("n", question.no)])
+    plan = [("d", "plan")] if question.details is not None else []
+    answers = "  ".join(f"{key}={word}" for key, word in [*pairs, *plan, ("n", question.no)])
     room = max(0, width - len(answers) - 4)
     line = Text(" ", end="", style="reverse red")
     asked = safe(question.text)
@@ -281,6 +293,8 @@ def _draw_editing(editing: Editing, width: int) -> Text:
     line.append_text(safe(before, "not bold"))
     line.append_text(safe(after[:1] or " ", "reverse not bold"))
     line.append_text(safe(after[1:], "not bold"))
+    if not editing.text and editing.recall_hint and editing.history:
+        line.append_text(safe(f"  Up {editing.history[-1]}", "dim not bold"))
     found = [text for text in editing.complete(editing.text) if text != editing.text]
     if found and editing.cursor == len(editing.text):
         names = "  ".join(text.rpartition(" ")[2] for text in found)

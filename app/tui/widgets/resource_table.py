@@ -288,7 +288,9 @@ class ResourceTable(LineWidget, Generic[R]):
         for index, (column, cells) in enumerate(shown):
             title = Text(column.title.upper(), style="dim", end="")
             if column is self.sort:
-                title = Text(f"{column.title.upper()} {'▾' if self.reverse else '▴'}", style="bold", end="")
+                # The arrow stays, whatever room the title has.
+                arrow = "▾" if self.reverse else "▴"
+                title = Text(f"{column.title.upper()[: cells - 1]}{arrow}", style="bold", end="")
             head.append_text(cut(title, cells, right=column.right))
             away = self._shift and index == self._lead - 1
             head.append("< " if away else "  ", "bold" if away else "")
