@@ -183,7 +183,7 @@ async def test_rebuilding_one_asks_and_follows_the_build(desk) -> None:
 async def test_rebuilding_fresh_takes_nothing_from_the_wheel_store(desk) -> None:
     async with desk() as d:
         await d.press("2", "r")
-        assert "f = fresh" in d.status
+        assert "f=fresh" in d.status
         d.wait_guard()
         await d.press("f")
         await d.until(lambda: "↻ running  dash-sales" in d.text, "the log")
