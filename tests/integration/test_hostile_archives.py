@@ -388,7 +388,7 @@ _NAMES = st.lists(
 ).map("/".join)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from("f.dsh"), _NAMES, _NAMES), max_size=6))
 def test_whatever_names_an_archive_has_nothing_leaves_the_destination(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, str, str]]

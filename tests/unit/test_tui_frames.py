@@ -81,7 +81,7 @@ class Watcher:
         return shown
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(wholes | parts, min_size=1, max_size=5))
 def test_the_terminal_shows_what_was_drawn(updates: list[CompositorUpdate]) -> None:
     everything, difference, frames = Watcher(), Watcher(), Frames()
@@ -92,7 +92,7 @@ def test_the_terminal_shows_what_was_drawn(updates: list[CompositorUpdate]) -> N
         assert difference.cells() == everything.cells()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(wholes | parts)
 def test_what_is_there_already_is_not_sent_again(update: CompositorUpdate) -> None:
     frames = Frames()
@@ -100,7 +100,7 @@ def test_what_is_there_already_is_not_sent_again(update: CompositorUpdate) -> No
     assert frames.reduce(update, CONSOLE, SIZE) == ""
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(wholes, wholes)
 def test_after_forgetting_and_on_another_size_all_is_sent(first: LayoutUpdate, second: LayoutUpdate) -> None:
     fresh = Frames().reduce(second, CONSOLE, SIZE)
