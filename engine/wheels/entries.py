@@ -50,6 +50,7 @@ def seal(unpacked: Unpacked, place: Path, bytecode: Mapping[str, str | None]) ->
         target = posixpath.join(posixpath.dirname(file.place.target), "__pycache__", posixpath.basename(name))
         if name:
             compiled.append(target)
+            (place / name).chmod(0o444)
         if file.rewritten:
             scripts.append(
                 Script(posixpath.relpath(file.place.source, "scripts"), file.executable, posixpath.basename(name))
@@ -58,7 +59,6 @@ def seal(unpacked: Unpacked, place: Path, bytecode: Mapping[str, str | None]) ->
         linked[file.place.target] = (file.place.source, file.digest, file.size)
         if name:
             path = place / name
-            path.chmod(0o444)
             linked[target] = (name, digest(path)[ALGORITHM].partition("=")[2], path.stat().st_size)
     shipped = {file.place.target for file in unpacked.files}
     if twice := shipped.intersection(compiled):

@@ -22,7 +22,7 @@ _RESERVED = re.compile(
 )
 _OVERLAY = "zzz_externals.pth"
 """What lets an environment see external packages."""
-_COMMAND_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.+-]*")
+_COMMAND_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _COMMAND = re.compile(r"([A-Za-z_][\w.]*)\s*:\s*([A-Za-z_][\w.]*)\s*(\[[\w\s,.-]*\])?", re.ASCII)
 _PYTHON = re.compile(r"cpython-3(\d+)(t?)")
 _SECTIONS = ("console_scripts", "gui_scripts")

@@ -160,7 +160,7 @@ class _Linking:
     def _expect(self, target: str, name: str) -> None:
         """Nothing when the file there is one of this run, which is the same then (`agreeing`). Raises `OSError`."""
         if name in self.there.get(target, ()):
-            raise FileExistsError(errno.EEXIST, "there is a file already", f"{self._path(target)}/{name}")
+            raise FileExistsError(errno.EEXIST, f"there is a {name} already", self._path(target))
 
     def _copy(self, name: str, source: int, target: int, directory: str) -> None:
         """Make the file `name` anew, sharing blocks where the file system can. It keeps its time, for its bytecode."""

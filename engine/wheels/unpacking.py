@@ -158,7 +158,7 @@ def _checked_name(info: zipfile.ZipInfo) -> str:
     path = name.removesuffix("/")
     if fault := name_fault(path):
         raise Unfit(fault.code, f"the name {name} {fault.what}")
-    if "\\" in name or _DRIVE.match(name) or posixpath.normpath(path) != path:
+    if "\\" in name or _DRIVE.match(name) or path == "." or posixpath.normpath(path) != path:
         raise Unfit("bad-name", f"the name {name} is no plain path")
     return path
 

@@ -37,7 +37,8 @@ def _vouch(wheel: StoredWheel, found: dict[str, Vouched]) -> None:
             current, inodes = directory, _inodes(f"{wheel.path}/{directory.source}")
             prefix = f"{directory.target}/" if directory.target else ""
         if inode := inodes.get(name):
-            found[prefix + name] = Vouched(inode, size, f"{ALGORITHM}={digest}")
+            # Of two wheels that have one file, the first has put it there.
+            found.setdefault(prefix + name, Vouched(inode, size, f"{ALGORITHM}={digest}"))
 
 
 def _inodes(path: str) -> dict[str, int]:
