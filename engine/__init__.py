@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.bundles.constraint import Provenance, ProvenanceStep, StepStanding
     from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
     from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine, LeftOut
+    from engine.config.excerpt import Excerpt, excerpt
     from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
     from engine.content.model import UNCHANGED, Content, ContentBundle, PickedInstallation, Reason, Unchanged
     from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairKind, RepairPlan, RepairResult, RepairStep
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from engine.executors.base import Availability
     from engine.executors.choice import ExecutorChoice
     from engine.files import StorageError
+    from engine.impact import Impact, ImpactItem, ImpactKind, Subject
     from engine.installations.lifespan import Life, Lifespan, lifespan_of
     from engine.installations.model import Check, CheckStatus, Installation, InterpreterFacts, Usability
     from engine.management import Level, LevelDecision, ManagementDecision, Standing
@@ -83,6 +85,7 @@ _HOMES = {
     "engine.bundles.constraint": "Provenance ProvenanceStep StepStanding",
     "engine.bundles.model": "Bundle LineKind Manifest RequirementLine",
     "engine.capture.model": "Captured CapturedFile CaptureOptions Choice FrozenLine LeftOut",
+    "engine.config.excerpt": "Excerpt excerpt",
     "engine.config.model": "ConfigState EffectiveValue Executable Settings",
     "engine.content.model": "UNCHANGED Content ContentBundle PickedInstallation Reason Unchanged",
     "engine.doctor.model": "Diagnosis Health HealthCheck RepairKind RepairPlan RepairResult RepairStep",
@@ -99,6 +102,7 @@ _HOMES = {
     "engine.executors.base": "Availability",
     "engine.executors.choice": "ExecutorChoice",
     "engine.files": "StorageError",
+    "engine.impact": "Impact ImpactItem ImpactKind Subject",
     "engine.installations.lifespan": "Life Lifespan lifespan_of",
     "engine.installations.model": "Check CheckStatus Installation InterpreterFacts Usability",
     "engine.management": "Level LevelDecision ManagementDecision Standing",

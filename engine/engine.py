@@ -46,9 +46,11 @@ if TYPE_CHECKING:
     from engine.environments.usage import Users
     from engine.errors import Problem
     from engine.executors.choice import ExecutorChoice
+    from engine.impact import Impact
     from engine.installations.model import Installation
     from engine.live import LivePicture
     from engine.matching import Match, Rule
+    from engine.planning import Found
     from engine.plans import BuildPlan, CancelPlan, Outcome
     from engine.rebuilds.model import RebuildList, RunProgress
     from engine.rebuilds.run import BulkResult
@@ -140,6 +142,26 @@ class Engine:
     def default_config(self) -> str:
         """The embedded default for this machine as text to edit, with the interpreters it cannot use as comments."""
         return self._world.default_config()
+
+    def impact_of_load(self) -> Impact | None:
+        """What the last load that changed a setting does to content and bundles; None while none has changed any."""
+        before = self._world.found_before()
+        return self._impact(before, self._world.found()) if before is not None else None
+
+    def read_config(self, files: Sequence[Path]) -> ConfigState:
+        """What the configuration would be if it were read from `files`; takes nothing over. Raises `InputError`."""
+        return self._world.read_config(files)
+
+    def impact_of(self, config: ConfigState) -> Impact:
+        """What it would do to content and bundles if `config` were in force. Runs interpreters not known yet."""
+        self.installations()
+        return self._impact(self._world.found(), self._world.found_with(config))
+
+    def _impact(self, before: Found, after: Found) -> Impact:
+        from engine.impact import assess
+
+        bundles = [item.bundle for item in self._world.shelf.items() if item.bundle is not None]
+        return assess(before, after, self._world.contents(), bundles)
 
     def pip_files(self) -> tuple[PipFile, ...]:
         """The configuration files that pip reads in builds, a later one winning over an earlier one."""

@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from engine.audit.actor import account_name, acting
 from engine.choosing import match_request
 from engine.config.default import default_data_dir, default_text
 from engine.config.load import load
-from engine.config.lookup import look_up, user_directory
+from engine.config.lookup import Sources, look_up, user_directory
 from engine.config.model import ConfigState, Executable, Settings
 from engine.errors import Problem, Refused, Severity, Where
 from engine.files import is_there
@@ -54,6 +54,16 @@ _AUDIT_SHOWN = 500
 """How many of the newest records of the audit are in the picture."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What a configuration leads to, and plans depend on."""
+
+    config: ConfigState
+    installations: tuple[Installation, ...]
+    externals: Externals
+    declarations: Declarations
+
+
 class World:
     """Everything an answer or an action needs to know. Methods may be called from any thread."""
 
@@ -71,6 +81,8 @@ class World:
         self._declared = Declarations()
         self._externals: Externals = {}
         self._surveys: dict[str, tuple[Hashable, Mapping[NormalizedName, ExternalPackage]]] = {}
+        self._replaced: _Ground | None = None
+        """What was in force before the last load that changed a setting; None while none has."""
         self.config = self._load(None)
 
     # Configuration
@@ -94,6 +106,8 @@ class World:
             ):
                 return False
             before = self.config.settings
+            if fresh.settings != before:
+                self._replaced = self._ground()
             self.config = fresh
             if self.config.settings.data_dir != before.data_dir:
                 for name in _IN_DATA_DIR:
@@ -107,12 +121,20 @@ class World:
         state = load(sources, self.environ, previous, time.time(), default)
         return replace(state, problems=(*state.problems, *_value_problems(state)))
 
+    def read_config(self, files: Sequence[Path]) -> ConfigState:
+        """What the configuration would be if it were read from `files`. Raises `InputError`."""
+        paths = tuple(path.absolute() for path in files)
+        state = load(Sources(paths, by_name=True, watch=paths), self.environ, None, time.time(), "")
+        return replace(state, problems=(*state.problems, *_value_problems(state)))
+
     def _default_text(self, usable: Sequence[str], unusable: Sequence[tuple[str, str]]) -> str:
         return default_text(usable, unusable, default_data_dir(self.environ))
 
     def default_config(self) -> str:
         """The embedded default for this machine as text to edit, with the interpreters it cannot use as comments."""
-        probed = self._probe([Executable(path, "default") for path in discover(self.environ)], force=False)
+        probed = self._probe(
+            [Executable(path, "default") for path in discover(self.environ)], self.config.settings, force=False
+        )
         usable = [i.declared for i in probed if i.usability is Usability.USABLE]
         unusable = [(i.declared, i.reason) for i in probed if i.usability is Usability.UNUSABLE]
         return self._default_text(usable, unusable)
@@ -183,7 +205,7 @@ class World:
     def probe(self, *, force: bool = False) -> None:
         """Run every configured interpreter that is not known already, or all of them with `force`."""
         settings = self.config.settings
-        found, externals = self._with_externals(self._probe(settings.executables, force=force), settings)
+        found, externals = self._with_externals(self._probe(settings.executables, settings, force=force), settings)
         with self.lock:
             # A newer configuration asks for a probe of its own.
             if self.config.settings == settings:
@@ -230,15 +252,8 @@ class World:
 
     def declarations(self) -> Declarations:
         """The execution environments that are declared, read again where a file changed."""
-        settings = self.config.settings
-        paths = [*filter(None, [settings.environments_file]), *settings.cluster_definitions]
-        if not paths and not self._declared.files:
-            return self._declared
-        # Only here, because YAML is slow to import and few servers declare anything.
-        from engine.offhost.file import load_environments
-
         with self.lock:
-            self._declared = load_environments(paths, self._declared)
+            self._declared = _declared(self.config.settings, self._declared)
             return self._declared
 
     def found(self) -> Found:
@@ -256,6 +271,36 @@ class World:
             externals=self._externals,
             space=self.space_problem,
         )
+
+    def found_before(self) -> Found | None:
+        """The same under the configuration before the last load that changed a setting; None while none has."""
+        replaced = self._replaced
+        return self._found_on(replaced) if replaced is not None else None
+
+    def found_with(self, config: ConfigState) -> Found:
+        """The same if `config` were in force. Runs the interpreters that it names and that are not known yet."""
+        settings = config.settings
+        installations, externals = self._with_externals(
+            self._probe(settings.executables, settings, force=False), settings
+        )
+        return self._found_on(_Ground(config, installations, externals, _declared(settings, Declarations())))
+
+    def _found_on(self, ground: _Ground) -> Found:
+        from engine.environments.staleness import judge
+        from engine.planning import identities
+
+        now = self.found()
+        return replace(
+            now,
+            config=ground.config,
+            installations=ground.installations,
+            environments=judge(self.store.environments(), identities(ground.installations)),
+            declarations=ground.declarations,
+            externals=ground.externals,
+        )
+
+    def _ground(self) -> _Ground:
+        return _Ground(self.config, self.installations(), self._externals, self._declared)
 
     @property
     def space_problem(self) -> Problem | None:
@@ -276,8 +321,7 @@ class World:
             self.probe()
         return plan_build(bundle, self.found(), content)
 
-    def _probe(self, executables: Sequence[Executable], *, force: bool) -> tuple[Installation, ...]:
-        settings = self.config.settings
+    def _probe(self, executables: Sequence[Executable], settings: Settings, *, force: bool) -> tuple[Installation, ...]:
         return probe_all(
             executables,
             minimum_version=settings.minimum_version,
@@ -304,7 +348,9 @@ class World:
 
         usable = [i for i in installations if i.usability is Usability.USABLE and i.facts]
         with ThreadPoolExecutor() as pool:
-            surveys = dict(zip((i.executable for i in usable), pool.map(self._survey, usable), strict=True))
+            surveys = dict(
+                zip((i.executable for i in usable), pool.map(partial(self._survey, settings), usable), strict=True)
+            )
         checked = []
         for installation in installations:
             if installation.executable in surveys:
@@ -320,13 +366,14 @@ class World:
             checked.append(installation)
         return tuple(checked), {path: found for path, found in surveys.items() if not isinstance(found, ProbeFailure)}
 
-    def _survey(self, installation: Installation) -> Mapping[NormalizedName, ExternalPackage] | ProbeFailure:
+    def _survey(
+        self, settings: Settings, installation: Installation
+    ) -> Mapping[NormalizedName, ExternalPackage] | ProbeFailure:
         """What `installation` has of the external packages; asked again only when its packages may have changed."""
         from engine.installations.externals import externals_identity, probe_externals
         from engine.installations.model import ProbeFailure
 
         assert installation.facts is not None
-        settings = self.config.settings
         identity = externals_identity(installation.facts, settings.externals)
         known = self._surveys.get(installation.executable)
         if known is not None and known[0] == identity:
@@ -382,6 +429,17 @@ class World:
         """Raise `Refused` (`read-only`) when nothing can be changed."""
         if reason := self.read_only:
             raise Refused(Problem("read-only", f"nothing can be changed: {reason}"))
+
+
+def _declared(settings: Settings, known: Declarations) -> Declarations:
+    """The execution environments that `settings` declare, read again where a file differs from those `known`."""
+    paths = [*filter(None, [settings.environments_file]), *settings.cluster_definitions]
+    if not paths and not known.files:
+        return known
+    # Only here, because YAML is slow to import and few servers declare anything.
+    from engine.offhost.file import load_environments
+
+    return load_environments(paths, known)
 
 
 _VALUES_OF_PLANS = {

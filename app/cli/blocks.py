@@ -13,7 +13,9 @@ from engine import (
     AuditResult,
     BuildState,
     EnvironmentState,
+    Excerpt,
     Health,
+    ImpactKind,
     ItemState,
     Problem,
     Severity,
@@ -65,6 +67,11 @@ _LOOK: dict[str, tuple[str, str]] = {
     ItemState.ABORTED: ("⊘", "yellow"),
     Severity.WARNING: ("!", "yellow"),
     Severity.ERROR: ("✗", "bold red"),
+    ImpactKind.BREAKS: ("✗", "bold red"),
+    ImpactKind.MOVES: ("▸", "yellow"),
+    ImpactKind.REBUILDS: ("↻", "yellow"),
+    ImpactKind.READY: ("✓", "green"),
+    ImpactKind.MENDS: ("✓", "green"),
     "intact": ("✓", "green"),
     Health.NOTE: ("·", "default"),
     "repair": ("✗", "yellow"),
@@ -128,8 +135,11 @@ def pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     return made
 
 
-def problem(item: Problem) -> Text:
-    """The block that every error and warning is told with: message, place, expected, found, what to do."""
+def problem(item: Problem, place: Excerpt | None = None) -> Text:
+    """The block that every error and warning is told with: message, place, expected, found, what to do.
+
+    With a `place` the line itself is shown below where it is.
+    """
     _, style = _LOOK[item.severity]
     block = Text.assemble((f"{item.severity.value}[{clean(item.code)}]", style), ": ", safe(item.message))
     details = [
@@ -138,6 +148,18 @@ def problem(item: Problem) -> Text:
         f"found {item.found}" if item.found else "",
         f"→ {item.hint}" if item.hint else "",
     ]
-    for detail in filter(None, details):
-        block.append("\n  ").append_text(safe(detail))
+    for number, detail in enumerate(details):
+        if detail:
+            block.append("\n  ").append_text(safe(detail))
+        if place is not None and number == 0:
+            block.append_text(_excerpt(place, style))
     return block
+
+
+def _excerpt(place: Excerpt, style: str) -> Text:
+    margin = f"{place.line} "
+    text = Text.assemble((f"\n    {margin}| ", "dim"), safe(place.text))
+    if place.pointed:
+        blanks = " " * safe(place.before).cell_len
+        text.append_text(Text.assemble((f"\n    {' ' * len(margin)}| ", "dim"), (f"{blanks}^", style)))
+    return text

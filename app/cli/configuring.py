@@ -1,4 +1,4 @@
-"""The `config` commands: check, show, pip and init. Each returns the exit code."""
+"""The `config` commands: check, impact, show, pip and init. Each returns the exit code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from app.cli import json_config
 from app.cli.grammar import Commands
 from app.cli.terminal import Terminal
-from engine import Engine, EnvdeckError, InputError, Problem, Refused, Severity, Where
+from engine import Engine, EnvdeckError, ImpactKind, InputError, Problem, Refused, Severity, Where
 
-__all__ = ["add_commands", "check", "init", "pip", "show"]
+__all__ = ["add_commands", "check", "impact", "init", "pip", "show"]
 
 
 def check(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001 - all commands look alike
@@ -39,6 +39,21 @@ def show(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         for problem in state.errors:
             terminal.complain(problem)
     return 1 if state.errors else 0
+
+
+def impact(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    state = engine.read_config(options.files)
+    found = None if state.errors else engine.impact_of(state)
+    if terminal.json:
+        terminal.document(json_config.config_impact(state, found))
+    else:
+        from app.cli import render
+
+        if found is None:
+            terminal.show(render.config_check(state))
+        else:
+            terminal.show(render.config_impact(found))
+    return 1 if found is None or found.of(ImpactKind.BREAKS) else 0
 
 
 def user_config(environ: Mapping[str, str]) -> Path:
@@ -107,7 +122,7 @@ def add_commands(children: Commands) -> None:
         "config",
         None,
         "check, show or create the configuration",
-        "Checks, shows or creates the configuration.",
+        "Checks, shows or creates the configuration, and tells what another one would do.",
         "  envdeck config check",
         "  see `envdeck config COMMAND --help`",
     )
@@ -123,6 +138,23 @@ def add_commands(children: Commands) -> None:
         "  found, where, hint}], is_default (true when no file was found and the embedded\n"
         "  default is in force), files, loaded_at}",
     )
+    command = children.add(
+        "impact",
+        impact,
+        "what another configuration file would do to content, before it is saved",
+        "Reads FILE as if it were the configuration, takes nothing over, and tells what\n"
+        "would become of each piece of content and of each bundle on offer: what breaks,\n"
+        "what gets another Python, what has to be built again. Interpreters that are not\n"
+        "known yet are run once.",
+        "  envdeck config impact new.gcfg\n  envdeck config impact new.gcfg --json | jq '.items[] | .impact'",
+        "  0  nothing breaks\n"
+        "  1  something breaks, or the file has errors\n"
+        "  2  bad usage, or a file that cannot be read",
+        "{the fields of `envdeck config check`, items (null with errors) [{subject\n"
+        "  (content or bundle), name, guid, impact (breaks, moves, rebuilds, ready or\n"
+        "  mends), before, after, reason}], unchanged (a count)}",
+    )
+    command.add_argument("files", metavar="FILE", type=Path, nargs="+", help="the file; more of them override")
     command = children.add(
         "show",
         show,

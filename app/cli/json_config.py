@@ -12,13 +12,14 @@ from engine import (
     EffectiveValue,
     ExecutionEnvironment,
     ExecutorChoice,
+    Impact,
     PipFile,
     PipSetting,
     Problem,
     Severity,
 )
 
-__all__ = ["config_check", "config_pip", "config_show", "executors", "targets"]
+__all__ = ["config_check", "config_impact", "config_pip", "config_show", "executors", "targets"]
 
 
 def _counted(problems: Sequence[Problem]) -> Document:
@@ -41,6 +42,28 @@ def _config_source(state: ConfigState) -> Document:
 
 def config_check(state: ConfigState) -> Document:
     return {**_config_source(state), **_counted(state.problems)}
+
+
+def config_impact(state: ConfigState, found: Impact | None) -> Document:
+    """What taking `state` over would do; nothing is known of that while it has errors."""
+    return {
+        **config_check(state),
+        "items": [
+            {
+                "subject": item.subject.value,
+                "name": item.name,
+                "guid": item.guid or None,
+                "impact": item.kind.value,
+                "before": item.before,
+                "after": item.after,
+                "reason": item.reason,
+            }
+            for item in found.items
+        ]
+        if found
+        else None,
+        "unchanged": found.unchanged if found else None,
+    }
 
 
 def config_show(state: ConfigState, values: Sequence[EffectiveValue]) -> Document:

@@ -15,15 +15,28 @@ from engine import (
     BundleEntry,
     ConfigState,
     EffectiveValue,
+    Impact,
+    ImpactKind,
     Installation,
     Life,
     PipFile,
     PipSetting,
     Usability,
+    excerpt,
     lifespan_of,
 )
 
-__all__ = ["builds", "bundles", "config_check", "config_pip", "config_show", "installations", "numbers", "progress"]
+__all__ = [
+    "builds",
+    "bundles",
+    "config_check",
+    "config_impact",
+    "config_pip",
+    "config_show",
+    "installations",
+    "numbers",
+    "progress",
+]
 
 _BAR_WIDTH = 16
 
@@ -136,7 +149,25 @@ def config_check(state: ConfigState) -> RenderableType:
         summary = safe(f"{count(errors, 'error')}, {count(warnings, 'warning')}", "bold red" if errors else "yellow")
     else:
         summary = Text("✓ no problem found", "green")
-    return Group(*(problem(item) for item in state.problems), config_source(state), summary)
+    told = (problem(item, excerpt(item, state.texts)) for item in state.problems)
+    return Group(*told, config_source(state), summary)
+
+
+def config_impact(found: Impact) -> RenderableType:
+    """What taking over a configuration would do to each thing, the worst first."""
+    parts: list[RenderableType] = []
+    if found.items:
+        table = grid("IMPACT", "WHAT", "BECAUSE")
+        for item in found.items:
+            table.add_row(
+                mark(item.kind),
+                safe(f"{item.subject.value} {item.name}"),
+                stack(safe(f"{item.before} -> {item.after}"), safe(item.reason, "dim")),
+            )
+        parts.append(table)
+    told = ", ".join(f"{len(found.of(kind))} {kind.value}" for kind in ImpactKind if found.of(kind))
+    parts.append(safe(f"{told or 'nothing changes'}; {found.unchanged} not concerned", "bold"))
+    return Group(*parts)
 
 
 def config_show(state: ConfigState, values: Sequence[EffectiveValue]) -> RenderableType:

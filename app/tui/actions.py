@@ -215,6 +215,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane", ("tab",), "text", "Move between the list and the text beside it", Scope.MATCH, 4),
     Action("pane-config", ("tab",), "notes", "Move between the notes and the values", Scope.CONFIG, 3),
     Action(
+        "impact",
+        ("i",),
+        "impact",
+        "What the last load of the configuration does to content and bundles",
+        Scope.CONFIG,
+        2,
+        ("impact",),
+    ),
+    Action(
         "executors",
         ("x",),
         "executors",

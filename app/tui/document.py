@@ -9,7 +9,7 @@ from rich.text import Text
 
 from app.tui.symbols import SEVERITY
 from app.tui.text import safe
-from engine import Problem
+from engine import Excerpt, Problem
 
 __all__ = ["Document", "Line", "note", "plain"]
 
@@ -81,12 +81,18 @@ class Document:
             for remark in notes[index] if notes else ():
                 self.add(" " * second, remark, hang=second)
 
-    def problem(self, problem: Problem) -> None:
-        """A problem in full: what, where, what was expected and found, and the hint."""
+    def problem(self, problem: Problem, place: Excerpt | None = None) -> None:
+        """A problem in full: what, where, what was expected and found, and the hint; with a `place` the line itself."""
         mark = SEVERITY[problem.severity]
         self.add("  ", mark.text(""), " ", safe(problem.message, mark.style), hang=4)
         if problem.where is not None:
             self.add("    ", safe(problem.where), hang=6)
+        if place is not None:
+            number = f"{place.line} "
+            self.add("    ", safe(f"{number}| ", "dim"), safe(place.text), hang=6 + len(number))
+            if place.pointed:
+                blanks = " " * safe(place.before).cell_len
+                self.add("    ", safe(" " * len(number) + "| ", "dim"), safe(f"{blanks}^", mark.style))
         if problem.expected:
             self.add("    ", safe("expected  ", "dim"), problem.expected, hang=14)
         if problem.found:

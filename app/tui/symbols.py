@@ -16,6 +16,7 @@ from engine import (
     BuildState,
     CheckStatus,
     EnvironmentState,
+    ImpactKind,
     Life,
     Severity,
     Standing,
@@ -32,6 +33,7 @@ __all__ = [
     "CHECK",
     "ENVIRONMENT",
     "FOREIGN",
+    "IMPACT",
     "LIFE",
     "MISSING",
     "NO_ENVIRONMENT",
@@ -122,6 +124,13 @@ STEP = {
 SEVERITY = {
     Severity.ERROR: Mark("✗", "error", "bold red"),
     Severity.WARNING: Mark("!", "warning", "yellow"),
+}
+IMPACT = {
+    ImpactKind.BREAKS: Mark("✗", "breaks", "bold red"),
+    ImpactKind.MOVES: Mark("▸", "another Python", "yellow"),
+    ImpactKind.REBUILDS: Mark("↻", "rebuilt first", "yellow"),
+    ImpactKind.READY: Mark("✓", "is ready now", "green"),
+    ImpactKind.MENDS: Mark("✓", "works again", "green"),
 }
 AUDIT = {
     AuditResult.OK: Mark("✓", "ok", "green"),

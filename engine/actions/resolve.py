@@ -26,19 +26,19 @@ from engine.content.rules import (
     Present,
     standing,
 )
-from engine.content.store import hold_shared
+from engine.content.store import ContentStore, hold_shared
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import InputError, Problem, Refused
 from engine.installations.model import Usability
 from engine.matching import Match
 from engine.offhost.model import image_identity
 from engine.packages.key import interpreter_identity
-from engine.planning import Found
+from engine.planning import Found, plan_build
 from engine.plans import BuildPlan
 from engine.targets import LOCAL
 from engine.world import World
 
-__all__ = ["Resolution", "rebuild", "resolve"]
+__all__ = ["Resolution", "rebuild", "resolve", "resolve_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,15 @@ def resolve(world: World, content: Content) -> Resolution:
     The installation picked at deployment stays until it vanishes; then the bundle is matched again. An environment
     that is missing or stale is rebuilt (python-posit.txt, "Upgrading Python": "rebuilt on-demand").
     """
-    if content.problem is not None or content.installation is None or content.active_bundle is None:
-        return Resolution(content, None, None, None, (), problem=content.problem)
     if not world.probed:
         world.probe()
-    now = world.found()
+    return resolve_in(world.found(), content)
+
+
+def resolve_in(now: Found, content: Content) -> Resolution:
+    """The same, with what there is `now`."""
+    if content.problem is not None or content.installation is None or content.active_bundle is None:
+        return Resolution(content, None, None, None, (), problem=content.problem)
     found = standing(content.installation, _present(now))
     kept = found.installation
     reasons: tuple[Reason, ...] = (found.reason,)
@@ -93,7 +97,8 @@ def resolve(world: World, content: Content) -> Resolution:
             there = Reason("environment-there", f"its environment {content.key} is there")
             return Resolution(content, kept, environment, None, (*reasons, there))
     try:
-        bundle = read_bundle(content_store(world).bundle_dir(content.guid, content.active))
+        store = ContentStore(now.config.settings.data_dir)
+        bundle = read_bundle(store.bundle_dir(content.guid, content.active))
     except InputError as error:
         return Resolution(content, kept, None, None, reasons, problem=error.problem)
     # What was decided about management at deployment stays, whatever the levels say by now.
@@ -101,7 +106,7 @@ def resolve(world: World, content: Content) -> Resolution:
     bundle = replace(bundle, name=content.active_bundle.name, manifest=manifest)
     if kept is not None:
         bundle = _asking_for(bundle, kept)
-    plan = world.plan(bundle, replace(defaults_of(content), manage_environment=content.managed))
+    plan = plan_build(bundle, now, replace(defaults_of(content), manage_environment=content.managed))
     match = None if kept is not None else plan.match
     if plan.problem is not None or plan.match.chosen is None:
         return Resolution(content, kept, None, None, reasons, match, plan.problem or plan.match.problem)

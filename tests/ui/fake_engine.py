@@ -42,6 +42,7 @@ from engine import (
     ExecutorChoice,
     Fault,
     ForeignEnvironment,
+    Impact,
     InputError,
     Installation,
     InterpreterFacts,
@@ -534,6 +535,7 @@ class FakeEngine(Engine):
         self.foreigners: tuple[ForeignEnvironment, ...] = ()
         self.pip: tuple[tuple[PipFile, ...], tuple[PipSetting, ...]] = ((), ())
         self.steps = STEPS
+        self.impact: Impact | None = None
         self.executor_choice: ExecutorChoice | Problem = EXECUTORS
         self.rings: dict[str, LogRing] = {}
         self.refuse: Problem | None = None
@@ -603,6 +605,10 @@ class FakeEngine(Engine):
             one = Match(Rule.REQUIRES if request.requires else rule, request, (judged,), chosen, problem)
             outcomes.append(RuleOutcome(rule, rule is Rule.MAJOR_MINOR, one, known and replace(known, match=one)))
         return Trial(request, tuple(outcomes), bundle)
+
+    def impact_of_load(self) -> Impact | None:
+        self.calls.append(("impact", None))
+        return self.impact
 
     def plan_cancel(self, build_id: str) -> CancelPlan:
         return CancelPlan(self.build(build_id))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from fake_engine import FakeEngine, build, environment, snapshot
+from dataclasses import replace
 
-from engine import BuildState, LockedPackage
+import pytest
+from fake_engine import FakeEngine, build, config, environment, snapshot
+
+from engine import BuildState, Impact, ImpactItem, ImpactKind, LockedPackage, Problem, Subject, Where
 
 
 @pytest.mark.parametrize(("row", "words"), [(1, "no security fixes since 2024-10-07"), (2, "until 2027-10-31")])
@@ -121,3 +123,45 @@ async def test_two_marked_environments_are_compared(desk) -> None:
             "+ uv",
         ):
             assert words in d.text, d.text
+
+
+async def test_an_error_of_the_config_is_shown_in_place(desk) -> None:
+    where = Where("/etc/envdeck/envdeck.gcfg", 2, 19)
+    problem = Problem("setting-bad-value", "it has a value that cannot be used", where=where, hint="write exact")
+    state = replace(config(problem), texts={"/etc/envdeck/envdeck.gcfg": "[Python]\nVersionMatching = newest\n"})
+    async with desk(FakeEngine(snapshot(config=state))) as d:
+        await d.press("5")
+        lines = d.text.splitlines()
+        (at,) = [number for number, line in enumerate(lines) if "2 | VersionMatching = newest" in line]
+        assert (
+            lines[at + 1].rstrip().rstrip("▐").rstrip()
+            == lines[at][: lines[at].index("newest")].replace("2 | VersionMatching =", "  |" + " " * 18) + "^"
+        )
+
+
+async def test_the_last_load_tells_what_changed_and_what_it_does(desk) -> None:
+    state = config(
+        changed={"Python.VersionMatching": ("major-minor", "exact"), "Python.Executable": ("/a, /b", "/b, /c")}
+    )
+    engine = FakeEngine(snapshot(config=state))
+    engine.impact = Impact(
+        config(),
+        state,
+        (ImpactItem(Subject.CONTENT, "board", ImpactKind.BREAKS, "Python 3.9.5", "cannot run", "nothing is 3.9.3"),),
+        4,
+    )
+    async with desk(engine) as d:
+        await d.press("5")
+        await d.until(lambda: "✗ breaks 1  unchanged 4" in d.text, "the impact")
+        await d.press("tab", "G")
+        assert "major-minor -> exact" in d.text
+        await d.press("i")
+        for words in ("- /a", "+ /c", "✗ breaks  board", "Python 3.9.5 -> cannot run", "nothing is 3.9.3", "4 more"):
+            assert words in d.text, d.text
+
+
+async def test_without_a_change_the_impact_says_how_to_ask_for_one(desk) -> None:
+    async with desk() as d:
+        await d.press("5", "i")
+        assert "No setting has changed" in d.text
+        assert "envdeck config impact FILE" in d.text

@@ -52,6 +52,8 @@ from engine import (
     Fault,
     ForeignEnvironment,
     FrozenLine,
+    Impact,
+    ImpactItem,
     InputError,
     Installation,
     InterpreterFacts,
@@ -299,6 +301,7 @@ class FakeEngine:
     ended: Build = field(default_factory=build)
     lines: Sequence[LogLine] = (LogLine(AT, "Collecting flask"), LogLine(AT + 1, "done"))
     cancel_problem: Problem | None = None
+    impacts: tuple[ImpactItem, ...] = ()
     execute_error: Exception | None = None
     on_follow: Callable[[], None] = lambda: None
     declared: Declarations = field(default_factory=Declarations)
@@ -411,6 +414,13 @@ class FakeEngine:
 
     def explain_request(self, bundle: Bundle) -> tuple[ProvenanceStep, ...]:
         return STEPS
+
+    def read_config(self, files: Sequence[Path]) -> ConfigState:
+        self.asked.append(("read", [str(file) for file in files]))
+        return self.configuration
+
+    def impact_of(self, config: ConfigState) -> Impact:
+        return Impact(self.configuration, config, self.impacts, 3)
 
     def pip_files(self) -> tuple[PipFile, ...]:
         return (PipFile(Path("/etc/pip.conf"), True, self.pip_problem), PipFile(Path("/root/pip.conf"), False))

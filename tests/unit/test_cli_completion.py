@@ -44,7 +44,7 @@ def complete(words: list[str], directory: Path) -> list[str]:
     ("typed", "offered"),
     [
         ("envdeck con", ["config", "content"]),
-        ("envdeck config ", ["check", "show", "init", "pip"]),
+        ("envdeck config ", ["check", "impact", "show", "init", "pip"]),
         ("envdeck --json config ch", ["check"]),
         ("envdeck config check --j", ["--json"]),
         ("envdeck caches delete --ver", ["--version"]),

@@ -369,7 +369,8 @@ def test_a_frozen_line_does_not_give_its_password_away() -> None:
 
 
 def test_the_fake_engine_has_the_methods_of_the_real_one() -> None:
-    for name in ("snapshot", "refresh", "installations", "open_bundle", "try_request", "plan_build", "plan_cancel",
+    for name in ("snapshot", "refresh", "installations", "open_bundle", "try_request",
+                 "read_config", "impact_of", "plan_build", "plan_cancel",
                  "execute",
                  "build", "wait", "follow", "default_config", "close", "explain_request", "pip_files", "pip_settings",
                  "capture", "write_bundle", "content", "contents", "plan_deploy", "deploy", "resolve", "plan_set",

@@ -13,7 +13,21 @@ import pytest
 from cli_fakes import FakeEngine
 from cli_runner import Cli
 
-from engine import BuildState, Fault, LogLine, Outcome, Phase, Problem, Refused, Severity, StorageError, Where
+from engine import (
+    BuildState,
+    Fault,
+    ImpactItem,
+    ImpactKind,
+    LogLine,
+    Outcome,
+    Phase,
+    Problem,
+    Refused,
+    Severity,
+    StorageError,
+    Subject,
+    Where,
+)
 
 COMMANDS = [
     "installations",
@@ -26,6 +40,7 @@ COMMANDS = [
     "log",
     "cancel",
     "config check",
+    "config impact",
     "config show",
     "config init",
     "config pip",
@@ -55,6 +70,8 @@ CONFIG_ERROR = Problem(
     "key-unknown", "no such key", "a key of [Python]", "Foo", Where("/etc/e.gcfg", 3, 1), "Remove it"
 )
 
+BROKEN = ImpactItem(Subject.CONTENT, "board", ImpactKind.BREAKS, "Python 3.9.5", "cannot run", "nothing is 3.9", "g")
+
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
@@ -80,6 +97,9 @@ FAILED = fakes.build(
         (["match", "--requires", "3.9"], FakeEngine(), 2),
         (["match", "--python", "3.9.1", "--rule", "newest"], FakeEngine(), 2),
         (["match", "missing"], FakeEngine(), 2),
+        (["config", "impact", "new.gcfg"], FakeEngine(), 0),
+        (["config", "impact", "new.gcfg"], FakeEngine(impacts=(BROKEN,)), 1),
+        (["config", "impact"], FakeEngine(), 2),
         (["plan", "app"], FakeEngine(), 0),
         (["plan", "app"], FakeEngine(planned=fakes.plan(problem=Problem("x", "no"), chosen=False)), 1),
         (["build", "app"], FakeEngine(outcome=Outcome(environment=fakes.environment())), 0),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.tui.document import Document, Line
 from app.tui.text import clock, safe
-from engine import ConfigState, EffectiveValue, Severity
+from engine import ConfigState, EffectiveValue, Severity, excerpt
 
-__all__ = ["config_notes", "describe_setting"]
+__all__ = ["changes", "config_notes", "describe_setting"]
 
 
 def describe_setting(value: EffectiveValue, config: ConfigState) -> list[Line]:
@@ -23,7 +25,7 @@ def describe_setting(value: EffectiveValue, config: ConfigState) -> list[Line]:
         document.add("  ", safe("no value", "dim"), "  ", safe(", ".join(value.origins), "dim"), hang=4)
     if value.name in config.changed:
         before, after = config.changed[value.name]
-        document.heading("Changed by the last load")
+        document.heading("Changed by the last load", clock(config.loaded_at))
         document.field("Before", before or "no value")
         document.field("After", after or "no value")
     document.heading("Defined in")
@@ -31,20 +33,39 @@ def describe_setting(value: EffectiveValue, config: ConfigState) -> list[Line]:
     return document.lines
 
 
-def config_notes(config: ConfigState, now: float) -> list[Line]:
-    """What to know before reading the values: problems first, then what changed, then the files."""
+def config_notes(config: ConfigState, now: float, impact: Sequence[Line] = ()) -> list[Line]:
+    """What to know before reading the values: problems first, then the files, the `impact` of the load, its changes."""
     document = Document()
     if config.errors:
         document.add(safe("The text on disk has errors; the last good values stay in force.", "bold red"), hang=2)
     for problem in sorted(config.problems, key=lambda problem: problem.severity is not Severity.ERROR):
-        document.problem(problem)
+        document.problem(problem, excerpt(problem, config.texts))
     if config.problems:
         document.blank()
     if config.is_default:
         document.add(safe("DEFAULTS ", "bold yellow"), "no configuration file was found, the embedded one is in force")
+        document.add("  ", safe("`envdeck config init` writes it as a file to edit; it takes effect when saved", "dim"))
     for index, file in enumerate(config.files):
         document.remark("From" if index == 0 else "", str(file))
     document.remark("Read", clock(config.loaded_at, now))
-    for index, (name, (before, after)) in enumerate(sorted(config.changed.items())):
-        document.remark("New" if index == 0 else "", safe(name, "bold"), f"  {before or 'none'} -> {after or 'none'}")
+    document.lines += impact
+    if config.changed:
+        document.remark("Changed", f"{len(config.changed)} by that load, - before, + after")
+        changes(document, config)
     return document.lines
+
+
+def changes(document: Document, config: ConfigState) -> None:
+    """What the last load changed, name by name; of a setting that can be repeated the values that came and went."""
+    repeated = {value.name for value in config.values if len(value.values) > 1}
+    for name, (before, after) in sorted(config.changed.items()):
+        lists = name in repeated or ", " in before
+        gone, come = (text.split(", ") if lists and text else [text] for text in (before, after))
+        if not lists:
+            document.add("  ", safe(name, "bold"), f"  {before or 'none'} -> {after or 'none'}", hang=4)
+            continue
+        document.add("  ", safe(name, "bold"), hang=4)
+        for sign, style, values, others in (("-", "red", gone, come), ("+", "green", come, gone)):
+            for value in values:
+                if value and value not in others:
+                    document.add("    ", safe(f"{sign} {value}", style), hang=6)

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from app.cli import json_config
 from app.tui.actions import Scope, View
 from app.tui.describe.executor import describe_executors, executor_note
+from app.tui.describe.impact import describe_impact, impact_note
 from app.tui.describe.setting import config_notes, describe_setting
 from app.tui.describe.surroundings import surroundings
 from app.tui.document import Line, note
@@ -23,9 +24,12 @@ from app.tui.widgets.columns import Column
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
-from engine import EffectiveValue, ExecutorChoice, Problem
+from engine import EffectiveValue, ExecutorChoice, Impact, Problem
 
 __all__ = ["ConfigPage"]
+
+_NOTES, _NOTES_WITH_ERRORS = 0.33, 0.6
+"""The part of the screen that the notes take at most."""
 
 
 def _value(value: EffectiveValue) -> Text:
@@ -69,7 +73,7 @@ class ConfigPage(TablePage[EffectiveValue]):
     )
 
     def body(self) -> ComposeResult:
-        self.notes = Detail(share=0.33, id="notes")
+        self.notes = Detail(share=_NOTES, id="notes")
         yield self.notes
         yield OneLine(id="title")
         yield self.make_table()
@@ -108,7 +112,9 @@ class ConfigPage(TablePage[EffectiveValue]):
         now, engine = self.snapshot, self.deck.engine
         # pip's files are none of the engine's picture, so they are read anew with every other one.
         pip = self.deck.lookups.get("pip", now.generation, lambda: (engine.pip_files(), engine.pip_settings()))
-        notes = config_notes(now.config, now.taken_at)
+        notes = config_notes(now.config, now.taken_at, impact_note(self._impact()))
+        # What is wrong comes before what is in force.
+        self.notes.share = _NOTES_WITH_ERRORS if now.config.errors else _NOTES
         self.notes.show([*notes, *executor_note(self._executors()), *surroundings(now.declarations, pip)])
         changed = sum(not value.is_default for value in now.config.values)
         title = safe("Settings", "bold")
@@ -116,10 +122,27 @@ class ConfigPage(TablePage[EffectiveValue]):
         self.query_one("#title", OneLine).show(rule(title, self.app.size.width))
         super().show()
 
+    def _impact(self) -> Impact | Problem | None:
+        """What the last load did; looked at again when what it depends on is another."""
+        now = self.snapshot
+        if not now.config.changed or now.probing:
+            return None
+        basis = (now.config.loaded_at, now.installations, now.environments, now.contents, now.declarations)
+        return self.deck.lookups.get("impact", basis, self.deck.engine.impact_of_load)
+
     def _executors(self) -> ExecutorChoice | Problem | None:
         now = self.snapshot
         basis = (now.config.loaded_at, now.declarations.off_host)
         return self.deck.lookups.get("executors", basis, self.deck.engine.executors)
+
+    def do_impact(self, _argument: str) -> None:
+        self.app.push_screen(
+            TextPage(
+                self.view,
+                "Impact of the last load",
+                lambda snapshot: describe_impact(self._impact(), snapshot.taken_at),
+            )
+        )
 
     def do_executors(self, _argument: str) -> None:
         self.app.push_screen(TextPage(self.view, "Executors", lambda _snapshot: describe_executors(self._executors())))

@@ -23,7 +23,7 @@ class Detail(LineWidget):
 
     def __init__(self, *, share: float = 0.0, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._share = share
+        self.share = share
         self.document: Sequence[Line] = ()
         self._wrapped: list[Text] = []
         self._width = 0
@@ -58,8 +58,8 @@ class Detail(LineWidget):
                 self.refresh_line(index)
 
     def _fit(self) -> None:
-        if self._share:
-            height = max(1, min(self.count, int(self.app.size.height * self._share)))
+        if self.share:
+            height = max(1, min(self.count, int(self.app.size.height * self.share)))
             if self.size.height != height:
                 self.styles.height = height
 

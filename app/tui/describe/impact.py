@@ -1,0 +1,67 @@
+"""What the last load of the configuration did to content and bundles."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from app.tui.describe.setting import changes
+from app.tui.document import Document, Line
+from app.tui.symbols import IMPACT
+from app.tui.text import clock, count, safe
+from engine import Impact, ImpactKind, Problem, Subject
+
+__all__ = ["describe_impact", "impact_note"]
+
+
+def impact_note(found: Impact | Problem | None) -> list[Line]:
+    """One line for the notes above the settings; nothing while no load has changed any."""
+    document = Document()
+    if isinstance(found, Problem):
+        document.problem(found)
+    elif found is not None:
+        document.remark("Impact", summary(found), safe("  i shows it", "dim"))
+    return document.lines
+
+
+def summary(found: Impact) -> Text:
+    """``✗ breaks 1  ▸ another Python 2  unchanged 5``, or that nothing changes."""
+    if not found.items:
+        return safe("✓ none: nothing runs otherwise than before", "green")
+    text = Text("", end="")
+    for kind in ImpactKind:
+        if items := found.of(kind):
+            mark = IMPACT[kind]
+            text.append_text(Text.assemble(mark.text(), safe(f" {len(items)}  ", mark.style)))
+    text.append_text(safe(f"unchanged {found.unchanged}", "default not bold"))
+    return text
+
+
+def describe_impact(found: Impact | Problem | None, now: float) -> list[Line]:
+    """What changed, and what that does to each thing; None while no load has changed a setting."""
+    document = Document()
+    if found is None:
+        document.add(safe("No setting has changed since envdeck was started.", "bold"))
+        document.add(safe("`envdeck config impact FILE` tells what another file would do.", "dim"), hang=2)
+        return document.lines
+    if isinstance(found, Problem):
+        document.problem(found)
+        return document.lines
+    document.add(summary(found), hang=2)
+    document.heading("Settings", f"loaded {clock(found.after.loaded_at, now)}")
+    changes(document, found.after)
+    for subject, title in ((Subject.CONTENT, "Content"), (Subject.BUNDLE, "Bundles, if they were deployed now")):
+        items = [item for item in found.items if item.subject is subject]
+        if not items:
+            continue
+        document.heading(title, count(len(items), "change"))
+        document.table(
+            [
+                (IMPACT[item.kind].text(), safe(item.name, "bold"), safe(f"{item.before} -> {item.after}"))
+                for item in items
+            ],
+            notes=[[safe(item.reason, "dim")] for item in items],
+        )
+    if found.unchanged:
+        document.blank()
+        document.add(safe(f"{found.unchanged} more are not concerned.", "dim"))
+    return document.lines
