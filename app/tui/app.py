@@ -41,6 +41,7 @@ from app.tui.screens.opening import build_by_name, open_bundle
 from app.tui.screens.page import Page
 from app.tui.screens.palette import PalettePage
 from app.tui.screens.text_page import TextPage
+from app.tui.terminal import erases_in_colour
 from app.tui.text import count
 from app.tui.widgets.prompt import Editing
 from engine import BuildState, Engine, EnvdeckError
@@ -95,7 +96,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.commands: list[str] = []
         self.lookups = Lookups(self)
         self._environ = environ
-        self._frames = Frames()
+        self._frames = Frames(erases_in_colour=erases_in_colour(environ))
         self._line_filters: list[LineFilter] = [StripControl()]
         if ascii_only:
             self._line_filters.append(AsciiOnly())

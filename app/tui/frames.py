@@ -7,6 +7,7 @@ old one. `Frames` remembers what each cell of the terminal was sent last and let
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import cast
@@ -25,11 +26,12 @@ __all__ = ["Frames", "ReadyUpdate"]
 
 Cell = tuple[str, str]
 """A character (empty behind a wide one) and the numbers of its SGR sequence (empty for the terminal's defaults)."""
-_BLANK: Cell = (" ", "")
 _REACH = 4
 """Cells that are the same and sent all the same, since moving the cursor over them costs as much."""
 _ERASED = 4
 """From this many blanks on, erasing the rest of the line is shorter than sending them."""
+_BACKGROUND = re.compile(r"4[0-7]|10[0-7]|48;[25](;\d+)+")
+_LINES_AND_REVERSE = frozenset(("4", "7", "9", "21", "53"))
 _AGREED = frozenset(map(chr, range(32, 127))) | frozenset(ASCII)
 """Characters that are one cell wide in every terminal."""
 
@@ -37,7 +39,9 @@ _AGREED = frozenset(map(chr, range(32, 127))) | frozenset(ASCII)
 class Frames:
     """What the terminal shows, as far as it was told through here."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, erases_in_colour: bool = False) -> None:
+        """`erases_in_colour` says that what the terminal erases gets the background that is set then."""
+        self._erases_in_colour = erases_in_colour
         self._size = Size(0, 0)
         self._shown: list[list[Cell | None]] = []
         """Per line its cells; None where it is not known what the terminal shows."""
@@ -60,7 +64,7 @@ class Frames:
             line = changed.setdefault(y, list(self._shown[y]))
             cells = _cells(strip, colors)[: size.width - x]
             line[x : x + len(cells)] = cells
-        output = _Output()
+        output = _Output(self._erases_in_colour)
         for y in sorted(changed):
             output.line(y, self._shown[y], changed[y])
             self._shown[y] = changed[y]
@@ -80,7 +84,8 @@ class ReadyUpdate(CompositorUpdate):
 class _Output:
     """The characters and sequences of one frame; the graphic rendition carries on from one line to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, erases_in_colour: bool) -> None:
+        self._erases_in_colour = erases_in_colour
         self._parts: list[str] = []
         self._codes = ""
 
@@ -91,22 +96,31 @@ class _Output:
         if not (_agreed(old) and _agreed(new)):
             # Terminals disagree about the width of something in it, so no column is certain: the line is sent whole.
             old = [None] * len(new)
-        blank_from = len(new)
-        while blank_from and new[blank_from - 1] == _BLANK:
-            blank_from -= 1
-        if all(cell == _BLANK for cell in old[blank_from:]) or len(new) - blank_from < _ERASED:
-            blank_from = len(new)
-        for start, end in _runs(old, new, blank_from):
+        end = len(new)
+        tail = new[-1]
+        if tail is not None and self._erases_as(tail):
+            while end and new[end - 1] == tail:
+                end -= 1
+            if len(new) - end < _ERASED or all(cell == tail for cell in old[end:]):
+                end, tail = len(new), None
+        else:
+            tail = None
+        for start, stop in _runs(old, new, end):
             self._parts.append(f"\x1b[{y + 1};{start + 1}H")
-            for cell in new[start:end]:
+            for cell in new[start:stop]:
                 self._put(*cast(Cell, cell))
-        if blank_from < len(new):
-            if not blank_from or old[blank_from - 1] == new[blank_from - 1]:
-                self._parts.append(f"\x1b[{y + 1};{blank_from + 1}H")
-            self._put("\x1b[K", "")
+        if tail is not None:
+            if not end or old[end - 1] == new[end - 1]:
+                self._parts.append(f"\x1b[{y + 1};{end + 1}H")
+            self._put("\x1b[K", tail[1])
+
+    def _erases_as(self, cell: Cell) -> bool:
+        """Whether erasing looks like this cell."""
+        text, codes = cell
+        return text == " " and (not codes or (self._erases_in_colour and _BACKGROUND.fullmatch(codes) is not None))
 
     def _put(self, text: str, codes: str) -> None:
-        if codes != self._codes:
+        if codes != self._codes and not (text == " " and codes == _bare(self._codes)):
             reset = "0;" if self._codes and codes else ""
             self._parts.append(f"\x1b[{reset}{codes}m")
             self._codes = codes
@@ -163,27 +177,37 @@ def _cells(strip: Strip, colors: ColorSystem) -> list[Cell]:
             continue
         spans, _width = split_graphemes(text)
         for start, end, width in spans:
-            cells += [(text[start:end], inked), *[("", inked)] * (width - 1)] if width else []
+            look = bare if text[start:end] == " " else inked
+            cells += [(text[start:end], look), *[("", look)] * (width - 1)] if width else []
     return cells
 
 
 @lru_cache(maxsize=4096)
 def _codes(style: Style, colors: ColorSystem) -> tuple[str, str]:
-    """The SGR numbers of a style, for characters and for blanks, without those that say what is the default anyway."""
+    """The SGR numbers of a style, for characters and for blanks."""
     sequence = style.update_link(None).render("x", color_system=colors).partition("x")[0]
-    codes = ";".join(code for code in sequence.removeprefix("\x1b[").removesuffix("m").split(";") if code)
-    codes = ";".join(_without_defaults(codes))
-    background = style.bgcolor is not None and not style.bgcolor.is_default
-    shows = background or style.reverse or style.underline or style.underline2 or style.strike or style.overline
-    return codes, codes if shows else ""
+    # Without those that say what is the default anyway.
+    kept = [part for part in _parts(sequence.removeprefix("\x1b[").removesuffix("m")) if part not in ("39", "49")]
+    codes = ";".join(kept)
+    return codes, _bare(codes)
 
 
-def _without_defaults(codes: str) -> Iterator[str]:
-    numbers = iter(codes.split(";"))
+@lru_cache(maxsize=4096)
+def _bare(codes: str) -> str:
+    """What of these SGR numbers can be seen on a blank."""
+    parts = list(_parts(codes))
+    if not _LINES_AND_REVERSE.isdisjoint(parts):
+        return codes
+    return ";".join(part for part in parts if _BACKGROUND.fullmatch(part))
+
+
+def _parts(codes: str) -> Iterator[str]:
+    """SGR numbers, those of one colour together."""
+    numbers = iter(codes.split(";") if codes else ())
     for number in numbers:
         if number in ("38", "48"):
-            # A colour of the palette (5, and one number) or of its own (2, and three).
+            # A colour of the palette (5, and one number) or any (2, and three).
             kind = next(numbers, "")
-            yield from (number, kind, *(next(numbers, "") for _ in range(1 if kind == "5" else 3)))
-        elif number not in ("", "39", "49"):
+            yield ";".join([number, kind, *(next(numbers, "") for _ in range(1 if kind == "5" else 3))])
+        else:
             yield number

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import codecs
+import curses
 import functools
 import os
 import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import textual.drivers.linux_driver as driver
 
-__all__ = ["guard_terminal", "survive_bad_bytes"]
+__all__ = ["erases_in_colour", "guard_terminal", "survive_bad_bytes"]
+
+
+def erases_in_colour(environ: Mapping[str, str]) -> bool:
+    """Whether what this terminal erases gets the background colour that is set then, by terminfo.
+
+    Not inside GNU screen, whatever TERM says there.
+    """
+    if environ.get("STY"):
+        return False
+    try:
+        curses.setupterm(environ.get("TERM", ""), sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    except curses.error:
+        return False
+    return curses.tigetflag("bce") == 1
 
 
 def survive_bad_bytes() -> None:

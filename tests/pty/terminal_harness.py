@@ -14,17 +14,44 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import pyte
 
+_FRAME = b"\x1b[?2026h"
+"""Begins what a terminal is to show all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What came back for some keys."""
+
+    bytes: int
+    frames: int
+    seconds: float
+    """From the last key to the last byte."""
+
 
 class Terminal:
-    """A program and the terminal it runs in."""
+    """A program and the terminal it runs in.
+
+    With `rate` the line to it carries that many bytes a second, as a slow SSH line does.
+    """
 
     def __init__(
-        self, argv: Sequence[str], *, columns: int = 120, rows: int = 40, environ: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        columns: int = 120,
+        rows: int = 40,
+        environ: Mapping[str, str] | None = None,
+        rate: float = 0.0,
     ) -> None:
+        self._rate = rate
+        self.chunks: list[tuple[float, bytes]] = []
+        """What arrived, and how many seconds after the start."""
+        self.started = time.monotonic()
         env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TMUX", "SSH_CONNECTION")}
         env = {name: value for name, value in env.items() if not name.startswith("TEXTUAL_")}
         env.pop("COLUMNS", None)
@@ -64,12 +91,16 @@ class Terminal:
             if not ready:
                 continue
             try:
-                data = os.read(self._master, 65536)
+                # A twentieth of a second's worth, which then takes as long to arrive.
+                data = os.read(self._master, int(self._rate / 20) or 65536)
             except OSError:
                 return
             if not data:
                 return
+            if self._rate:
+                time.sleep(len(data) / self._rate)
             with self._lock:
+                self.chunks.append((time.monotonic() - self.started, data))
                 self.output += data
                 # pyte does not know the queries that a terminal answers.
                 self._stream.feed(data.replace(b"\x1b[?2026$p", b"").replace(b"\x1b[>1u", b""))
@@ -99,16 +130,27 @@ class Terminal:
         """Wait until nothing was written for that long."""
         self.until(lambda: time.monotonic() - self._last > seconds, "quiet")
 
-    def bytes_for(self, *keys: str, gap: float = 0.0, shown: str = "") -> int:
-        """How many bytes come back for these keys, until the screen is at rest and has `shown` on it."""
+    def cost_of(self, *keys: str, gap: float = 0.0, shown: str = "") -> Cost:
+        """What comes back for these keys, until the screen is at rest and has `shown` on it."""
         self.until_quiet()
         before = len(self.output)
         for key in keys:
             self.send(key)
             time.sleep(gap)
+        sent = time.monotonic()
         self.until(lambda: len(self.output) > before and shown in self.text, repr(shown))
         self.until_quiet()
-        return len(self.output) - before
+        new = bytes(self.output[before:])
+        return Cost(len(new), new.count(_FRAME), max(0.0, self._last - sent))
+
+    def bytes_for(self, *keys: str, gap: float = 0.0, shown: str = "") -> int:
+        """`cost_of` in bytes alone."""
+        return self.cost_of(*keys, gap=gap, shown=shown).bytes
+
+    @property
+    def frames(self) -> int:
+        """How many frames came so far."""
+        return self.output.count(_FRAME)
 
     def hang_up(self) -> None:
         """Take the terminal away, as a lost connection does."""

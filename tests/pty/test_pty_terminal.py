@@ -1,31 +1,19 @@
-"""What only a terminal can show: bytes per key, signals, suspending, a lost line. Budgets from textual.md §3.10."""
+"""What only a terminal can show: signals, suspending, a lost line (textual.md §3.8)."""
 
 from __future__ import annotations
 
 import re
 import signal
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from terminal_harness import Terminal
+
+from tests.pty.terminal_harness import Terminal
 
 APP = [sys.executable, str(Path(__file__).with_name("fake_app.py"))]
-DOWN = "\x1b[B"
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
-
-
-@pytest.fixture
-def many() -> Iterator[Terminal]:
-    """500 environments at 120x40, nothing running, the Environments view open."""
-    with Terminal([*APP, "many"]) as terminal:
-        terminal.until_shown("3.11.7")
-        terminal.send("2")
-        terminal.until_shown("bundle-30")
-        yield terminal
 
 
 def test_it_starts_shows_and_quits() -> None:
@@ -43,56 +31,6 @@ def test_mouse_reporting_stays_off() -> None:
     with Terminal([*APP, "normal"]) as terminal:
         terminal.until_shown("✗ unusable")
         assert b"\x1b[?1003h" not in terminal.output
-
-
-def test_nothing_is_sent_while_nothing_changes(many: Terminal) -> None:
-    many.until_quiet(1.0)
-    before = len(many.output)
-    time.sleep(2.5)
-    assert len(many.output) == before
-
-
-def test_moving_the_cursor_is_cheap(many: Terminal) -> None:
-    costs = [many.bytes_for(DOWN) for _ in range(4)]
-    assert max(costs) <= 500, costs
-
-
-def test_holding_down_is_cheap(many: Terminal) -> None:
-    presses = 60
-    assert many.bytes_for(*[DOWN] * presses, gap=1 / 30, shown="00000060") / presses <= 1000
-
-
-def test_opening_the_filter_is_cheap(many: Terminal) -> None:
-    assert many.bytes_for("/") <= 400
-
-
-def test_changing_the_view_is_cheap(many: Terminal) -> None:
-    many.bytes_for("1", shown="unusable")
-    assert many.bytes_for("2", shown="bundle-30") <= 12_000
-
-
-@pytest.mark.parametrize(("key", "shown"), [("!", "00000499"), ("?", "Everywhere"), ("d", "Packages")])
-def test_a_page_above_a_view_costs_no_more_than_a_view(many: Terminal, key: str, shown: str) -> None:
-    # Textual draws a screen that is pushed four times; only what differs is sent.
-    assert many.bytes_for(key, shown=shown) <= 12_000
-
-
-def test_a_question_is_cheap() -> None:
-    with Terminal([*APP, "normal"]) as terminal:
-        terminal.until_shown("✗ unusable")
-        terminal.send("3")
-        terminal.until_shown("MISS")
-        assert terminal.bytes_for("b", shown="y=build") <= 500
-
-
-def test_a_flooded_log_is_shown_for_few_bytes_and_without_its_sequences() -> None:
-    with Terminal([*APP, "flood"]) as terminal:
-        terminal.until_shown("✗ unusable")
-        terminal.send("4")
-        terminal.until_shown("etl-nightly")
-        cost = terminal.bytes_for("l", shown="package-49999")
-        assert cost <= 40_000
-        assert b"\x1b]52" not in terminal.output
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])

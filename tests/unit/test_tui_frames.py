@@ -84,7 +84,7 @@ class Watcher:
 @settings(max_examples=60)
 @given(st.lists(wholes | parts, min_size=1, max_size=5))
 def test_the_terminal_shows_what_was_drawn(updates: list[CompositorUpdate]) -> None:
-    everything, difference, frames = Watcher(), Watcher(), Frames()
+    everything, difference, frames = Watcher(), Watcher(), Frames(erases_in_colour=True)
     # The first frame of an app is a whole one.
     for update in [LayoutUpdate([[Strip.blank(WIDTH)]] * HEIGHT, Region(0, 0, WIDTH, HEIGHT)), *updates]:
         everything.stream.feed(update.render_segments(CONSOLE))
@@ -144,9 +144,11 @@ def test_defaults_are_not_named_and_ink_is_set_once() -> None:
     assert frames.reduce(update, CONSOLE, SIZE) == "\x1b[1;1H\x1b[1mabcd\x1b[me"
 
 
-def test_a_background_is_never_erased_with_the_terminals_own() -> None:
-    frames = Frames()
-    sent = frames.reduce(line("x", Style(bgcolor="blue")), CONSOLE, SIZE)
-    assert "\x1b[K" in sent
-    painted = line(" " * WIDTH, Style(bgcolor="blue"), y=1)
-    assert "\x1b[K" not in frames.reduce(painted, CONSOLE, SIZE)
+@pytest.mark.parametrize("erases_in_colour", [False, True])
+def test_a_background_is_erased_only_where_the_terminal_can(erases_in_colour: bool) -> None:
+    frames = Frames(erases_in_colour=erases_in_colour)
+    painted = line(" " * WIDTH, Style(color="red", bgcolor="blue"))
+    sent = frames.reduce(painted, CONSOLE, SIZE)
+    assert sent == "\x1b[1;1H\x1b[44m" + ("\x1b[K" if erases_in_colour else " " * WIDTH) + "\x1b[m"
+    underlined = line(" " * WIDTH, Style(underline=True, bgcolor="blue"))
+    assert "\x1b[K" not in frames.reduce(underlined, CONSOLE, SIZE)
