@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.bundles.constraint import Provenance, ProvenanceStep, StepStanding
     from engine.bundles.model import Bundle, LineKind, Manifest, RequirementLine
     from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine, LeftOut
+    from engine.config.draft import ConfigDraft
     from engine.config.excerpt import Excerpt, excerpt
     from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
     from engine.content.model import UNCHANGED, Content, ContentBundle, PickedInstallation, Reason, Unchanged
@@ -86,6 +87,7 @@ _HOMES = {
     "engine.bundles.model": "Bundle LineKind Manifest RequirementLine",
     "engine.capture.model": "Captured CapturedFile CaptureOptions Choice FrozenLine LeftOut",
     "engine.config.excerpt": "Excerpt excerpt",
+    "engine.config.draft": "ConfigDraft",
     "engine.config.model": "ConfigState EffectiveValue Executable Settings",
     "engine.content.model": "UNCHANGED Content ContentBundle PickedInstallation Reason Unchanged",
     "engine.doctor.model": "Diagnosis Health HealthCheck RepairKind RepairPlan RepairResult RepairStep",

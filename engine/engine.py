@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engine.bundles.constraint import ProvenanceStep
     from engine.bundles.model import Bundle
     from engine.capture.model import Captured, CaptureOptions
+    from engine.config.draft import ConfigDraft
     from engine.config.model import ConfigState
     from engine.content.model import Content, Unchanged
     from engine.doctor.model import Diagnosis, RepairPlan, RepairResult
@@ -162,6 +163,24 @@ class Engine:
 
         bundles = [item.bundle for item in self._world.shelf.items() if item.bundle is not None]
         return assess(before, after, self._world.contents(), bundles)
+
+    def draft_config(self, path: Path | None = None) -> ConfigDraft:
+        """A configuration file to edit: that one, else the last in force, else a new one of this account's.
+
+        Raises `InputError`.
+        """
+        return self._world.draft_config(path)
+
+    def check_draft(self, draft: ConfigDraft, text: bytes) -> ConfigState:
+        """What the configuration would be with `text` in that file: its problems, and what changes."""
+        return self._world.check_draft(draft, text)
+
+    def put_draft(self, draft: ConfigDraft, text: bytes) -> None:
+        """Put `text` in place of that file in one step; mode and owner stay.
+
+        Raises `Refused` (`read-only`, `config-errors`, `config-changed`), `StorageError`.
+        """
+        self._world.put_draft(draft, text)
 
     def pip_files(self) -> tuple[PipFile, ...]:
         """The configuration files that pip reads in builds, a later one winning over an earlier one."""

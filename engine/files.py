@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ __all__ = [
     "is_there",
     "read_json",
     "read_limited",
+    "replace_content",
     "sync_filesystem",
     "write_atomic",
     "write_json",
@@ -174,6 +176,20 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises `StorageError` (`storage-write`) with the path, which the operating system's own message may lack.
     """
     with _written(path, data, mode) as temporary:
+        temporary.replace(path)
+
+
+def replace_content(path: Path, data: bytes) -> None:
+    """As `write_atomic`, for somebody else's file: its mode, owner and extended attributes stay as they are.
+
+    Raises `StorageError`, also when the owner could not be kept.
+    """
+    with _written(path, data, 0o600) as temporary:
+        status, ours = path.stat(), temporary.stat()
+        if (status.st_uid, status.st_gid) != (ours.st_uid, ours.st_gid):
+            os.chown(temporary, status.st_uid, status.st_gid)
+        shutil.copystat(path, temporary)
+        os.utime(temporary)
         temporary.replace(path)
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from engine.audit.actor import account_name, acting
 from engine.choosing import match_request
 from engine.config.default import default_data_dir, default_text
+from engine.config.draft import ConfigDraft, put, take
 from engine.config.load import load
 from engine.config.lookup import Sources, look_up, user_directory
 from engine.config.model import ConfigState, Executable, Settings
-from engine.errors import Problem, Refused, Severity, Where
+from engine.errors import InputError, Problem, Refused, Severity, Where
 from engine.files import is_there
 from engine.installations.discovery import discover
 from engine.installations.inventory import probe_all
@@ -138,6 +139,44 @@ class World:
         usable = [i.declared for i in probed if i.usability is Usability.USABLE]
         unusable = [(i.declared, i.reason) for i in probed if i.usability is Usability.UNUSABLE]
         return self._default_text(usable, unusable)
+
+    def draft_config(self, path: Path | None) -> ConfigDraft:
+        """A configuration file to edit: that one, else the last in force, else a new one of this account's.
+
+        Raises `InputError` (also `no-home`, when there is no place for a new one).
+        """
+        files = look_up(self._config_files, self.environ).files
+        if path is None and files:
+            path = files[-1]
+        if path is None:
+            base = user_directory(self.environ, "XDG_CONFIG_HOME", ".config")
+            if base is None:
+                raise InputError(
+                    Problem(
+                        "no-home", "neither XDG_CONFIG_HOME nor HOME says where to write", hint="Start with --config"
+                    )
+                )
+            path = base / "envdeck" / "envdeck.gcfg"
+        return take(path, "" if files else self.default_config())
+
+    def check_draft(self, draft: ConfigDraft, text: bytes) -> ConfigState:
+        """What the configuration would be with `text` as the content of the draft's file, as against the one now."""
+        sources = look_up(self._config_files, self.environ)
+        if draft.path not in sources.files:
+            sources = Sources((*sources.files, draft.path), by_name=False, watch=())
+        state = load(sources, self.environ, self.config, time.time(), "", {draft.path: text})
+        return replace(state, problems=(*state.problems, *_value_problems(state)))
+
+    def put_draft(self, draft: ConfigDraft, text: bytes) -> None:
+        """Put `text` in place of the draft's file, unless there are errors in it or somebody was faster.
+
+        Raises `Refused` (`read-only`, `config-errors`, `config-changed`), `StorageError`.
+        """
+        self.require_writable()
+        errors = self.check_draft(draft, text).errors
+        if errors:
+            raise Refused(Problem("config-errors", f"this would not be taken over: {errors[0]}"))
+        put(draft, text)
 
     # What is in the data directory
 

@@ -21,6 +21,7 @@ class Scope(StrEnum):
     MATCH = "Match"
     BUILDS = "Builds"
     CONFIG = "Config"
+    DRAFT = "Edited configuration"
     LOG = "Build log"
     TEXT = "Text"
     MARKS = "Marks"
@@ -213,6 +214,17 @@ ACTIONS: tuple[Action, ...] = (
         why_disabled=_needs_row,
     ),
     Action("pane", ("tab",), "text", "Move between the list and the text beside it", Scope.MATCH, 4),
+    Action(
+        "edit-config",
+        ("e",),
+        "edit",
+        "Edit a copy of the configuration file in $EDITOR; it is checked before it is put in place",
+        Scope.CONFIG,
+        1,
+        ("edit",),
+        "FILE",
+        needs_write=True,
+    ),
     Action("pane-config", ("tab",), "notes", "Move between the notes and the values", Scope.CONFIG, 3),
     Action(
         "impact",
@@ -312,7 +324,21 @@ ACTIONS: tuple[Action, ...] = (
         needs_write=True,
         why_disabled=lambda context: context.cannot_cancel,
     ),
+    # An edited configuration
+    Action(
+        "accept-draft",
+        ("y",),
+        "put in place",
+        "Make it the configuration",
+        Scope.DRAFT,
+        1,
+        ("accept",),
+        needs_write=True,
+        why_disabled=lambda context: context.cannot_accept,
+    ),
+    Action("edit-again", ("e",), "edit again", "Go on editing it", Scope.DRAFT, 2, ("edit",)),
     # Text pages and the log
+    Action("pager", ("P",), "pager", "Read it in $PAGER", Scope.TEXT, 6, ("pager",)),
     Action("copy-text", ("y",), "copy", "Copy the text, a path or JSON", Scope.TEXT, 2, ("copy",)),
     # Marks
     Action(

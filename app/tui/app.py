@@ -29,6 +29,7 @@ from app.tui.line_filters import AsciiOnly, NoColor, StripControl
 from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged
 from app.tui.offload import offload
+from app.tui.outside import pager, run_outside
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
 from app.tui.screens.content import ContentPage
@@ -95,7 +96,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.only_lines: list[str] = []
         self.commands: list[str] = []
         self.lookups = Lookups(self)
-        self._environ = environ
+        self.environ = environ
         self._frames = Frames(erases_in_colour=erases_in_colour(environ))
         self._line_filters: list[LineFilter] = [StripControl()]
         if ascii_only:
@@ -348,13 +349,20 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def do_build_bundle(self, argument: str) -> None:
         build_by_name(self, argument)
 
+    def read_outside(self, text: str) -> None:
+        """Show `text` in the admin's pager."""
+        argv = pager(self.environ)
+        problem = run_outside(self, argv, text.encode("utf-8", "replace")) if argv else "no pager is set: see $PAGER"
+        if problem:
+            self.say(problem, Level.WARNING)
+
     def copy(self, name: str, text: str) -> None:
         """Copy `text` and say where it went."""
 
         def send(held: str) -> None:
             self.call_later(self.copy_to_clipboard, held)
 
-        self.perform(lambda: clipboard.copy(text, self._environ, send), lambda where: self.say(f"{name}: {where}"))
+        self.perform(lambda: clipboard.copy(text, self.environ, send), lambda where: self.say(f"{name}: {where}"))
 
     def do_back(self, _argument: str) -> None:
         if not self.page.step_back() and len(self.screen_stack) > 1:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
+
+from app.tui.keeping import keep
 
 __all__ = ["copy"]
 
@@ -26,7 +26,7 @@ def copy(text: str, environ: Mapping[str, str], osc52: Callable[[str], None]) ->
     elif not environ.get("TMUX") and len(base64.b64encode(text.encode())) <= _OSC52_LIMIT:
         osc52(text)
         done.append("sent to the terminal, which may ignore it")
-    file = _to_file(text, environ)
+    file = keep("clip.txt", text.encode("utf-8", "replace"), environ)
     if file is not None:
         done.append(f"written to {file}")
     return "; ".join(done) or "not copied: too long for the terminal, and the cache directory is not writable"
@@ -46,16 +46,3 @@ def _to_tmux(text: str) -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0
-
-
-def _to_file(text: str, environ: Mapping[str, str]) -> Path | None:
-    cache = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/nonexistent")) / ".cache")
-    file = Path(cache) / "envdeck" / "clip.txt"
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
-            stream.write(text)
-    except OSError:
-        return None
-    return file

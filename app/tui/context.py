@@ -55,6 +55,8 @@ class InputContext:
     """Why the selected bundle cannot be built, if so."""
     cannot_cancel: str = ""
     cannot_retry: str = ""
+    cannot_accept: str = ""
+    """Why the edited configuration cannot be put in place, if so."""
     cannot_change: str = ""
     """Why nothing can be done with the selected environment, if so."""
     marked: int = 0

@@ -22,14 +22,19 @@ MAX_BYTES = 1024 * 1024
 
 
 def load(
-    sources: Sources, environ: Mapping[str, str], previous: ConfigState | None, now: float, default: str
+    sources: Sources,
+    environ: Mapping[str, str],
+    previous: ConfigState | None,
+    now: float,
+    default: str,
+    drafts: Mapping[Path, bytes] | None = None,
 ) -> ConfigState:
     """Read `sources`, or the text `default` if they have no file, after the load that gave `previous`.
 
     With any error the settings, their values and the time of `previous` stay in force; `now` is seconds since the
     epoch. A file that `previous` was read from and that is gone is such an error (`config-missing`): a running envdeck
     never falls back to other files or to the default in silence. If no load was good so far, the settings are what
-    could be understood.
+    could be understood. What `drafts` has for a file counts in place of what is in it.
 
     Raises `InputError` (`config-not-found`, `config-unreadable`, `file-too-large`) on the first load for a file that
     was asked for by name.
@@ -44,7 +49,7 @@ def load(
         texts[EMBEDDED] = default
     for path in sources.files:
         try:
-            data = _read(path)
+            data = drafts[path] if drafts and path in drafts else _read(path)
         except FileNotFoundError as error:
             if sources.by_name and previous is None:
                 raise InputError(_not_found(path)) from error

@@ -11,6 +11,7 @@ from app.tui.app import EnvdeckApp
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
 from app.tui.screens.content import ContentPage
+from app.tui.screens.editing import DraftPage
 from app.tui.screens.environments import EnvironmentsPage
 from app.tui.screens.installations import InstallationsPage
 from app.tui.screens.log_page import LogPage
@@ -26,6 +27,7 @@ PAGES: dict[Scope, tuple[type, ...]] = {
     Scope.MATCH: (MatchPage,),
     Scope.BUILDS: (BuildsPage,),
     Scope.CONFIG: (ConfigPage,),
+    Scope.DRAFT: (DraftPage,),
     Scope.LOG: (LogPage,),
     Scope.TEXT: (TextPage, LogPage),
     Scope.MARKS: (TablePage,),

@@ -16,6 +16,7 @@ from app.tui.describe.impact import describe_impact, impact_note
 from app.tui.describe.setting import config_notes, describe_setting
 from app.tui.describe.surroundings import surroundings
 from app.tui.document import Line, note
+from app.tui.screens.editing import edit_config
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
@@ -143,6 +144,9 @@ class ConfigPage(TablePage[EffectiveValue]):
                 lambda snapshot: describe_impact(self._impact(), snapshot.taken_at),
             )
         )
+
+    def do_edit_config(self, argument: str) -> None:
+        edit_config(self, argument)
 
     def do_executors(self, _argument: str) -> None:
         self.app.push_screen(TextPage(self.view, "Executors", lambda _snapshot: describe_executors(self._executors())))

@@ -238,6 +238,9 @@ class LogPage(Page):
     def do_cancel_log(self, _argument: str) -> None:
         ask_to_cancel(self, self.build_id)
 
+    def do_pager(self, _argument: str) -> None:
+        self.deck.perform(lambda: "".join(f"{line}\n" for line in self._saved_lines()), self.deck.read_outside)
+
     def do_copy_text(self, _argument: str) -> None:
         copies = {"t": ("log", self.log_view.log_text.text), "i": ("id", self.build_id)}
         if self.build is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
 
@@ -21,7 +22,7 @@ __all__ = ["TextPage"]
 class TextPage(Page):
     """Shows what `write` makes of the latest snapshot; when that is None, what it showed stays and is marked so."""
 
-    scopes = (Scope.TEXT,)
+    scopes: ClassVar[tuple[Scope, ...]] = (Scope.TEXT,)
     top = False
 
     def __init__(
@@ -58,6 +59,9 @@ class TextPage(Page):
 
     def tally(self) -> str:
         return count(len(self.detail.document), "line")
+
+    def do_pager(self, _argument: str) -> None:
+        self.deck.read_outside(plain(self.detail.document))
 
     def do_copy_text(self, _argument: str) -> None:
         text = plain(self.detail.document)
