@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         TargetRequest,
     )
     from engine.offhost.selection import Basis, EnvironmentJudgement, TargetMatch
+    from engine.packages.installer import InstallerChoice, UvTool
     from engine.packages.plan import Action, PackagePlan, PlannedLine
     from engine.plans import BuildPlan, CancelPlan, ContentDefaults, Nearest, Outcome
     from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, RunProgress
@@ -112,6 +113,7 @@ _HOMES = {
     "engine.offhost.model": "Declarations DeclaredInstallation EnvironmentsFile ExecutionEnvironment Matching "
     "TargetRequest",
     "engine.offhost.selection": "Basis EnvironmentJudgement TargetMatch",
+    "engine.packages.installer": "InstallerChoice UvTool",
     "engine.packages.plan": "Action PackagePlan PlannedLine",
     "engine.plans": "BuildPlan CancelPlan ContentDefaults Nearest Outcome",
     "engine.rebuilds.model": "ItemState RebuildItem RebuildList RunProgress",

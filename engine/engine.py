@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from engine.installations.model import Installation
     from engine.live import LivePicture
     from engine.matching import Match, Rule
+    from engine.packages.installer import UvTool
     from engine.planning import Found
     from engine.plans import BuildPlan, CancelPlan, Outcome
     from engine.rebuilds.model import RebuildList, RunProgress
@@ -181,6 +182,10 @@ class Engine:
         Raises `Refused` (`read-only`, `config-errors`, `config-changed`), `StorageError`.
         """
         self._world.put_draft(draft, text)
+
+    def uv(self) -> UvTool:
+        """The uv that builds can use, or why there is none."""
+        return self._world.uv()
 
     def pip_files(self) -> tuple[PipFile, ...]:
         """The configuration files that pip reads in builds, a later one winning over an earlier one."""

@@ -15,7 +15,7 @@ from engine.actions.audit import config_loaded
 from engine.actions.build import settle_lost, unsettled
 from engine.audit.reading import AuditPage
 from engine.builds.model import Build
-from engine.builds.pip_config import index_configuration
+from engine.builds.pip_config import configuration
 from engine.config.watch import ConfigWatcher
 from engine.content.model import Content
 from engine.planning import Found, plan_build
@@ -181,6 +181,7 @@ class LivePicture:
             bundles=bundles,
             contents=contents,
             declarations=found.declarations,
+            uv=found.uv,
             data_dir=found.config.settings.data_dir,
             read_only=self._world.read_only,
             probing=self._probing > 0 or not self._world.probed,
@@ -191,8 +192,8 @@ class LivePicture:
     def _bundles(self, found: Found) -> tuple[BundleEntry, ...]:
         """An entry per bundle on the shelf; its plan is made again only when something it depends on changed."""
         # Of builds a plan holds only which one has its key; how far that is changes many times a second.
-        index = index_configuration(found.builder.home, account=found.builder.account)
-        basis = (replace(found, builds=()), tuple((b.id, b.key) for b in found.builds), index)
+        pip = configuration(found.builder.home, account=found.builder.account)
+        basis = (replace(found, builds=()), tuple((b.id, b.key) for b in found.builds), pip)
         if basis != self._planned_for:
             self._planned, self._planned_for = {}, basis
         entries = []

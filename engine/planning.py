@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from engine.builds.model import Build
 from engine.builds.pip_config import index_configuration
+from engine.builds.uv_asking import uv_obstacles
 from engine.bundles.model import Bundle
 from engine.bundles.source import source_digest
 from engine.choosing import match_request
@@ -26,17 +28,21 @@ from engine.management import ManagementDecision, decide
 from engine.matching import Match, Request
 from engine.offhost.model import Declarations, TargetRequest, image_identity
 from engine.offhost.selection import TargetMatch
+from engine.packages.installer import InstallerChoice, UvTool, choose_installer, place_obstacles
 from engine.packages.key import environment_key, interpreter_identity, key_ingredients, key_lines
-from engine.packages.plan import PackageRules, external_names, plan_packages, prohibited_names
+from engine.packages.plan import PackagePlan, PackageRules, external_names, plan_packages, prohibited_names
 from engine.packages.support import support_packages
 from engine.plans import BuildPlan, ContentDefaults, find_nearest
+from engine.targets import LOCAL
 
-__all__ = ["INSTALLER", "ContentDefaults", "Externals", "Found", "identities", "plan_build"]
-
-INSTALLER = "pip"
+__all__ = ["ContentDefaults", "Externals", "Found", "identities", "plan_build"]
 
 Externals = Mapping[str, Mapping[NormalizedName, ExternalPackage]]
 """The path of an installation to the external packages it has, and what those depend on there."""
+
+
+def _no_uv_yet() -> UvTool:
+    return UvTool(problem=Problem("uv-not-found", "nobody has looked for it yet"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Found:
     """Who builds run as, whose pip configuration applies."""
     declarations: Declarations = field(default_factory=Declarations)
     externals: Externals = field(default_factory=dict)
+    uv: UvTool = field(default_factory=_no_uv_yet)
     space: Problem | None = None
     """Why there is too little space to build anything."""
 
@@ -116,9 +123,11 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
             where=Where(str(error.filename or bundle.path)),
         )
         return plan.having(problem=problem)
+    installer = _installer(bundle, found, packages, place, externals)
+    plan = plan.having(installer=installer)
     ingredients = key_ingredients(
         packages,
-        installer=INSTALLER,
+        installer=installer.name,
         target=place.target,
         interpreter=place.identity,
         index=index_configuration(found.builder.home, account=found.builder.account),
@@ -137,6 +146,32 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
         environment=hit,
         running=next((b for b in found.builds if b.key == key and not b.state.final), None),
         nearest=None if hit else find_nearest(lines, ingredients, found.environments),
+    )
+
+
+def _installer(
+    bundle: Bundle, found: Found, packages: PackagePlan, place: _Place, externals: Sequence[ExternalPackage]
+) -> InstallerChoice:
+    settings, who = found.config.settings, found.builder
+
+    def obstacles() -> tuple[str, ...]:
+        local = place.target == LOCAL
+        return (
+            *place_obstacles(
+                target_is_local=local,
+                executor=choose(settings.executor, place.target),
+                python=Version(place.version) if local else None,
+                externals=len(externals),
+            ),
+            *uv_obstacles(packages.requirements_text, who),
+        )
+
+    return choose_installer(
+        bundle.manifest.allow_uv,
+        allowed=settings.allow_uv,
+        default=settings.default_package_manager,
+        tool=found.uv,
+        obstacles=obstacles,
     )
 
 

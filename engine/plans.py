@@ -15,6 +15,7 @@ from engine.installations.model import Installation
 from engine.management import ManagementDecision
 from engine.matching import Match
 from engine.offhost.selection import TargetMatch
+from engine.packages.installer import InstallerChoice
 from engine.packages.plan import PackagePlan
 
 __all__ = ["BuildPlan", "CancelPlan", "ContentDefaults", "Nearest", "Outcome", "find_nearest"]
@@ -65,6 +66,8 @@ class BuildPlan:
     running: Build | None = None
     """A build of the same key that is under way."""
     nearest: Nearest | None = None
+    installer: InstallerChoice | None = None
+    """What would install the packages, and why; None when nothing can be built."""
     builder: BuildAccount | None = None
     """Who the build would run as, and why not as ``Applications.RunAs`` if so."""
     externals: tuple[ExternalPackage, ...] = ()

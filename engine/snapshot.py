@@ -13,6 +13,7 @@ from engine.environments.model import Environment
 from engine.errors import Problem
 from engine.installations.model import Installation
 from engine.offhost.model import Declarations
+from engine.packages.installer import UvTool
 from engine.plans import BuildPlan
 
 __all__ = ["BundleEntry", "Snapshot"]
@@ -48,6 +49,8 @@ class Snapshot:
     contents: tuple[Content, ...] = ()
     declarations: Declarations = field(default_factory=Declarations)
     """The execution environments that are declared; none means that content runs on this machine."""
+    uv: UvTool | None = None
+    """The uv that builds can use, or why there is none."""
     read_only: str = ""
     """Why nothing can be changed; empty when it can."""
     probing: bool = False

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine.audit.reading import AuditPage, AuditTail
     from engine.builds.job import JobReader
     from engine.builds.model import Build
+    from engine.builds.uv_tool import UvFinder
     from engine.bundles.model import Bundle
     from engine.content.model import Content
     from engine.content.store import ContentStore
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from engine.installations.externals import ExternalPackage
     from engine.installations.model import ProbeFailure
     from engine.matching import Match, Request, Rule
+    from engine.packages.installer import UvTool
     from engine.planning import Externals, Found
     from engine.plans import BuildPlan, ContentDefaults
     from engine.shelf import BundleShelf
@@ -202,6 +204,12 @@ class World:
         return JobReader(self.config.settings.data_dir / "jobs")
 
     @cached_property
+    def _uv_finder(self) -> UvFinder:
+        from engine.builds.uv_tool import UvFinder
+
+        return UvFinder()
+
+    @cached_property
     def content_store(self) -> ContentStore:
         """What is deployed."""
         from engine.content.store import ContentStore
@@ -308,6 +316,7 @@ class World:
             builder=self.builder,
             declarations=self.declarations(),
             externals=self._externals,
+            uv=self.uv(),
             space=self.space_problem,
         )
 
@@ -336,10 +345,19 @@ class World:
             environments=judge(self.store.environments(), identities(ground.installations)),
             declarations=ground.declarations,
             externals=ground.externals,
+            uv=self.uv(ground.config),
         )
 
     def _ground(self) -> _Ground:
         return _Ground(self.config, self.installations(), self._externals, self._declared)
+
+    def uv(self, config: ConfigState | None = None) -> UvTool:
+        """The uv that builds can use under `config`, by default the one in force, or why there is none."""
+        config = config or self.config
+        value = next((value for value in config.values if value.name == "Envdeck.Uv"), None)
+        path, origin = config.settings.uv, value.origins[0] if value else ""
+        with self.lock:
+            return self._uv_finder.find(str(path or ""), origin, self.environ, self.builder.account)
 
     @property
     def space_problem(self) -> Problem | None:

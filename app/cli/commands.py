@@ -21,6 +21,7 @@ def installations(engine: Engine, options: Namespace, terminal: Terminal) -> int
         from app.cli import render
 
         terminal.show(render.installations(items, time.time()))
+        terminal.show(render.uv(engine.uv()))
     return 0
 
 

@@ -104,13 +104,13 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 
 def pip(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
-    files, settings = engine.pip_files(), engine.pip_settings()
+    files, settings, uv = engine.pip_files(), engine.pip_settings(), engine.uv()
     if terminal.json:
-        terminal.document(json_config.config_pip(files, settings))
+        terminal.document(json_config.config_pip(files, settings, uv))
     else:
         from app.cli import render
 
-        terminal.show(render.config_pip(files, settings))
+        terminal.show(render.config_pip(files, settings, uv))
         for file in files:
             if file.problem:
                 terminal.complain(file.problem)
@@ -169,13 +169,15 @@ def add_commands(children: Commands) -> None:
     children.add(
         "pip",
         pip,
-        "pip's configuration files, and what they set for builds",
+        "pip's configuration files, what they set for builds, and uv",
         "Shows the files that pip reads in builds, and every option that they set with\n"
         "its value and place. Passwords are masked. Options marked as part of the key\n"
-        "give another environment when they change.",
+        "give another environment when they change. The last line says whether uv can be\n"
+        "used instead of pip; it is handed the same options.",
         "  envdeck config pip\n  envdeck config pip --json | jq '.settings[] | select(.in_key)'",
         "  0  shown\n  1  shown, but pip would stop at a file\n  2  bad usage",
-        "{files [{path, exists, error}], settings [{name, value, section, origin,\n  in_key}]}",
+        "{files [{path, exists, error}], settings [{name, value, section, origin,\n"
+        "  in_key}], uv {path, version, origin, usable,\n  error}}",
     )
     command = children.add(
         "init",

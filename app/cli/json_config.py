@@ -17,6 +17,7 @@ from engine import (
     PipSetting,
     Problem,
     Severity,
+    UvTool,
 )
 
 __all__ = ["config_check", "config_impact", "config_pip", "config_show", "executors", "targets"]
@@ -85,8 +86,19 @@ def _value(value: EffectiveValue) -> Document:
     }
 
 
-def config_pip(files: Sequence[PipFile], settings: Sequence[PipSetting]) -> Document:
+def _uv(tool: UvTool) -> Document:
     return {
+        "path": tool.path or None,
+        "version": tool.version or None,
+        "origin": tool.origin or None,
+        "usable": tool.problem is None,
+        "error": problem(tool.problem),
+    }
+
+
+def config_pip(files: Sequence[PipFile], settings: Sequence[PipSetting], uv: UvTool) -> Document:
+    return {
+        "uv": _uv(uv),
         "files": [{"path": str(f.path), "exists": f.exists, "error": problem(f.problem)} for f in files],
         "settings": [
             {"name": s.name, "value": s.value, "section": s.section, "origin": s.origin, "in_key": s.in_key}

@@ -20,6 +20,7 @@ from engine import (
     Expectation,
     Fault,
     Installation,
+    InstallerChoice,
     InterpreterFacts,
     LogLine,
     ManagementDecision,
@@ -239,6 +240,18 @@ def _nearest(nearest: Nearest) -> Document:
     }
 
 
+def _installer(choice: InstallerChoice | None) -> Document | None:
+    """What would install the packages, and why; null when nothing would."""
+    if choice is None:
+        return None
+    return {
+        "name": choice.name,
+        "reason": choice.reason,
+        "uv_wanted": choice.wanted,
+        "obstacles": list(choice.obstacles),
+    }
+
+
 def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> Document:
     """A plan; `steps` are where its version request comes from."""
     return {
@@ -255,6 +268,7 @@ def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> Document:
         "nearest": _nearest(item.nearest) if item.nearest else None,
         "running": item.running.id if item.running else None,
         "ingredients": dict(item.ingredients),
+        "installer": _installer(item.installer),
         "management": management(item.management),
         "provenance": provenance(steps),
         "target_match": _target_match(item.target_match) if item.target_match else None,

@@ -22,6 +22,7 @@ from engine import (
     PipFile,
     PipSetting,
     Usability,
+    UvTool,
     excerpt,
     lifespan_of,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "installations",
     "numbers",
     "progress",
+    "uv",
 ]
 
 _BAR_WIDTH = 16
@@ -185,14 +187,25 @@ def config_show(state: ConfigState, values: Sequence[EffectiveValue]) -> Rendera
     return Group(table, Text(), config_source(state))
 
 
-def config_pip(files: Sequence[PipFile], settings: Sequence[PipSetting]) -> RenderableType:
-    """pip's files, a later one winning over an earlier one, and each option in force with its origin."""
+def uv(tool: UvTool) -> Text:
+    """Whether uv can be used, which one, and what to do if not."""
+    if tool.problem is None:
+        return Text.assemble(mark(Usability.USABLE), safe(f"  uv {tool.version}  {tool.path}  {tool.origin}"))
+    found = f", found {tool.problem.found}" if tool.problem.found else ""
+    return stack(
+        Text.assemble(("· no uv", "dim"), safe(f"  {tool.problem.message}{found}")),
+        safe(f"→ {tool.problem.hint}", "dim") if tool.problem.hint else None,
+    )
+
+
+def config_pip(files: Sequence[PipFile], settings: Sequence[PipSetting], tool: UvTool) -> RenderableType:
+    """pip's files, a later one winning over an earlier one, each option in force with its origin, and uv."""
     listed = grid("STATE", "FILE")
     for file in files:
         state = mark(file.problem.severity) if file.problem else Text("✓ read" if file.exists else "· absent")
         listed.add_row(state, stack(safe(file.path), safe(file.problem.message, "dim") if file.problem else None))
     if not settings:
-        return Group(listed, Text(), safe("No option is set: pip works with its defaults."))
+        return Group(listed, Text(), safe("No option is set: pip works with its defaults."), Text(), uv(tool))
     table = grid("OPTION", "VALUE")
     for setting in settings:
         key = "part of the key, " if setting.in_key else ""
@@ -200,4 +213,4 @@ def config_pip(files: Sequence[PipFile], settings: Sequence[PipSetting]) -> Rend
             safe(setting.name),
             stack(safe(setting.value), safe(f"{key}[{setting.section}] {setting.origin}", "dim")),
         )
-    return Group(listed, Text(), table)
+    return Group(listed, Text(), table, Text(), uv(tool))

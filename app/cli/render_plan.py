@@ -82,6 +82,9 @@ def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> RenderableTyp
         facts.append(("cache", _cache(item)))
     elif not item.management.managed:
         facts.append(("cache", safe("none: content runs on the installation itself")))
+    if item.installer:
+        facts.append(("installer", safe(f"{item.installer.name}: {item.installer.reason}")))
+        facts += [("", safe(f"! {one}", "yellow")) for one in item.installer.obstacles[1:]]
     if item.running:
         facts.append(("building", safe(f"{item.running.id}, started by {item.running.by}")))
     if facts:

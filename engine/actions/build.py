@@ -18,13 +18,14 @@ from engine.builds.model import Build, BuildState
 from engine.builds.overlay import make_overlay
 from engine.builds.settling import settle
 from engine.builds.spec import Job
+from engine.builds.uv_asking import uv_run
 from engine.bundles.source import copy_source
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, InputError, Problem, Refused
 from engine.executors.base import Executor
 from engine.executors.registry import cannot_run, choose, executor
 from engine.files import StorageError, write_json, write_problem
-from engine.planning import INSTALLER
+from engine.packages.installer import UV
 from engine.plans import BuildPlan, CancelPlan, Outcome
 from engine.targets import LOCAL
 from engine.world import World
@@ -113,18 +114,20 @@ def _launch(world: World, plan: BuildPlan) -> Build:
             plan.installation.executable,
             Version(facts.pip or "0").release,
         )
+    assert plan.installer is not None
     data_dir = world.config.settings.data_dir
     target = image or LOCAL
     job = Job(
         attempt=new_attempt_id(),
         key=plan.key,
-        installer=INSTALLER,
+        installer=plan.installer.name,
+        installer_reason=plan.installer.reason if plan.installer.wanted else "",
         target=target,
         python_version=version,
         python_path=python,
         pip_version=pip_version,
         data_dir=data_dir,
-        key_dir=world.store.key_dir(INSTALLER, version, target, plan.key),
+        key_dir=world.store.key_dir(plan.installer.name, version, target, plan.key),
         requirements=plan.packages.requirements_text,
         constraints=plan.packages.constraints_text,
         lines=plan.lines,
@@ -166,10 +169,18 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
     settings, environ = world.config.settings, world.environ
     account = account_for(settings.run_as, environ, "" if job.image else job.python_path, settings.data_dir)
     env = build_environment(environ, account)
+    uv = None
+    if job.installer == UV:
+        tool = world.uv()
+        if tool.problem is not None:
+            raise Refused(tool.problem)
+        uv = uv_run(job.requirements, world.builder, tool, env)
+        env |= uv.env
     job = replace(
         job,
         env=env,
         account=account,
+        uv=uv,
         executor=choose(settings.executor, job.target),
         executors=settings.executors,
         mounts=build_mounts(world.home, account, env, settings.executors.mounts),

@@ -21,10 +21,13 @@ from engine.builds.job import new_attempt_id
 from engine.builds.model import Build
 from engine.builds.pip_config import index_configuration
 from engine.builds.spec import Job
+from engine.builds.uv_asking import uv_obstacles
 from engine.environments.model import Environment
 from engine.errors import Problem, Refused
+from engine.executors.registry import choose
 from engine.files import read_json
 from engine.installations.model import Installation
+from engine.packages.installer import UV, place_obstacles
 from engine.packages.key import environment_key
 from engine.planning import identities
 from engine.rebuilds.lists import RebuildLists, running_problem
@@ -110,12 +113,13 @@ def judge_rebuild(
     request: bool,
     source: bool,
     overlay: bool,
+    uv: str = "",
 ) -> tuple[Problem, ...]:
     """Every reason why `environment` cannot be built again under the key it has. Pure.
 
     `interpreters` is the identity of every usable installation by path, `index` pip's configuration of where packages
     come from. The others say whether what the build needs is still there: the words that pip was asked with, the files
-    of the bundle, the directory of external packages.
+    of the bundle, the directory of external packages. `uv` says why uv cannot build it again, where it has built it.
     """
     made_from = environment.ingredients
     if not made_from or environment_key(made_from) != environment.key:
@@ -153,6 +157,14 @@ def judge_rebuild(
                 expected=_options(made_from.get("index")),
                 found=_options(masked),
                 hint="Build the content again: it gets an environment of its own",
+            )
+        )
+    if uv:
+        problems.append(
+            Problem(
+                "rebuild-no-uv",
+                f"it was built with uv, which cannot do it again: {uv}",
+                hint="Build the content again: it gets an environment that pip makes",
             )
         )
     for there, code, what in (
@@ -203,6 +215,7 @@ def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> 
             request=_request(environment) is not None,
             source=_source(world, environment).is_dir(),
             overlay=not overlay or Path(overlay).is_dir(),
+            uv=_why_no_uv(world, environment),
         )
         items.append(
             PlannedRebuild(
@@ -269,6 +282,22 @@ def _launch(world: World, item: PlannedRebuild, *, fresh: bool) -> Build:
         overlay=environment.overlay,
     )
     return launch_job(world, job, partial(shutil.copytree, source, symlinks=True) if source.is_dir() else None)
+
+
+def _why_no_uv(world: World, environment: Environment) -> str:
+    """Why uv cannot build again what it has built; empty when it can, or has not built it."""
+    request = _request(environment)
+    if environment.installer != UV or request is None:
+        return ""
+    settings = world.config.settings
+    if not settings.allow_uv:
+        return "AllowUv is off"
+    if problem := world.uv().problem:
+        return problem.message
+    elsewhere = place_obstacles(
+        target_is_local=True, executor=choose(settings.executor, LOCAL), python=None, externals=0
+    )
+    return next(iter((*elsewhere, *uv_obstacles(request[0], world.builder))), "")
 
 
 def _request(environment: Environment) -> tuple[str, str] | None:

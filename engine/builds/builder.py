@@ -42,6 +42,9 @@ found = [first[key] for key in sorted(first) if key]
 print(json.dumps({"version": "%d.%d.%d" % sys.version_info[:3], "prefix": sys.prefix, "packages": found}))
 """
 
+# How the lines of `uv pip check` begin that name no conflict.
+UV_TALK = ("Using Python", "Checked ", "Found ")
+
 
 class Failed(Exception):
     """A step did not succeed; `code` is the exit code to end with."""
@@ -72,6 +75,7 @@ class Builder(object):
         # Nobody has asked an interpreter in an image yet.
         self.pip_version = tuple(self.spec["pip_version"]) or pip_version([sys.executable] + ISOLATED + ["-m", "pip"])
         self.shared_pip = self.pip_version >= (22, 3)
+        self.uv = self.spec["uv"]
 
     def event(self, **fields):
         fields["at"] = time.time()
@@ -95,6 +99,16 @@ class Builder(object):
             pip = [self.env_python, "-I", "-m", "pip"]
         return pip + list(arguments)
 
+    def uv_pip(self, *arguments):
+        """uv for the environment, with the configuration that was written for this build and no other."""
+        argv = [self.uv, "pip"] + list(arguments) + ["--python", self.env_python]
+        argv += ["--config-file", os.path.join(self.job, "uv.toml")]
+        cache = os.path.join(os.path.expanduser("~"), ".cache", "uv")
+        while not os.path.lexists(cache):
+            cache = os.path.dirname(cache)
+        # pip goes on without a cache in this case, uv would stop.
+        return argv if os.access(cache, os.W_OK | os.X_OK) else argv + ["--no-cache"]
+
     def create(self):
         self.event(type="phase", phase="venv")
         self.say("Building environment using Python %s at %s" % (sys.version.split()[0], sys.executable))
@@ -104,10 +118,10 @@ class Builder(object):
             self.create_by_virtualenv()
         else:
             argv = [sys.executable, "-I", "-m", "venv"]
-            if self.shared_pip:
+            if self.shared_pip or self.uv:
                 argv.append("--without-pip")
             self.make("venv", argv)
-        if not self.shared_pip:
+        if not self.shared_pip and not self.uv:
             self.pip_version = pip_version(self.pip())
             if not self.pip_version:
                 raise Failed("venv", "the environment's pip does not tell its version")
@@ -162,14 +176,22 @@ class Builder(object):
         if not self.spec["installs"]:
             self.say("Nothing to install: the package plan is empty")
             return
+        if self.spec["installer_reason"]:
+            self.say("Packages are installed by %s: %s" % (self.spec["installer"], self.spec["installer_reason"]))
         self.event(type="phase", phase="resolve")
+        # Relative, because pip names the file in every other line of its log.
+        files = ["-r", os.path.relpath(os.path.join(self.job, "requirements.txt"))]
+        if self.spec["constrains"]:
+            files += ["-c", os.path.relpath(os.path.join(self.job, "constraints.txt"))]
+        if self.uv:
+            code = subprocess.call(self.uv_pip("install", *files))
+            if code:
+                raise Failed("install", "uv pip install failed with exit code %d" % code, code)
+            return
         arguments = ["install", "--no-input", "--disable-pip-version-check", "--progress-bar"]
         # Parseable progress through a pipe came with pip 24.1; older ones would print one finished bar per file.
         arguments.append("raw" if self.pip_version >= (24, 1) else "off")
-        # Relative, because pip names the file in every other line of its log.
-        arguments += ["-r", os.path.relpath(os.path.join(self.job, "requirements.txt"))]
-        if self.spec["constrains"]:
-            arguments += ["-c", os.path.relpath(os.path.join(self.job, "constraints.txt"))]
+        arguments += files
         if self.pip_version >= (22, 2):
             arguments += ["--report", os.path.join(self.work, "pip-report.json")]
         code = subprocess.call(self.pip(*arguments))
@@ -196,10 +218,13 @@ class Builder(object):
             raise Failed("verify", "it is Python %s, not %s as planned" % (inventory["version"], planned.group()))
         conflicts = []
         if self.spec["installs"]:
-            process = subprocess.Popen(self.pip("check"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            check = self.uv_pip("check") if self.uv else self.pip("check")
+            process = subprocess.Popen(check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             output = process.communicate()[0].decode("utf-8", "replace")
             if process.returncode:
                 conflicts = output.strip().splitlines()
+                if self.uv:
+                    conflicts = [line for line in conflicts if not line.startswith(UV_TALK)]
                 for line in conflicts:
                     self.say("WARNING: pip check: " + line)
         return inventory["packages"], conflicts

@@ -83,6 +83,48 @@ _PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
     ),
     (
         Phase.RESOLVE,
+        re.compile(rf"Because {_NAME} was not found in the (?:package registry|provided package locations)"),
+        "the index has nothing of that name for this Python",
+        "Check the name and version, that this Python is supported, and that the index has it",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(rf"Because there is no version of {_NAME}(?P<detail>[=<>!~]\S*)"),
+        "no version {detail} for this Python",
+        "Check the name and version, that this Python is supported, and that the index has it",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(rf"Because (?:all versions of )?{_NAME}\S* depends? on (?P<detail>.+?)(?:,? and |, we can|$)"),
+        "it needs {detail}, which contradicts other requirements",
+        "Loosen one of the pins that the log names",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(rf"Hash mismatch for `{_NAME}"),
+        "a downloaded file does not have the hash that the requirements file demands",
+        "Check the --hash options, and that the index is the one they were made from",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"dns error|tcp connect error|error sending request"),
+        "the package index cannot be reached",
+        "Check the network, the proxy, and index-url in pip.conf",
+    ),
+    (
+        Phase.RESOLVE,
+        re.compile(r"invalid peer certificate"),
+        "the package index has a certificate that is not trusted",
+        "Set cert in pip.conf to the certificate authority's bundle",
+    ),
+    (
+        Phase.INSTALL,
+        re.compile(rf"Failed to (?:download and )?build `{_NAME}"),
+        "its wheel cannot be built from source",
+        "See the compiler's message in the log; a version with a wheel for this Python avoids the build",
+    ),
+    (
+        Phase.RESOLVE,
         re.compile(r"In --require-hashes mode, all requirements must have"),
         "with a --hash on one line, every line and every dependency needs a version pinned with == and a --hash",
         "Pin and hash them all, or remove the hashes",
@@ -118,13 +160,15 @@ _PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
     (Phase.INSTALL, re.compile(r"Permission denied"), "permission denied", "Check who owns the data directory"),
 )
 
+# uv begins with a word of its own, or a drawn line, what it tells about an error.
+_OF_AN_ERROR = re.compile(r"error|^\s*(?:cause:|╰─▶|And because|Because)", re.IGNORECASE)
 _COLLECTING = re.compile(rf"^Collecting {_NAME}")
 _TELLING = re.compile(r"^(?:ERROR|error|Error)\b:? ?(?P<text>.+)")
 
 
 def explain(lines: Sequence[str], phase: Phase, message: str) -> Fault:
     """The fault of a build that failed in `phase` with `message`, judged by the (cleaned) lines of its log."""
-    errors = [line for line in lines if "ERROR" in line or "error" in line.lower() or "Errno" in line]
+    errors = [line for line in lines if "Errno" in line or _OF_AN_ERROR.search(line)]
     for pattern_phase, pattern, text, advice in _PATTERNS:
         for line in errors:
             if match := pattern.search(line):

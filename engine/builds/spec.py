@@ -18,7 +18,7 @@ from engine.executors.accounts import Account
 from engine.executors.base import Mount
 from engine.files import read_json, write_atomic, write_json
 
-__all__ = ["SCRATCH", "Job", "machine_of", "read_job", "write_job"]
+__all__ = ["SCRATCH", "Job", "UvRun", "machine_of", "read_job", "write_job"]
 
 
 SCRATCH = ("tmp", "source")
@@ -28,6 +28,18 @@ SCRATCH = ("tmp", "source")
 def _new_mark() -> str:
     # A record separator and a secret: no package can print an event of the builder.
     return "\x1e" + secrets.token_hex(16) + " "
+
+
+@dataclass(frozen=True, slots=True)
+class UvRun:
+    """What uv is run with. All but the path may hold a password."""
+
+    path: str
+    requirements: str
+    """The requirements file for it, without the options that are in `config`."""
+    config: str
+    """The ``uv.toml``, beside which it reads no configuration."""
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,10 @@ class Job:
     """Bytes that must be free in the data directory when it starts."""
     concurrency: int = 2
     """How many builds may run at once on this machine."""
+    uv: UvRun | None = None
+    """None when pip installs the packages."""
+    installer_reason: str = ""
+    """Why it is this installer, for the log; empty when nobody asked for another than pip."""
     expected: Expectation | None = None
     """How long it will probably take; None when there is nothing to judge by."""
     machine: Machine = field(default_factory=this_machine)
@@ -104,11 +120,16 @@ class Job:
 
 def write_job(job: Job) -> None:
     """Write `job` into its directory, ``spec.json`` last. Raises `StorageError`, `OSError`."""
-    _write_for_builder(job.job_dir / "requirements.txt", job.requirements, job.account)
+    requirements = job.uv.requirements if job.uv else job.requirements
+    _write_for_builder(job.job_dir / "requirements.txt", requirements, job.account)
+    if job.uv:
+        _write_for_builder(job.job_dir / "uv.toml", job.uv.config, job.account)
     if job.constraints:
         _write_for_builder(job.job_dir / "constraints.txt", job.constraints, job.account)
     # For a rebuild to ask for exactly the same; not what the builder's account could have changed meanwhile.
-    request = {"constraints": job.constraints, "requirements": job.requirements}
+    request: dict[str, object] = {"constraints": job.constraints, "requirements": job.requirements}
+    if job.uv:
+        request["uv"] = asdict(job.uv)
     write_atomic(job.job_dir / "request.json", json.dumps(request).encode(), 0o600)
     # A proxy's address may hold a password.
     write_atomic(job.job_dir / "env.json", json.dumps(dict(job.env)).encode(), 0o600)
@@ -161,6 +182,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "ingredients": dict(job.ingredients),
         "installer": job.installer,
         "installs": bool(job.lines),
+        "installer_reason": job.installer_reason,
         "key": job.key,
         "lines": list(job.lines),
         "machine": job.machine.identity,
@@ -178,6 +200,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "submitted_at": job.submitted_at,
         "target": job.target,
         "timeout": job.timeout,
+        "uv": job.uv.path if job.uv else "",
         "work_dir": str(job.work_dir),
     }
 
@@ -201,6 +224,7 @@ def _from_record(spec: dict[str, Any], request: dict[str, Any], env: dict[str, A
             "account": account
             and Account(**account | {"groups": tuple(account["groups"]), "home": Path(account["home"])}),
             "executors": ExecutorSettings(**{name: _as_set(name, value) for name, value in executors.items()}),
+            "uv": UvRun(**request["uv"]) if spec.get("uv") else None,
             "expected": read_expectation(spec.get("expected")),
             "mounts": tuple(Mount(Path(path), read_only) for path, read_only in spec.get("mounts", ())),
             "machine": machine_of(spec),

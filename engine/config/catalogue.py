@@ -60,7 +60,6 @@ class Setting:
 
 _PACKAGES = "package-management-posit.txt"
 _PYTHON = "python-posit.txt"
-_NOT_ACTED_ON = "Read and shown; envdeck does not act on it."
 
 CATALOGUE = (
     Setting(
@@ -133,15 +132,15 @@ CATALOGUE = (
     Setting(
         "Python.AllowUv",
         Kind.BOOLEAN,
-        (),
-        f"Whether bundles may ask for uv as the installer. {_NOT_ACTED_ON}",
+        ("true",),
+        "Whether uv may install packages, for bundles whose manifest allows it (allow_uv) or by default.",
         "Client sources; not in the documents",
     ),
     Setting(
         "Python.DefaultPackageManager",
         Kind.CHOICE,
-        (),
-        f"The installer for bundles that name none. {_NOT_ACTED_ON}",
+        ("pip",),
+        "The installer for bundles whose manifest neither allows nor forbids uv.",
         "Client sources; not in the documents",
         choices=("pip", "uv"),
     ),
@@ -370,6 +369,13 @@ CATALOGUE = (
         "The name of a secret that images are pulled with.",
         "envdeck",
         multi=True,
+    ),
+    Setting(
+        "Envdeck.Uv",
+        Kind.PATH,
+        (),
+        "The program uv; without it, the one on the PATH that envdeck is started with.",
+        "envdeck",
     ),
     Setting(
         "Envdeck.ReapGracePeriod",

@@ -101,6 +101,10 @@ class Settings:
     """Bytes that must be free for a build to start."""
     allowed_options: tuple[str, ...] = ()
     """pip options that requirements files may use besides the safe ones."""
+    allow_uv: bool = True
+    default_package_manager: str = "pip"
+    uv: Path | None = None
+    """``Envdeck.Uv``; None for the one on the ``PATH``."""
     executor: str = "auto"
     """``auto``, or the name of the executor of all builds."""
     replay: str = "exact"

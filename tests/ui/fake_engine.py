@@ -88,6 +88,7 @@ from engine import (
     StepStanding,
     Trial,
     Usability,
+    UvTool,
     Verdict,
     Where,
 )
@@ -533,6 +534,7 @@ class FakeEngine(Engine):
         self.old_attempts: dict[str, str] = {}
         self.cannot_rebuild: dict[str, tuple[Problem, ...]] = {}
         self.foreigners: tuple[ForeignEnvironment, ...] = ()
+        self.uv_tool = UvTool("/usr/bin/uv", "0.13.9", "$PATH")
         self.pip: tuple[tuple[PipFile, ...], tuple[PipSetting, ...]] = ((), ())
         self.steps = STEPS
         self.impact: Impact | None = None
@@ -619,6 +621,9 @@ class FakeEngine(Engine):
 
     def foreign(self) -> tuple[ForeignEnvironment, ...]:
         return self.foreigners
+
+    def uv(self) -> UvTool:
+        return self.uv_tool
 
     def pip_files(self) -> tuple[PipFile, ...]:
         return self.pip[0]

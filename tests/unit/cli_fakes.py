@@ -111,6 +111,7 @@ from engine import (
     Unchanged,
     Usability,
     Users,
+    UvTool,
     Verdict,
     Where,
 )
@@ -320,6 +321,7 @@ class FakeEngine:
     bulk_end: ItemState = ItemState.COMPLETE
     settings_problem: Problem | None = None
     pip_problem: Problem | None = None
+    uv_tool: UvTool = UvTool("/usr/bin/uv", "0.13.9", "$PATH")  # noqa: RUF009
     audited: AuditPage = field(default_factory=AuditPage)
     executing: ExecutorChoice = field(default_factory=executor_choice)
     audit_problem: Problem | None = None
@@ -421,6 +423,9 @@ class FakeEngine:
 
     def impact_of(self, config: ConfigState) -> Impact:
         return Impact(self.configuration, config, self.impacts, 3)
+
+    def uv(self) -> UvTool:
+        return self.uv_tool
 
     def pip_files(self) -> tuple[PipFile, ...]:
         return (PipFile(Path("/etc/pip.conf"), True, self.pip_problem), PipFile(Path("/root/pip.conf"), False))

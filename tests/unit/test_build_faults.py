@@ -62,6 +62,24 @@ FAULTS = [
         "resolve: a downloaded file does not have the hash that the requirements file demands",
     ),
     ("ERROR: something never seen before", "resolve: something never seen before"),
+    (
+        "  cause: Because nosuch was not found in the package registry and you require nosuch==1.0, we can conclude",
+        "resolve: nosuch: the index has nothing of that name for this Python",
+    ),
+    (
+        "  ╰─▶ Because there is no version of flask==9999 and you require flask==9999, we can conclude that your",
+        "resolve: flask: no version ==9999 for this Python",
+    ),
+    (
+        "  cause: Because flask==3.0.0 depends on werkzeug>=3.0.0 and you require flask==3.0.0, we can conclude that",
+        "resolve: flask: it needs werkzeug>=3.0.0, which contradicts other requirements",
+    ),
+    (
+        "  cause: Hash mismatch for `six==1.16.0`",
+        "resolve: six: a downloaded file does not have the hash that the requirements file demands",
+    ),
+    ("  cause: tcp connect error", "resolve: the package index cannot be reached"),
+    ("error: Failed to build `numpy==1.15.4`", "install: numpy: its wheel cannot be built from source"),
 ]
 
 

@@ -64,6 +64,7 @@ from engine import (
     StepStanding,
     Usability,
     Users,
+    UvTool,
     Verdict,
     Where,
 )
@@ -150,7 +151,11 @@ def everything(text: str) -> list[RenderableType]:
         render_content.deploying(replace(fakes.deploy_plan(), build=plan, name=text), [step]),
         render_content.running(replace(fakes.run_plan(), account=text, variables={text: text}), [text]),
         render_content.captured(captured, Path("/x")),
-        render.config_pip([PipFile(Path("/x"), True, problem)], [PipSetting(text, text, text, text)]),
+        render.config_pip(
+            [PipFile(Path("/x"), True, problem)],
+            [PipSetting(text, text, text, text)],
+            UvTool(text, text, text, problem),
+        ),
         render.installations([installation], fakes.AT),
         render_plan.match(match),
         render_plan.plan(plan),

@@ -279,7 +279,7 @@ def test_settings_that_are_only_shown_have_their_values() -> None:
     resolved = settings_of("[Python]\nEnvironmentManagement = off\nDefaultPackageManager = uv")
     assert value_of(resolved, "Python.EnvironmentManagement").values == ("false",)
     assert value_of(resolved, "Python.DefaultPackageManager").values == ("uv",)
-    assert value_of(resolved, "Python.AllowUv").values == ()
+    assert value_of(resolved, "Python.AllowUv").values == ("true",)
 
 
 def test_a_deprecated_setting_is_warned_of() -> None:

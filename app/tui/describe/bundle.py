@@ -144,6 +144,8 @@ def _environment(document: Document, plan: BuildPlan, now: float) -> None:
         document.add("  none: it runs on the installation itself, with the packages that are there", hang=4)
         return
     document.field("Key", plan.key or "none without an installation")
+    if plan.installer is not None:
+        document.field("Installer", f"{plan.installer.name}: {plan.installer.reason}")
     env = plan.environment
     if env is not None:
         document.field("Reused", str(env.path))

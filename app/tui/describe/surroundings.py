@@ -1,10 +1,10 @@
-"""What besides the settings decides how builds come out: execution environments, and pip's own configuration."""
+"""What besides the settings decides how builds come out: execution environments, pip's own configuration, and uv."""
 
 from __future__ import annotations
 
 from app.tui.document import Document, Line
 from app.tui.text import count, safe
-from engine import Declarations, ExecutionEnvironment, PipFile, PipSetting, Problem, Severity
+from engine import Declarations, ExecutionEnvironment, PipFile, PipSetting, Problem, Severity, UvTool
 
 __all__ = ["PipConfig", "surroundings"]
 
@@ -12,12 +12,22 @@ PipConfig = tuple[tuple[PipFile, ...], tuple[PipSetting, ...]]
 """The files that pip looks for, and the options in force."""
 
 
-def surroundings(declared: Declarations, pip: PipConfig | Problem | None) -> list[Line]:
-    """Both, with what is wrong in either; `pip` is None while it is read."""
+def surroundings(declared: Declarations, pip: PipConfig | Problem | None, uv: UvTool | None = None) -> list[Line]:
+    """All of it, with what is wrong in it; `pip` is None while it is read, `uv` until somebody has looked for it."""
     document = Document()
     _targets(document, declared)
     _pip(document, pip)
+    if uv is not None:
+        _uv(document, uv)
     return document.lines
+
+
+def _uv(document: Document, uv: UvTool) -> None:
+    if uv.problem is None:
+        document.remark("uv", f"{uv.version} at {uv.path}, named by {uv.origin}: installs where a bundle allows it")
+        return
+    found = f", found {uv.problem.found}" if uv.problem.found else ""
+    document.remark("uv", f"cannot be used, so that pip installs everything: {uv.problem.message}{found}")
 
 
 def _targets(document: Document, declared: Declarations) -> None:

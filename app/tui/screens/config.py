@@ -116,7 +116,7 @@ class ConfigPage(TablePage[EffectiveValue]):
         notes = config_notes(now.config, now.taken_at, impact_note(self._impact()))
         # What is wrong comes before what is in force.
         self.notes.share = _NOTES_WITH_ERRORS if now.config.errors else _NOTES
-        self.notes.show([*notes, *executor_note(self._executors()), *surroundings(now.declarations, pip)])
+        self.notes.show([*notes, *executor_note(self._executors()), *surroundings(now.declarations, pip, now.uv)])
         changed = sum(not value.is_default for value in now.config.values)
         title = safe("Settings", "bold")
         title.append(f"  {changed} set, {len(now.config.values) - changed} default", "not bold")

@@ -1,0 +1,201 @@
+"""How long it takes to make an environment: peers side by side in one run, interleaved, medians and ratios."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.benchmarks.contenders import CONTENDERS, Contender, Failed, Run
+from tests.benchmarks.scratch import Scratch
+
+__all__ = ["SETS", "Budget", "Measured", "measure", "table"]
+
+SETS = ("tiny", "medium", "large")
+_REQUIREMENTS = Path(__file__).with_name("requirements")
+_WARM, _COLD = "warm", "cold"
+
+
+@dataclass(slots=True)
+class Budget:
+    """When to stop. A round is begun only if one as long as the longest so far still fits."""
+
+    rounds: int
+    """At most so many of a kind."""
+    seconds: float
+    began: float = field(default_factory=time.monotonic)
+
+    def allows(self, done: int, longest: float, share: float) -> bool:
+        left = self.began + self.seconds * share - time.monotonic()
+        return done < self.rounds and longest <= left
+
+
+@dataclass(slots=True)
+class Measured:
+    """The runs of one contender on one requirement set."""
+
+    contender: str
+    requirements: str
+    caches: str
+    seconds: list[float] = field(default_factory=list)
+    bytecode: bool = False
+    packages: int = 0
+    failure: str = ""
+
+    @property
+    def median(self) -> float | None:
+        return statistics.median(self.seconds) if self.seconds else None
+
+
+def measure(
+    scratch: Scratch,
+    sets: Sequence[str],
+    budget: Budget,
+    *,
+    names: Iterable[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Measured]:
+    """Run every contender on every set, warm first, then cold, as far as the budget goes. Small sets come first."""
+    chosen = [c for c in CONTENDERS if c.available() and (not names or c.name in names)]
+    # So much of the time may be gone after each set: the large one gets what the small ones leave.
+    shares = dict(zip(sets, _shares(len(sets)), strict=True))
+    return [
+        measured
+        for requirements in sets
+        for measured in _measure_set(scratch, requirements, chosen, budget, shares[requirements], tell)
+    ]
+
+
+def _shares(count: int) -> list[float]:
+    """0.1, 0.3 and 1.0 for three sets."""
+    return {1: [1.0], 2: [0.25, 1.0], 3: [0.1, 0.3, 1.0]}[count]
+
+
+def _measure_set(
+    scratch: Scratch,
+    requirements: str,
+    contenders: Sequence[Contender],
+    budget: Budget,
+    share: float,
+    tell: Callable[[str], None],
+) -> list[Measured]:
+    found = []
+    for caches in (_WARM, _COLD):
+        results = [Measured(c.name, requirements, caches) for c in contenders if caches == _WARM or c.cold]
+        by_name = {c.name: c for c in contenders}
+        # Warm runs end early enough that cold ones have a third of the set's time.
+        until = share if caches == _COLD else share * 0.7
+        longest = 0.0
+        if caches == _WARM:
+            began = time.monotonic()
+            # One round that is not counted fills the caches, and finds those who cannot take part.
+            _round(scratch, results, by_name, tell, count=False)
+            longest = time.monotonic() - began
+        done = 0
+        while done == 0 or budget.allows(done, longest, until):
+            began = time.monotonic()
+            if done == 0 and caches == _COLD and not budget.allows(0, longest, share):
+                break
+            # There and back again, so that what grows over time hits none more than the others.
+            _round(scratch, results if done % 2 == 0 else results[::-1], by_name, tell)
+            longest = max(longest, time.monotonic() - began)
+            done += 1
+        found += [each for each in results if each.seconds or each.failure]
+    return found
+
+
+def _round(
+    scratch: Scratch,
+    results: Sequence[Measured],
+    contenders: dict[str, Contender],
+    tell: Callable[[str], None],
+    *,
+    count: bool = True,
+) -> None:
+    for result in results:
+        if not result.failure:
+            _once(scratch, contenders[result.contender], result, count)
+            shown = result.failure or (f"{result.seconds[-1]:.2f} s" if count else "warmed up")
+            tell(f"{result.requirements} {result.caches}  {result.contender}: {shown}")
+
+
+def _once(scratch: Scratch, contender: Contender, result: Measured, count: bool) -> None:
+    """One run, timed from the start of its first process to the end of its last."""
+    work = scratch.root / "work"
+    home = scratch.root / "home" if result.caches == _WARM else work / "home"
+    kept = scratch.root / "kept" / result.requirements / contender.name
+    for directory in (work, home, kept):
+        directory.mkdir(parents=True, exist_ok=True)
+    run = Run(scratch, work, kept, home, _REQUIREMENTS / f"{result.requirements}.txt")
+    try:
+        contender.before(run)
+        os.sync()
+        began = time.perf_counter()
+        env = contender.make(run)
+        seconds = time.perf_counter() - began
+        contender.after(run)
+        _inspect(env, run.requirements, result)
+        if count:
+            result.seconds.append(seconds)
+    except Failed as failure:
+        result.failure = str(failure)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _inspect(env: Path, requirements: Path, result: Measured) -> None:
+    """Raise `Failed` unless everything that is asked for is in the environment; note what else is to know of it."""
+    site = next(env.glob("lib/python*/site-packages"))
+    there = {path.name.rpartition("-")[0].partition("-")[0].lower() for path in site.glob("*.dist-info")}
+    wanted = [line.partition("==")[0] for line in requirements.read_text().splitlines() if "==" in line]
+    missing = [name for name in wanted if name.lower().replace("-", "_").replace(".", "_") not in _names(there)]
+    if missing:
+        raise Failed(f"{len(missing)} packages are missing, {missing[0]} among them")
+    result.packages = len(wanted)
+    package = next(path for path in site.iterdir() if (path / "__init__.py").is_file() and path.name != "pip")
+    result.bytecode = bool(list(package.glob("__pycache__/*.pyc")))
+
+
+def _names(distributions: Iterable[str]) -> set[str]:
+    return {name.replace("-", "_").replace(".", "_") for name in distributions}
+
+
+# The table
+
+
+def table(measured: Sequence[Measured], machine: str, versions: str) -> str:
+    """What was measured as Markdown: a row for each contender, a pair of columns for each set and state of caches."""
+    columns = list(dict.fromkeys((m.requirements, m.caches) for m in measured))
+    found = {(m.contender, m.requirements, m.caches): m for m in measured}
+    names = [c.name for c in CONTENDERS if any(m.contender == c.name for m in measured)]
+    packages = {m.requirements: m.packages for m in measured if m.packages}
+    heads = [f"{one} ({packages.get(one, 0)}) {caches}" for one, caches in columns]
+    lines = [
+        f"{machine}; {versions}. Median seconds of whole processes, interleaved; × is the ratio to the first row; "
+        f"in brackets packages.",
+        "",
+        "| | bytecode | " + " | ".join(f"{head} | ×" for head in heads) + " |",
+        "|---|---|" + "--:|--:|" * len(columns),
+    ]
+    for name in names:
+        runs = [m for m in measured if m.contender == name]
+        cells = [name, "yes" if any(m.bytecode for m in runs) else "no"]
+        for one, caches in columns:
+            cells += _cells(found.get((name, one, caches)), found.get((names[0], one, caches)))
+        lines.append("| " + " | ".join(cells) + " |")
+    counted = {len(m.seconds) for m in measured if m.seconds}
+    lines += ["", f"Rounds: {min(counted)} to {max(counted)}, after one that warmed up."] if counted else []
+    failures = dict.fromkeys(f"{m.contender}, {m.requirements}: {m.failure}" for m in measured if m.failure)
+    lines += ["", *(f"* failed: {failure}" for failure in failures)] if failures else []
+    return "\n".join(lines) + "\n"
+
+
+def _cells(one: Measured | None, first: Measured | None) -> list[str]:
+    median, base = one and one.median, first and first.median
+    if median is None:
+        return ["–", ""]
+    return [f"{median:.2f}", f"{median / base:.3g}" if base else ""]

@@ -1,0 +1,201 @@
+"""Who makes environments here, each as its users would: one whole process after the other, from nothing to ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from engine.config.catalogue import find
+from tests.benchmarks.scratch import ROOT, Scratch
+
+__all__ = ["CONTENDERS", "Contender", "Failed", "Run"]
+
+_QUIET_SECONDS = 900.0
+
+
+class Failed(Exception):
+    """A contender did not make the environment; says what it printed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: where, and of what."""
+
+    scratch: Scratch
+    work: Path
+    """A new directory for this run alone, deleted after it."""
+    kept: Path
+    """A directory that the contender keeps between its runs of this requirement set."""
+    home: Path
+    """The home directory with the caches: the same for every run, or a new one where caches are to be cold."""
+    requirements: Path
+
+    def call(self, *argv: object, **variables: str) -> str:
+        """Run a program to its end and return what it printed."""
+        done = subprocess.run(
+            [str(each) for each in argv],
+            cwd=self.work,
+            env=self.scratch.environ(self.home) | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip().splitlines()[-5:]
+            raise Failed(
+                f"{' '.join(str(each) for each in argv[:4])} … ended with {done.returncode}: {' / '.join(said)}"
+            )
+        return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A way to make an environment. `make` is timed and returns its path; `before` is not, and `after` neither."""
+
+    name: str
+    make: Callable[[Run], Path]
+    before: Callable[[Run], None] = lambda _run: None
+    after: Callable[[Run], None] = lambda _run: None
+    cold: bool = True
+    """Whether it means anything with cold caches: what keeps a store of its own does not."""
+    available: Callable[[], bool] = lambda: True
+
+
+def _stock(run: Run) -> Path:
+    env = run.work / "env"
+    run.call(run.scratch.python, "-m", "venv", env)
+    run.call(env / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", run.requirements)
+    return env
+
+
+def _virtualenv(run: Run) -> Path:
+    env = run.work / "env"
+    run.call(run.scratch.virtualenv, "-q", "-p", run.scratch.python, env)
+    run.call(env / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", run.requirements)
+    return env
+
+
+def _uv(*options: str) -> Callable[[Run], Path]:
+    def make(run: Run) -> Path:
+        env = run.work / "env"
+        run.call(run.scratch.uv, "venv", "-q", "--no-config", "-p", run.scratch.python, env)
+        install = (run.scratch.uv, "pip", "install", "-q", "--no-config", "-p", env / "bin/python")
+        run.call(*install, *options, "-r", run.requirements)
+        return env
+
+    return make
+
+
+# envdeck
+
+
+def _serve(run: Run, data_dir: Path, *settings: str) -> None:
+    """Write the configuration and the bundle of a server with its data in `data_dir`."""
+    bundle = run.work / "bundle"
+    bundle.mkdir(exist_ok=True)
+    version = run.call(run.scratch.python, "-c", "import platform; print(platform.python_version())").strip()
+    manifest = {
+        "version": 1,
+        "metadata": {"appmode": "python-api", "entrypoint": "app"},
+        "python": {
+            "version": version,
+            "package_manager": {"name": "pip", "version": "24.0", "package_file": "requirements.txt"},
+        },
+        "files": {},
+    }
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    shutil.copy(run.requirements, bundle / "requirements.txt")
+    lines = ["[Server]", f"DataDir = {data_dir}", "[Python]", "Enabled = true", f"Executable = {run.scratch.python}"]
+    # Nothing but the list itself, as with the others.
+    lines += ["[Envdeck]", "SupportPackage = python-api: !fastapi", *settings]
+    (run.work / "server.gcfg").write_text("\n".join(lines) + "\n")
+
+
+def _build(run: Run) -> Path:
+    """The command line, from its start to the published environment."""
+    said = run.call(
+        sys.executable,
+        "-P",
+        "-m",
+        "app",
+        "--config",
+        run.work / "server.gcfg",
+        "build",
+        run.work / "bundle",
+        "--json",
+        PYTHONPATH=str(ROOT),
+    )
+    return Path(json.loads(said)["path"])
+
+
+def _fresh(*settings: str) -> tuple[Callable[[Run], None], Callable[[Run], None]]:
+    def before(run: Run) -> None:
+        _serve(run, run.work / "data", *settings)
+
+    def after(run: Run) -> None:
+        _wait_for_quiet(run.work / "data")
+
+    return before, after
+
+
+def _known(*settings: str) -> Callable[[Run], None]:
+    """The same plan was built before, and its environment is gone since: all that is left is what was kept of it."""
+
+    def before(run: Run) -> None:
+        data_dir = run.kept / "data"
+        _serve(run, data_dir, *settings)
+        if not data_dir.exists():
+            _build(run)
+            _wait_for_quiet(data_dir)
+        shutil.rmtree(data_dir / "python-environments", ignore_errors=True)
+
+    return before
+
+
+def _wait_for_quiet(data_dir: Path) -> None:
+    """Return once no process works in `data_dir` any more: what a build leaves to do after it is not for the next."""
+    end = time.monotonic() + _QUIET_SECONDS
+    while _busy(str(data_dir)):
+        if time.monotonic() > end:
+            raise Failed(f"processes are still busy in {data_dir}")
+        time.sleep(0.2)
+
+
+def _busy(path: str) -> bool:
+    return any(
+        word.startswith(path)
+        for process in psutil.process_iter(["cmdline", "status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
+        for word in process.info["cmdline"] or ()
+    )
+
+
+def _has(setting: str) -> Callable[[], bool]:
+    return lambda: find(*setting.split(".")) is not None
+
+
+def _make_envdeck(name: str, hooks: tuple[Callable[[Run], None], Callable[[Run], None]]) -> Contender:
+    return Contender(name, _build, *hooks)
+
+
+CONTENDERS: Sequence[Contender] = (
+    Contender("venv + pip", _stock),
+    Contender("virtualenv + pip", _virtualenv),
+    Contender("uv, no bytecode", _uv()),
+    Contender("uv with bytecode", _uv("--compile-bytecode")),
+    _make_envdeck("envdeck, first build", _fresh()),
+    _make_envdeck("envdeck with uv", _fresh("[Python]", "DefaultPackageManager = uv")),
+    Contender("envdeck, seeded", _build, _known("Replay = verify"), cold=False, available=_has("Envdeck.Replay")),
+    Contender("envdeck, replayed", _build, _known("Replay = exact"), cold=False, available=_has("Envdeck.Replay")),
+)
+"""In the order of the table. The first is what the others are compared with."""
