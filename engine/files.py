@@ -44,6 +44,7 @@ _HINTS = {
     errno.EIO: "The disk or the file server fails: see `dmesg`",
     errno.ESTALE: "The file server has another directory there by now: mount it again",
 }
+_PIECE = 64 * 1024
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 """What `tempfile.mkstemp` makes of the prefix that is used here."""
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -92,8 +93,17 @@ def read_limited(path: Path, limit: int) -> bytes:
 
     Raises `InputError` (`file-too-large`) when it holds more than `limit` bytes, `OSError` when it cannot be read.
     """
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # In pieces: a buffer for all that is allowed takes longer to get than most files to read.
+        pieces = [os.read(descriptor, _PIECE)]
+        size = len(pieces[0])
+        while pieces[-1] and size <= limit:
+            pieces.append(os.read(descriptor, _PIECE))
+            size += len(pieces[-1])
+    finally:
+        os.close(descriptor)
+    data = b"".join(pieces)
     if len(data) > limit:
         raise InputError(
             Problem(

@@ -16,11 +16,15 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from engine.environments import trash
+from engine.environments.index import EnvironmentCodec
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
-from engine.files import StorageError, is_file, is_there, read_json, write_json, write_problem
+from engine.files import StorageError, is_there, read_json, write_json, write_problem
+from engine.roster import Roster, Signature, announce, signature_of
+from engine.roster_index import RosterIndex
 from engine.targets import LOCAL
 from engine.text import clean, one_line
 
@@ -30,16 +34,20 @@ DAMAGED = "damaged.json"
 """The mark of a verification that found something."""
 VERIFIED = "verified.json"
 """The note of a verification that found nothing."""
+_HELD = 1 << 16
+"""How many values that environments have in common are held once."""
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class EnvironmentStore:
     """The environments below one data directory. Reading needs no lock and creates nothing."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, index: Path | None = None) -> None:
+        """`index` is a file that may be kept to save the next process time (`engine.roster_index`)."""
         self.data_dir = data_dir
         self.root = data_dir / "python-environments"
-        self._seen: dict[Path, tuple[tuple[int, int, int], Environment]] = {}
+        kept = RosterIndex(index, self.root, EnvironmentCodec()) if index else None
+        self._roster = Roster(_Source(self.root), lambda e: e.built_at, kept, reverse=True)
 
     def key_dir(self, installer: str, python_version: str, target: str, key: str) -> Path:
         """Where the attempts of one key live."""
@@ -61,22 +69,25 @@ class EnvironmentStore:
 
     def read(self, key_dir: Path) -> Environment | None:
         """The published environment in `key_dir` in whatever state it is, None when nothing is published there."""
-        return self._load(key_dir)
+        return _load(key_dir)
 
     def find(self, key_dir: Path) -> Environment | None:
         """The published environment in `key_dir`, None when there is none that can be used."""
-        environment = self._load(key_dir)
+        environment = _load(key_dir)
         return environment if environment and environment.state is EnvironmentState.READY else None
 
-    def environments(self) -> tuple[Environment, ...]:
-        """Every published environment, newest first. Records are read again only when they changed."""
-        found = [environment for key_dir in self.key_dirs() if (environment := self._load(key_dir))]
-        self._seen = {path: entry for path, entry in self._seen.items() if path.parent.is_dir()}
-        return tuple(sorted(found, key=lambda e: e.built_at, reverse=True))
+    def environments(self, *, thorough: bool = False) -> tuple[Environment, ...]:
+        """Every published environment, newest first; the same object while nothing changed (`engine.roster`)."""
+        return self._roster.look(thorough=thorough)
+
+    def keep_index(self) -> None:
+        """Write the index, if there is one and it would save the next process anything."""
+        self._roster.keep()
 
     def publish(self, key_dir: Path, record: dict[str, object]) -> None:
         """Make the attempt that `record` names the one that counts. Raises `StorageError`."""
         write_json(key_dir / "current.json", record)
+        announce(key_dir)
 
     def mark_damaged(self, key_dir: Path, attempt: str, reason: str, details: Mapping[str, object]) -> None:
         """Note that `attempt` is not what was built, so that it is not used any more. Raises `StorageError`.
@@ -84,6 +95,7 @@ class EnvironmentStore:
         It counts as damaged for `reason`, one sentence, as long as it is the attempt that counts.
         """
         write_json(key_dir / DAMAGED, {**details, "attempt": attempt, "reason": reason})
+        announce(key_dir)
 
     def note_verified(self, key_dir: Path, attempt: str, details: Mapping[str, object]) -> None:
         """Note that `attempt` was found to be what was built. Raises `StorageError`."""
@@ -96,6 +108,7 @@ class EnvironmentStore:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(write_problem("take the mark off", path, error)) from error
+        announce(key_dir)
 
     def discard(self, path: Path) -> None:
         """Take the directory `path` out of the cache at once, then delete it. Nothing happens when it is gone.
@@ -103,13 +116,16 @@ class EnvironmentStore:
         Raises `StorageError` when it cannot be taken out.
         """
         trash.discard(self.data_dir, path)
+        announce(path.parent)
 
     def set_aside(self, path: Path) -> Path | None:
         """Take `path` out of the cache and return where it is now; None when it is gone already.
 
         Raises `StorageError`.
         """
-        return trash.set_aside(self.data_dir, path)
+        aside = trash.set_aside(self.data_dir, path)
+        announce(path.parent)
+        return aside
 
     def discard_attempt(self, attempt_dir: Path) -> None:
         """Discard an attempt that was not published, and the directory of its key when nothing else is in it.
@@ -130,20 +146,35 @@ class EnvironmentStore:
             for python in subdirectories(installer):
                 yield from subdirectories(python)
 
-    def _load(self, key_dir: Path) -> Environment | None:
-        path = key_dir / "current.json"
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        signature = (status.st_ino, status.st_mtime_ns, status.st_size)
-        known = self._seen.get(path)
-        if known is None or known[0] != signature:
-            record = read_json(path)
-            known = (signature, _parse(key_dir, record))
-            if record is not None:  # else the disk may only have failed this once
-                self._seen[path] = known
-        return _check(known[1])
+
+class _Source:
+    """The cache as a roster has it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def places(self) -> Iterator[str]:
+        for installer in subdirectories(self._root):
+            for python in subdirectories(installer):
+                yield str(python)
+
+    def signature(self, entry: str) -> Signature | None:
+        record = signature_of(f"{entry}/current.json")
+        # The directory's changes when a file beside the record comes or goes.
+        directory = signature_of(entry)
+        return (max(record[0], directory[0]), *record, *directory[:2]) if record and directory else None
+
+    def read(self, entry: str) -> tuple[Environment, bool]:
+        return _read(Path(entry))
+
+    def check(self, entry: str, record: Environment) -> Environment:
+        return _check(entry, record)
+
+
+def _load(key_dir: Path) -> Environment | None:
+    if not is_there(key_dir / "current.json"):
+        return None
+    return _check(str(key_dir), _read(key_dir)[0])
 
 
 def safe_name(target: str) -> str:
@@ -163,21 +194,31 @@ def subdirectories(path: Path) -> list[Path]:
         return []
 
 
-def _check(environment: Environment) -> Environment:
-    """`environment` with what the files beside its record say; damaged when what the record names is not there."""
-    pinned = os.path.lexists(environment.key_dir / "pinned.json")
-    last_used_at = _modified_at(environment.key_dir / "last-used")
-    if pinned or last_used_at:
-        environment = replace(environment, pinned=pinned, last_used_at=last_used_at)
+def _read(key_dir: Path) -> tuple[Environment, bool]:
+    """What the records in `key_dir` say, and whether the main one could be read."""
+    record = read_json(key_dir / "current.json")
+    environment = _parse(key_dir, record)
+    if os.path.lexists(key_dir / "pinned.json"):
+        environment = replace(environment, pinned=True)
+    marked = environment.state is EnvironmentState.READY and is_there(key_dir / DAMAGED)
+    if marked and (reason := _marked(environment)):
+        environment = replace(environment, state=EnvironmentState.DAMAGED, reason=reason)
+    return environment, record is not None
+
+
+def _check(key_dir: str, environment: Environment) -> Environment:
+    """`environment` with what changes without its record: when it was used, and whether what is named is there."""
+    # Plain text for the paths: it is asked ten thousand times in one look.
+    with suppress(OSError):
+        environment = replace(environment, last_used_at=os.lstat(f"{key_dir}/last-used").st_mtime)
     if environment.state is not EnvironmentState.READY:
         return environment
-    if not is_file(environment.path / "pyvenv.cfg"):
+    attempt = f"{key_dir}/{environment.attempt}"
+    if not os.access(f"{attempt}/pyvenv.cfg", os.F_OK):
         return replace(environment, state=EnvironmentState.DAMAGED, reason="its directory is gone or incomplete")
     # In an image the link leads to a place that cannot be looked at from here.
-    if environment.target == LOCAL and not is_there(environment.path / "bin" / "python"):
+    if environment.target == LOCAL and not os.access(f"{attempt}/bin/python", os.F_OK):
         return replace(environment, state=EnvironmentState.DAMAGED, reason="its interpreter is not there any more")
-    if reason := _marked(environment):
-        return replace(environment, state=EnvironmentState.DAMAGED, reason=reason)
     return environment
 
 
@@ -187,14 +228,6 @@ def _marked(environment: Environment) -> str:
     if mark is None or mark.get("attempt") != environment.attempt:
         return ""
     return one_line(str(mark.get("reason", ""))) or "a verification marked it as damaged"
-
-
-def _modified_at(path: Path) -> float:
-    """When the file at `path` was written, seconds since the epoch; 0 when it is not there."""
-    try:
-        return path.lstat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
@@ -213,7 +246,7 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
 
     def strings(name: str) -> tuple[str, ...]:
         value = record.get(name)
-        return tuple(clean(v) for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+        return tuple(_line(v) for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
     packages = record.get("packages")
     ingredients = record.get("ingredients")
@@ -232,7 +265,7 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
         reason="" if sound else "its record current.json does not parse",
         lines=strings("lines"),
         packages=tuple(
-            LockedPackage(clean(str(p["name"])), clean(str(p["version"])))
+            _package(str(p["name"]), str(p["version"]))
             for p in (packages if isinstance(packages, list) else [])
             if isinstance(p, dict) and "name" in p and "version" in p
         ),
@@ -243,10 +276,36 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
         built_by=text("built_by"),
         seconds=number("seconds"),
         bundle=text("bundle"),
-        ingredients=ingredients if isinstance(ingredients, dict) else {},
+        ingredients=_shared(ingredients) if isinstance(ingredients, dict) else {},
         overlay=text("overlay"),
         seal=text("seal"),
     )
+
+
+# Thousands of environments have the same lines, packages and interpreters, so each is made safe and held once.
+
+
+@lru_cache(_HELD)
+def _line(text: str) -> str:
+    return clean(text)
+
+
+@lru_cache(_HELD)
+def _package(name: str, version: str) -> LockedPackage:
+    return LockedPackage(clean(name), clean(version))
+
+
+@lru_cache(_HELD)
+def _interpreter(items: tuple[tuple[str, object], ...]) -> dict[str, object]:
+    return dict(items)
+
+
+def _shared(ingredients: dict[str, object]) -> dict[str, object]:
+    interpreter = ingredients.get("interpreter")
+    if isinstance(interpreter, dict):
+        with suppress(TypeError):  # a value that only a hand can have put there
+            return {**ingredients, "interpreter": _interpreter(tuple(interpreter.items()))}
+    return ingredients
 
 
 def measure(path: Path) -> tuple[int, int]:
