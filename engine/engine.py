@@ -84,6 +84,7 @@ class Engine:
         self._world = World(config_files, os.environ if environ is None else environ, read_only=read_only)
         self._picture: LivePicture | None = None
         self._picture_lock = threading.Lock()
+        self._started = False
 
     @property
     def _live(self) -> LivePicture:
@@ -108,12 +109,16 @@ class Engine:
 
     def start(self) -> None:
         """Begin to probe, to watch the config files and to follow the builds, in daemon threads; returns at once."""
+        self._started = True
         self._live.start()
 
     def close(self) -> None:
         """Stop the threads. Builds go on."""
         if self._picture is not None:
             self._picture.close()
+        if not self._started:
+            # Else the engine's thread has done so, and may be at work.
+            self._world.keep_indexes()
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` from an engine thread after each change of the snapshot; returns what ends it."""
@@ -126,7 +131,7 @@ class Engine:
     def refresh(self, *, force_probe: bool = False) -> Snapshot:
         """Look at everything now and return the new picture. `force_probe` runs every interpreter again."""
         self._world.probe(force=force_probe)
-        self._live.publish()
+        self._live.publish(thorough=True)
         return self._live.snapshot
 
     def request_refresh(self, *, force_probe: bool = False) -> None:
@@ -391,6 +396,8 @@ class Engine:
     def plan_reap(self, keys: Sequence[str] | None = None, *, grace: float | None = None) -> ReapPlan:
         """What reaping would do now: all of the cache, or these keys. `grace` is in seconds. Raises `InputError`."""
         self.installations()
+        if keys is None:
+            self._world.environments(thorough=True)
         return actions.reap.plan_reap(self._world, keys, used_by=self._world.used_by(), grace=grace)
 
     def plan_verify(

@@ -94,18 +94,22 @@ class LivePicture:
         self._wake.set()
 
     def request(self, *, force_probe: bool) -> None:
-        """Have the engine's thread probe and look; returns at once."""
+        """Have the engine's thread probe and look thoroughly; returns at once."""
         with self._requests:
             self._probe_wanted = bool(self._probe_wanted) or force_probe
         self._wake.set()
 
-    def publish(self) -> None:
-        """Look at everything but the interpreters, and announce the picture if it is another one."""
+    def publish(self, *, thorough: bool = False) -> None:
+        """Look at everything but the interpreters, and announce the picture if it is another one.
+
+        At what is in the data directory as far as it changed, or `thorough`ly (`engine.roster`).
+        """
         with self._lock:
             builds = self._world.builds()
             self._settle(builds)
+            self._world.environments(thorough=thorough)
             found = self._world.found()
-            contents = self._world.contents()
+            contents = self._world.contents(thorough=thorough)
             bundles, audit = self._bundles(found), self._world.audit_page()
             fresh = self._picture(self.snapshot.generation + 1, found, builds, contents, bundles, audit)
             if _same_picture(fresh, self.snapshot):
@@ -144,7 +148,8 @@ class LivePicture:
                 # In a thread of its own, so that an interpreter that hangs does not freeze the picture of the builds.
                 threading.Thread(target=self._probe, args=(wanted,), name="probe", daemon=True).start()
             try:
-                self.publish()
+                self.publish(thorough=wanted is not None)
+                self._world.keep_indexes()
             except Exception:
                 # Whatever is wrong on disk must not freeze the picture for good: the next turn looks again.
                 _log.exception("a look at the data directory failed")

@@ -111,13 +111,12 @@ def find_nearest(
     wanted = set(lines)
     best: tuple[int, Environment] | None = None
     for environment in environments:
-        same_python = environment.ingredients.get("interpreter") == ingredients.get("interpreter")
-        if not same_python or environment.state is not EnvironmentState.READY:
+        # The cheapest question first: there may be ten thousand of them.
+        if environment.state is not EnvironmentState.READY or (wanted and wanted.isdisjoint(environment.lines)):
             continue
-        there = set(environment.lines)
-        if wanted and not wanted & there:
+        if environment.ingredients.get("interpreter") != ingredients.get("interpreter"):
             continue
-        distance = len(wanted ^ there)
+        distance = len(wanted.symmetric_difference(environment.lines))
         if best is None or distance < best[0]:
             best = (distance, environment)
     if best is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -81,6 +82,8 @@ class World:
         self._config_files = tuple(config_files)
         self._read_only = read_only
         self._installations: tuple[Installation, ...] | None = None
+        self._judged: tuple[object, tuple[Environment, ...]] = (None, ())
+        """What the environments were judged for, and how."""
         self._declared = Declarations()
         self._externals: Externals = {}
         self._surveys: dict[str, tuple[Hashable, Mapping[NormalizedName, ExternalPackage]]] = {}
@@ -266,23 +269,35 @@ class World:
             Installation(e.path, e.origin, e.path, Usability.PROBING) for e in self.config.settings.executables
         )
 
-    def environments(self) -> tuple[Environment, ...]:
-        """Every published environment, newest first, the stale ones marked."""
+    def environments(self, *, thorough: bool = False) -> tuple[Environment, ...]:
+        """Every published environment, newest first, the stale ones marked; the same object while nothing changed."""
         from engine.environments.staleness import judge
         from engine.planning import identities
 
         with self.lock:
-            return judge(self.store.environments(), identities(self.installations()))
+            there, installations = self.store.environments(thorough=thorough), self.installations()
+            judged_for, judged = self._judged
+            if judged_for != (there, installations):
+                judged = judge(there, identities(installations))
+                self._judged = ((there, installations), judged)
+            return judged
 
     def builds(self) -> tuple[Build, ...]:
         """Every build, newest first."""
         with self.lock:
             return self.jobs.builds()
 
-    def contents(self) -> tuple[Content, ...]:
-        """All content, by name."""
+    def contents(self, *, thorough: bool = False) -> tuple[Content, ...]:
+        """All content, by name; the same object while nothing changed."""
         with self.lock:
-            return self.content_store.contents()
+            return self.content_store.contents(thorough=thorough)
+
+    def keep_indexes(self) -> None:
+        """Write what saves the next process from reading every record, where that is much."""
+        with self.lock:
+            for opened in (self.__dict__.get("store"), self.__dict__.get("content_store")):
+                if opened is not None:
+                    opened.keep_index()
 
     def used_by(self) -> dict[str, tuple[str, ...]]:
         """The key of every environment that an active bundle uses, with the names of the content that does.
@@ -290,12 +305,15 @@ class World:
         Content whose record is broken may use any of them, so it counts as using all.
         """
         contents = self.contents()
-        users = {content.key: () for content in contents if content.key}
-        if any(content.problem for content in contents):
-            users |= {environment.key: () for environment in self.environments()}
-        return {
-            key: tuple(c.name or c.guid for c in contents if c.key == key or (c.problem and not c.key)) for key in users
-        }
+        users: dict[str, list[str]] = {}
+        for content in contents:
+            if content.key:
+                users.setdefault(content.key, []).append(content.name or content.guid)
+        broken = [content.name or content.guid for content in contents if content.problem and not content.key]
+        if broken:
+            for environment in self.environments():
+                users.setdefault(environment.key, [])
+        return {key: (*names, *broken) for key, names in users.items()}
 
     def declarations(self) -> Declarations:
         """The execution environments that are declared, read again where a file changed."""
@@ -307,7 +325,8 @@ class World:
         """What there is now, for planning."""
         from engine.planning import Found
 
-        builds = tuple(build for build in self.builds() if not build.state.final)
+        with self.lock:
+            builds = self.jobs.unfinished()
         return Found(
             config=self.config,
             installations=self.installations(),
@@ -441,15 +460,25 @@ class World:
         return found
 
     def _probe_cache(self) -> Path | None:
+        directory = self._cache_dir()
+        return directory / "probes.json" if directory else None
+
+    def _index(self, name: str) -> Path | None:
+        """Where an index of what is in the data directory may be kept."""
+        directory = self._cache_dir()
+        place = hashlib.sha256(os.fsencode(self.config.settings.data_dir)).hexdigest()[:16]
+        return directory / f"{name}-{place}.index" if directory else None
+
+    def _cache_dir(self) -> Path | None:
         base = user_directory(self.environ, "XDG_CACHE_HOME", ".cache")
         if base is None:
             return None
         try:
             (base / "envdeck").mkdir(parents=True, exist_ok=True)
         except OSError:
-            # Without the cache every start probes anew, which is slower and just as right.
+            # Without the cache every start probes and reads anew, which is slower and just as right.
             return None
-        return base / "envdeck" / "probes.json"
+        return base / "envdeck"
 
     # The audit
 

@@ -11,6 +11,7 @@ from engine.content.store import hold_shared
 from engine.environments.model import Environment
 from engine.errors import Problem, Refused
 from engine.files import StorageError, read_json, write_json, write_problem
+from engine.roster import announce
 from engine.text import one_line
 from engine.world import World
 
@@ -86,6 +87,7 @@ def set_pin(world: World, plan: PinPlan) -> Environment:
                     Problem("environment-gone", f"environment {plan.environment.key} has been deleted meanwhile")
                 )
             _write(key_dir / "pinned.json", plan.pin)
+            announce(key_dir)
             with world.lock:
                 now = world.store.read(key_dir)
     except OSError as error:

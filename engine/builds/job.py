@@ -19,6 +19,7 @@ An executor keeps its own notes in there while the job runs (`engine.executors.n
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterable
@@ -127,18 +128,35 @@ class JobReader:
         self._tails: dict[str, _Tail] = {}
         self._ended: dict[str, Build] = {}
         self._watch = Watch()
+        self._listed: tuple[Build, ...] = ()
 
     def builds(self) -> tuple[Build, ...]:
-        """Every build, newest first."""
-        try:
-            names = {path.name for path in self.jobs_dir.iterdir()}
-        except OSError:
-            names = set()
+        """Every build, newest first; the same object while nothing changed."""
+        names = self._list()
         for known in (self._tails, self._ended):
             for gone in known.keys() - names:
                 del known[gone]
-        builds = [build for name in names if (build := self.read(name))]
-        return tuple(sorted(builds, key=lambda build: (build.submitted_at, build.id), reverse=True))
+        # What has ended stays as it is, so only what is new or goes on is looked at.
+        before = {build.id: build for build in self._listed}
+        builds = {name: build for name in names if (build := self._ended.get(name) or self.read(name))}
+        if builds.keys() != before.keys() or any(before[name] is not build for name, build in builds.items()):
+            listed = tuple(sorted(builds.values(), key=lambda b: (b.submitted_at, b.id), reverse=True))
+            self._listed = self._listed if listed == self._listed else listed
+        return self._listed
+
+    def unfinished(self) -> tuple[Build, ...]:
+        """Those without a verdict, newest first, and nothing is read of the others: there may be ten thousand."""
+        names = self._list() - self._ended.keys()
+        open_ = [name for name in names if not os.access(self.jobs_dir / name / "result.json", os.F_OK)]
+        builds = (build for name in open_ if (build := self.read(name)) and not build.state.final)
+        return tuple(sorted(builds, key=lambda b: (b.submitted_at, b.id), reverse=True))
+
+    def _list(self) -> set[str]:
+        try:
+            with os.scandir(self.jobs_dir) as entries:
+                return {entry.name for entry in entries}
+        except OSError:
+            return set()
 
     def read(self, name: str) -> Build | None:
         """The build in the job directory of that name, None when there is none or its spec does not parse."""

@@ -23,12 +23,15 @@ from pathlib import Path
 
 from engine.bundles.model import Bundle
 from engine.bundles.source import copy_source
+from engine.content.index import ContentCodec
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.rules import find_content
 from engine.environments import trash
 from engine.environments.locks import acquire, open_lock_file
 from engine.errors import Problem, Refused, Where
 from engine.files import StorageError, fsync_directory, read_json, sync_filesystem, write_json, write_problem
+from engine.roster import Roster, Signature, announce, signature_of
+from engine.roster_index import RosterIndex
 from engine.targets import LOCAL
 from engine.text import clean
 
@@ -60,37 +63,32 @@ def hold_shared(path: Path) -> Iterator[int]:
 class ContentStore:
     """The content below one data directory. Reading needs no lock and creates nothing."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, index: Path | None = None) -> None:
+        """`index` is a file that may be kept to save the next process time (`engine.roster_index`)."""
         self.data_dir = data_dir
         self.root = data_dir / "content"
-        self._seen: dict[str, tuple[object, Content]] = {}
+        kept = RosterIndex(index, self.root, ContentCodec()) if index else None
+        self._roster = Roster(_Source(self.root), lambda c: (c.name, c.guid), kept)
 
     # Reading
 
-    def contents(self) -> tuple[Content, ...]:
-        """All content, by name. Records are read again only when they changed; a broken one has a `problem`."""
-        try:
-            with os.scandir(self.root) as entries:
-                guids = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
-        except OSError:
-            guids = []
-        found = {guid: content for guid in guids if (content := self.read(guid))}
-        self._seen = {guid: known for guid, known in self._seen.items() if guid in found}
-        return tuple(sorted(found.values(), key=lambda c: (c.name, c.guid)))
+    def contents(self, *, thorough: bool = False) -> tuple[Content, ...]:
+        """All content, by name; the same object while nothing changed (`engine.roster`).
+
+        Content whose record is broken has a `problem`.
+        """
+        return self._roster.look(thorough=thorough)
+
+    def keep_index(self) -> None:
+        """Write the index, if there is one and it would save the next process anything."""
+        self._roster.keep()
 
     def read(self, guid: str) -> Content | None:
         """The content of that GUID as it is now; None when there is none."""
         directory = self.root / guid
         if not directory.is_dir():
             return None
-        record, used = _signature(directory / "content.json"), _signature(directory / "used")
-        known = self._seen.get(guid)
-        if known is None or known[0] != (record, used):
-            text = read_json(directory / "content.json")
-            known = ((record, used), replace(_parse(directory, text), last_used_at=used[1] / 1e9 if used else None))
-            if text is not None:  # else the disk may only have failed this once
-                self._seen[guid] = known
-        return known[1]
+        return _check(str(directory), _read(directory)[0])
 
     def find(self, reference: str) -> Content:
         """The content of that GUID or name, or the only one with `reference` as a part of either.
@@ -196,6 +194,7 @@ class ContentStore:
     def save(self, content: Content) -> None:
         """Write the record. Under the content's lock. Raises `StorageError`."""
         write_json(self.root / content.guid / "content.json", _record(content))
+        announce(self.root / content.guid)
 
     def discard(self, path: Path) -> None:
         """Take `path` out of the store at once, then delete it. Nothing happens when it is gone.
@@ -228,12 +227,39 @@ def _let_read(directory: Path, group: int) -> None:
             path.chmod(owner | (owner & 0o500) >> 3)
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+class _Source:
+    """All content as a roster has it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def places(self) -> tuple[str]:
+        return (str(self._root),)
+
+    def signature(self, entry: str) -> Signature | None:
+        # Content without its record is content with a problem, not none.
+        return signature_of(f"{entry}/content.json") or (0,)
+
+    def read(self, entry: str) -> tuple[Content, bool]:
+        return _read(Path(entry))
+
+    def check(self, entry: str, record: Content) -> Content:
+        return _check(entry, record)
+
+
+def _read(directory: Path) -> tuple[Content, bool]:
+    """The content in `directory`, and whether its record could be read."""
+    record = read_json(directory / "content.json")
+    return _parse(directory, record), record is not None
+
+
+def _check(directory: str, content: Content) -> Content:
+    """`content` with what changes without its record: when it was run."""
     try:
-        status = path.stat()
+        used = os.stat(f"{directory}/used").st_mtime_ns / 1e9  # noqa: PTH116 - plain text, for its speed
     except OSError:
-        return None
-    return (status.st_ino, status.st_mtime_ns, status.st_size)
+        return content
+    return replace(content, last_used_at=used)
 
 
 def _lock_file(path: Path) -> Path:

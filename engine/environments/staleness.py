@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from engine.environments.model import Environment, EnvironmentState
@@ -19,14 +19,26 @@ def judge(
     `interpreters` maps the path of every usable local installation to its identity (see
     `engine.packages.key.interpreter_identity`).
     """
-    return tuple(_judge(environment, interpreters) for environment in environments)
+    identities = list(interpreters.values())
+    known: dict[int, bool] = {}
+
+    def still_there(interpreter: object) -> bool:
+        # Thousands of environments share one object (`engine.environments.store`).
+        if id(interpreter) not in known:
+            known[id(interpreter)] = interpreter in identities
+        return known[id(interpreter)]
+
+    return tuple(_judge(environment, interpreters, still_there) for environment in environments)
 
 
-def _judge(environment: Environment, interpreters: Mapping[str, Mapping[str, object]]) -> Environment:
+def _judge(
+    environment: Environment,
+    interpreters: Mapping[str, Mapping[str, object]],
+    still_there: Callable[[object], bool],
+) -> Environment:
     if environment.state is not EnvironmentState.READY or environment.target != LOCAL:
         return environment
-    built_on = environment.ingredients.get("interpreter")
-    if built_on in interpreters.values():
+    if still_there(environment.ingredients.get("interpreter")):
         return environment
     if environment.python_path in interpreters:
         reason = f"{environment.python_path} is not the interpreter any more that it was built on"
