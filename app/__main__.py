@@ -17,7 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reads it while it is imported.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    from app.tui.options import parse_options, refusal, terminal_defaults
+    from app.tui.options import parse_options, refusal
+    from app.tui.profile import choose_profile
 
     options = parse_options(arguments)
     if options is None:
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if why:
         print(f"envdeck: {why}", file=sys.stderr)  # noqa: T201 - the UI has not started, this is all there is to see
         return 2
-    os.environ.update(terminal_defaults(options, os.environ))
+    profile = choose_profile(options, os.environ, getattr(sys.__stderr__, "encoding", None) or "")
+    os.environ.update(profile.variables)
     # What is made while modules are imported stays: looking through it for garbage takes a tenth of the time to the
     # first paint.
     gc.disable()
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     gc.freeze()
     gc.enable()
-    return run(options)
+    return run(options, profile)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ options of the terminal UI (without a command):
   --ascii          symbols that every terminal can show
   --theme NAME     a Textual theme instead of the terminal's own colours
   --local          do not save bytes although SSH_CONNECTION is set
+  --truecolor      all colours, also over SSH
   It takes --config, --read-only and --no-color as well.
 
 examples:

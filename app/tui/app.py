@@ -30,6 +30,7 @@ from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged
 from app.tui.offload import offload
 from app.tui.outside import pager, run_outside
+from app.tui.profile import PLAIN, Profile
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
 from app.tui.screens.content import ContentPage
@@ -50,7 +51,6 @@ from engine import BuildState, Engine, EnvdeckError
 __all__ = ["EnvdeckApp"]
 
 T = TypeVar("T")
-_SNAPSHOT_PERIOD = 0.25
 _EVENTS_KEPT = 500
 
 
@@ -75,8 +75,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self,
         engine: Engine,
         version: str,
+        profile: Profile = PLAIN,
         *,
-        ascii_only: bool = False,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -84,6 +84,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         super().__init__()
         self.engine = engine
         self.version = version
+        self.profile = profile
         self.clock = clock
         self.monotonic = monotonic
         self.snapshot = engine.snapshot()
@@ -91,6 +92,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.frozen = False
         """Whether the picture stands still although the engine has newer ones."""
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        if profile.manners:
+            self.events.append(Event(clock(), Level.INFO, str(profile)))
         self.filters: list[str] = []
         self.searches: list[str] = []
         self.only_lines: list[str] = []
@@ -99,7 +102,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.environ = environ
         self._frames = Frames(erases_in_colour=erases_in_colour(environ))
         self._line_filters: list[LineFilter] = [StripControl()]
-        if ascii_only:
+        if profile.ascii:
             self._line_filters.append(AsciiOnly())
         if environ.get("NO_COLOR"):
             self._line_filters.append(NoColor())
@@ -162,7 +165,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         if self._waiting:
             return
         self._waiting = True
-        self.set_timer(max(0.01, _SNAPSHOT_PERIOD - (self.monotonic() - self._taken)), self.take_snapshot)
+        self.set_timer(max(0.01, self.profile.refresh - (self.monotonic() - self._taken)), self.take_snapshot)
 
     def take_snapshot(self) -> None:
         """Show the latest snapshot, unless the picture is frozen or a question is open: nothing may change under it."""

@@ -8,6 +8,7 @@ from textual.theme import BUILTIN_THEMES
 
 from app.tui.app import EnvdeckApp
 from app.tui.options import Options
+from app.tui.profile import Profile
 from app.tui.terminal import guard_terminal, survive_bad_bytes
 from app.version import VERSION
 from engine import Engine, InputError
@@ -15,7 +16,7 @@ from engine import Engine, InputError
 __all__ = ["run", "run_app"]
 
 
-def run(options: Options) -> int:
+def run(options: Options, profile: Profile) -> int:
     """Open the UI and return the exit code; a wrong option or config file is told in one line."""
     if options.theme and options.theme not in BUILTIN_THEMES:
         names = ", ".join(sorted(BUILTIN_THEMES))
@@ -26,17 +27,15 @@ def run(options: Options) -> int:
     except InputError as error:
         print(f"envdeck: {error.problem}", file=sys.stderr)  # noqa: T201
         return 2
-    encoding = getattr(sys.__stderr__, "encoding", "") or ""
-    ascii_only = options.ascii or encoding.lower().replace("-", "") != "utf8"
-    return run_app(EnvdeckApp(engine, VERSION, ascii_only=ascii_only), mouse=options.mouse)
+    return run_app(EnvdeckApp(engine, VERSION, profile))
 
 
-def run_app(app: EnvdeckApp, *, mouse: bool = False) -> int:
+def run_app(app: EnvdeckApp) -> int:
     """Run `app` with the terminal's manners in place; the engine is closed however it ends."""
     survive_bad_bytes()
     guard_terminal(app.engine.close)
     try:
-        app.run(mouse=mouse)
+        app.run(mouse=app.profile.mouse)
     finally:
         app.engine.close()
     return app.return_code or 0

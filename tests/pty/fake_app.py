@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
 
-from app.tui.options import parse_options, terminal_defaults  # noqa: E402
+from app.tui.options import parse_options  # noqa: E402
+from app.tui.profile import choose_profile  # noqa: E402
 
 LINES = 50_000
 
@@ -28,7 +29,8 @@ def main() -> int:
     scenario, *flags = sys.argv[1:]
     options = parse_options(flags)
     assert options is not None, flags
-    os.environ.update(terminal_defaults(options, os.environ))
+    profile = choose_profile(options, os.environ, sys.stderr.encoding)
+    os.environ.update(profile.variables)
 
     from fake_engine import NOW, FakeEngine, audited, environment, snapshot
 
@@ -94,11 +96,11 @@ def main() -> int:
     app = Watched(
         engine,
         "0.1.0",
-        ascii_only=options.ascii,
+        profile,
         # Time passes only where something happens.
         clock=(lambda: NOW + time.monotonic() - began) if scenario == "running" else lambda: NOW,
     )
-    code = run_app(app, mouse=options.mouse)
+    code = run_app(app)
     if scenario == "flood":
         print(f"worst stall {app.stall * 1000:.0f} ms", file=sys.stderr)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_engine import FakeEngine, build, config, environment, installation, snapshot
 
+from app.tui.profile import Profile
 from engine import BuildState, Problem, Severity, Where
 
 EMPTY = snapshot(installations=(), environments=(), builds=(), bundles=())
@@ -221,7 +222,7 @@ async def test_a_low_terminal_keeps_the_list_and_the_footer(desk) -> None:
 
 
 async def test_ascii_mode_sends_nothing_but_ascii(desk) -> None:
-    async with desk(ascii_only=True) as d:
+    async with desk(profile=Profile({}, ascii=True)) as d:
         for key in ("1", "2", "3", "4", "5"):
             await d.press(key)
             assert d.text.isascii(), d.text

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.tui.options import Options, parse_options, refusal, terminal_defaults
+from app.tui.options import Options, parse_options, refusal
+from app.tui.profile import choose_profile
 from app.version import VERSION
 
 SSH = {"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22", "TERM": "xterm-256color"}
@@ -53,6 +54,7 @@ def test_anything_else_is_for_the_command_line(argv: list[str]) -> None:
         (Options(), SSH, "TEXTUAL_FPS", "15"),
         (Options(), SSH, "TEXTUAL_COLOR_SYSTEM", "256"),
         (Options(local=True), SSH, "TEXTUAL_FPS", None),
+        (Options(truecolor=True), SSH, "TEXTUAL_COLOR_SYSTEM", "truecolor"),
         (Options(), {**SSH, "TERM": "screen"}, "TEXTUAL_COLOR_SYSTEM", None),
         (Options(), {**SSH, "TEXTUAL_FPS": "30"}, "TEXTUAL_FPS", None),
         (Options(theme="nord"), {}, "TEXTUAL_THEME", "nord"),
@@ -64,7 +66,37 @@ def test_anything_else_is_for_the_command_line(argv: list[str]) -> None:
 def test_what_is_set_before_textual_is_imported(
     options: Options, environ: dict[str, str], name: str, expected: str | None
 ) -> None:
-    assert terminal_defaults(options, environ).get(name) == expected
+    assert choose_profile(options, environ).variables.get(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "term", "encoding", "expected"),
+    [
+        (Options(), "xterm-256color", "utf-8", False),
+        (Options(), "xterm-256color", "UTF8", False),
+        (Options(ascii=True), "xterm-256color", "utf-8", True),
+        (Options(), "xterm-256color", "ANSI_X3.4-1968", True),
+        (Options(), "xterm-256color", "", True),
+        (Options(), "linux", "utf-8", True),
+        (Options(), "vt100", "utf-8", True),
+    ],
+)
+def test_symbols_are_ascii_where_others_cannot_be_shown(
+    options: Options, term: str, encoding: str, expected: bool
+) -> None:
+    assert choose_profile(options, {"TERM": term}, encoding).ascii is expected
+
+
+@pytest.mark.parametrize("environ", [{}, SSH, {**SSH, "TEXTUAL_FPS": "30"}, {**SSH, "NO_COLOR": "1"}])
+def test_everything_that_was_decided_is_told_with_its_reason(environ: dict[str, str]) -> None:
+    profile = choose_profile(Options(), environ)
+    told = str(profile)
+    assert all(manner.value and manner.why for manner in profile.manners)
+    for name in ("TERM", "theme", "colours", "frames", "animations", "smooth scrolling", "mouse", "refresh", "symbols"):
+        assert f"{name} " in told
+    assert ("over SSH from 10.0.0.1" in told) is (environ != {})
+    assert ("--local takes it back" in told) is (environ != {})
+    assert ("frames 30 (your TEXTUAL_FPS)" in told) is ("TEXTUAL_FPS" in environ)
 
 
 @pytest.mark.parametrize(
