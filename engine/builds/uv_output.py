@@ -19,7 +19,7 @@ _COUNTED = re.compile(r"^(?P<verb>Resolved|Prepared|Installed) (?P<count>\d{1,9}
 _DOWNLOADING = re.compile(r"^Downloading (?P<name>\S+) \((?P<size>\d{1,12}(?:\.\d{1,6})?)(?P<unit>[A-Za-z]+)\)")
 # The second spelling is that of some releases for the end of a download.
 _DOWNLOADED = re.compile(r"^ Download(?:ed|ing) (?P<name>\S+)$")
-_ACTIVITY = re.compile(r"^\s*(?:Building|Built|Updating|Updated|Bytecode compiled)\b")
+_ACTIVITY = re.compile(r"^(?: +(?:Building|Built|Updating|Updated)|Bytecode compiled)\b")
 
 
 def read_line(progress: Progress, line: str) -> Progress:

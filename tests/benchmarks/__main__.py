@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks.builds import SETS, Budget, measure, table
+from tests.benchmarks.builds import CACHES, SETS, Budget, measure, table
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.readme import BlockMissing, replace_block
 from tests.benchmarks.scratch import Scratch, base_interpreter, machine
@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     builds = commands.add_parser("builds", help="environments made by envdeck, pip, virtualenv and uv")
     builds.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="requirement sets (all)")
+    builds.add_argument("--caches", nargs="+", choices=CACHES, default=list(CACHES), help="state of caches (both)")
     builds.add_argument("--rounds", type=int, default=9, help="rounds of each kind at most (9)")
     builds.add_argument("--minutes", type=float, default=12.0, help="time budget; small sets come first (12)")
     builds.add_argument("--only", action="append", default=[], choices=[c.name for c in CONTENDERS], help="repeatable")
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scratch.install_tools()
         sets = [name for name in SETS if name in options.sets]
         budget = Budget(max(1, options.rounds), options.minutes * 60)
-        measured = measure(scratch, sets, budget, names=options.only, tell=_tell)
+        measured = measure(scratch, sets, budget, caches=options.caches, names=options.only, tell=_tell)
         text = table(measured, about, scratch.versions())
     finally:
         if options.scratch is None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from tests.benchmarks.contenders import CONTENDERS, Contender, Failed, Run
 from tests.benchmarks.scratch import Scratch
 
-__all__ = ["SETS", "Budget", "Measured", "measure", "table"]
+__all__ = ["CACHES", "SETS", "Budget", "Measured", "measure", "table"]
 
 SETS = ("tiny", "medium", "large")
 _REQUIREMENTS = Path(__file__).with_name("requirements")
-_WARM, _COLD = "warm", "cold"
+CACHES = _WARM, _COLD = "warm", "cold"
 
 
 @dataclass(slots=True)
@@ -56,17 +56,21 @@ def measure(
     sets: Sequence[str],
     budget: Budget,
     *,
+    caches: Sequence[str] = CACHES,
     names: Iterable[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Measured]:
-    """Run every contender on every set, warm first, then cold, as far as the budget goes. Small sets come first."""
+    """Run every contender on every set, warm first, then cold, as far as the budget goes. Small sets come first.
+
+    `caches` says which of the two, `names` which contenders; all by default.
+    """
     chosen = [c for c in CONTENDERS if c.available() and (not names or c.name in names)]
     # So much of the time may be gone after each set: the large one gets what the small ones leave.
     shares = dict(zip(sets, _shares(len(sets)), strict=True))
     return [
         measured
         for requirements in sets
-        for measured in _measure_set(scratch, requirements, chosen, budget, shares[requirements], tell)
+        for measured in _measure_set(scratch, requirements, chosen, budget, shares[requirements], caches, tell)
     ]
 
 
@@ -81,10 +85,11 @@ def _measure_set(
     contenders: Sequence[Contender],
     budget: Budget,
     share: float,
+    states: Sequence[str],
     tell: Callable[[str], None],
 ) -> list[Measured]:
     found = []
-    for caches in (_WARM, _COLD):
+    for caches in [state for state in CACHES if state in states]:
         results = [Measured(c.name, requirements, caches) for c in contenders if caches == _WARM or c.cold]
         by_name = {c.name: c for c in contenders}
         # Warm runs end early enough that cold ones have a third of the set's time.
@@ -130,7 +135,8 @@ def _once(scratch: Scratch, contender: Contender, result: Measured, count: bool)
     kept = scratch.root / "kept" / result.requirements / contender.name
     for directory in (work, home, kept):
         directory.mkdir(parents=True, exist_ok=True)
-    run = Run(scratch, work, kept, home, _REQUIREMENTS / f"{result.requirements}.txt")
+    lists = [_REQUIREMENTS / f"{result.requirements}{suffix}.txt" for suffix in ("", "-changed")]
+    run = Run(scratch, work, kept, home, *lists)
     try:
         contender.before(run)
         os.sync()

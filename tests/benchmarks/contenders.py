@@ -38,6 +38,8 @@ class Run:
     home: Path
     """The home directory with the caches: the same for every run, or a new one where caches are to be cold."""
     requirements: Path
+    changed: Path
+    """The same requirements with other releases of a few of them."""
 
     def call(self, *argv: object, **variables: str) -> str:
         """Run a program to its end and return what it printed."""
@@ -138,14 +140,9 @@ def _build(run: Run) -> Path:
     return Path(json.loads(said)["path"])
 
 
-def _fresh(*settings: str) -> tuple[Callable[[Run], None], Callable[[Run], None]]:
-    def before(run: Run) -> None:
-        _serve(run, run.work / "data", *settings)
-
-    def after(run: Run) -> None:
-        _wait_for_quiet(run.work / "data")
-
-    return before, after
+def _fresh(*settings: str) -> Callable[[Run], None]:
+    """Nothing was ever built before."""
+    return lambda run: _serve(run, run.work / "data", *settings)
 
 
 def _known(*settings: str) -> Callable[[Run], None]:
@@ -158,6 +155,20 @@ def _known(*settings: str) -> Callable[[Run], None]:
             _build(run)
             _wait_for_quiet(data_dir)
         shutil.rmtree(data_dir / "python-environments", ignore_errors=True)
+
+    return before
+
+
+def _partly_known(*settings: str) -> Callable[[Run], None]:
+    """A similar plan was built before: most wheels are kept, some releases are others than those."""
+    before_all = _known(*settings)
+
+    def before(run: Run) -> None:
+        before_all(run)
+        # Of each run its own, because what is new in the first would be known to the second.
+        shutil.copytree(run.kept / "data", run.work / "data", copy_function=os.link)
+        _serve(run, run.work / "data", *settings)
+        shutil.copy(run.changed, run.work / "bundle" / "requirements.txt")
 
     return before
 
@@ -184,8 +195,8 @@ def _has(setting: str) -> Callable[[], bool]:
     return lambda: find(*setting.split(".")) is not None
 
 
-def _make_envdeck(name: str, hooks: tuple[Callable[[Run], None], Callable[[Run], None]]) -> Contender:
-    return Contender(name, _build, *hooks)
+def _quiet(run: Run) -> None:
+    _wait_for_quiet(run.work / "data")
 
 
 CONTENDERS: Sequence[Contender] = (
@@ -193,8 +204,16 @@ CONTENDERS: Sequence[Contender] = (
     Contender("virtualenv + pip", _virtualenv),
     Contender("uv, no bytecode", _uv()),
     Contender("uv with bytecode", _uv("--compile-bytecode")),
-    _make_envdeck("envdeck, first build", _fresh()),
-    _make_envdeck("envdeck with uv", _fresh("[Python]", "DefaultPackageManager = uv")),
+    Contender("envdeck, first build", _build, _fresh(), _quiet),
+    Contender("envdeck with uv", _build, _fresh("[Python]", "DefaultPackageManager = uv"), _quiet),
+    Contender(
+        "envdeck, a few releases new",
+        _build,
+        _partly_known("Replay = verify"),
+        _quiet,
+        cold=False,
+        available=_has("Envdeck.Replay"),
+    ),
     Contender("envdeck, seeded", _build, _known("Replay = verify"), cold=False, available=_has("Envdeck.Replay")),
     Contender("envdeck, replayed", _build, _known("Replay = exact"), cold=False, available=_has("Envdeck.Replay")),
 )

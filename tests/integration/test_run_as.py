@@ -8,6 +8,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -315,3 +316,41 @@ def test_pip_reads_the_files_of_the_account(shared, python: str, make_wheel: Mak
     done = engine.wait(engine.execute(plan).build.id, 120)
     assert done.state is BuildState.DONE
     assert "admins" not in done.log.read_text()
+
+
+def test_uv_runs_as_that_account_with_its_cache_or_none(shared, python: str, open_root: Path, make_wheel: Make) -> None:
+    beside = Path(sys.executable).with_name("uv")
+    found = beside if beside.exists() else Path(shutil.which("uv") or "/nowhere")
+    if not found.exists():
+        pytest.skip("there is no uv on this machine")
+    if tuple(map(int, python_version(python).split(".")[:2])) < (3, 8):
+        pytest.skip("uv supports Python 3.8 and newer")
+    uv = Path(shutil.copy(found, open_root / "uv"))
+    uv.chmod(0o755)
+    make_wheel(shared.packages, "alpha")
+    shared.configure(
+        "DefaultPackageManager = uv",
+        "[Envdeck]",
+        f"Uv = {uv}",
+        "[Applications]",
+        f"RunAs = {NOBODY}",
+        executables=(python,),
+    )
+    done = build(shared, python, "alpha")
+    assert done.state is BuildState.DONE, done.log.read_text()
+    assert done.installer == "uv"
+    assert f"({NOBODY})" in done.log.read_text()
+    assert (done.directory / "uv.toml").stat().st_uid == account_of_nobody().uid
+    (environment,) = shared.engines[0].refresh().environments
+    files = [path.lstat() for path in environment.path.rglob("*")]
+    # Nobody's account can change none of it, by this name or by another in uv's cache.
+    assert {status.st_uid for status in files} == {0}
+    assert {status.st_nlink for status in files if stat.S_ISREG(status.st_mode)} == {1}
+    uv.chmod(0o700)
+    plan = shared.engine().plan_build(shared.engines[0].open_bundle(str(bundle_for(shared, python, "alpha"))))
+    assert plan.installer.name == "pip"
+    assert f"{NOBODY}, the account of Applications.RunAs, cannot run {uv}" in plan.installer.reason
+
+
+def python_version(python: str) -> str:
+    return subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
