@@ -29,8 +29,9 @@ _KEY = "the key of an environment, or the beginning of one"
 _FIELDS = """\
 key, attempt, path, state (ready, stale or damaged), reason,
   installer, python_version, python_path, target, lines, packages [{name,
-  version}], size, files, built_at, built_by, seconds, bundle, ingredients,
-  used_by (names of contents), last_used_at, pinned (null or {by, at, note})"""
+  version}], size, shared (bytes of it in the wheel store), files, built_at,
+  built_by, seconds, bundle, ingredients, used_by (names of contents),
+  last_used_at, pinned (null or {by, at, note})"""
 
 
 def _used_by(contents: Iterable[Content]) -> dict[str, list[str]]:

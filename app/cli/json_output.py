@@ -304,6 +304,7 @@ def environment(item: Environment, used_by: Sequence[str] = (), pinned: Pin | No
         "lines": list(item.lines),
         "packages": [{"name": p.name, "version": p.version} for p in item.packages],
         "size": item.size,
+        "shared": item.shared,
         "files": item.files,
         "built_at": iso(item.built_at),
         "built_by": item.built_by,

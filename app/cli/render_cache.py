@@ -65,8 +65,9 @@ def environments(items: Sequence[Environment], used_by: Mapping[str, Sequence[st
                 safe(item.reason, "dim"),
             ),
         )
-    total = sum(item.size for item in items)
-    return Group(table, safe(f"{count(len(items), 'environment')}, {size(total)}", "dim"))
+    total, own = sum(item.size for item in items), sum(item.own for item in items)
+    freed = f", of which {size(own)} are theirs alone" if own != total else ""
+    return Group(table, safe(f"{count(len(items), 'environment')}, {size(total)}{freed}", "dim"))
 
 
 def _use(item: Environment, used_by: Mapping[str, Sequence[str]]) -> str:

@@ -97,7 +97,7 @@ def list_caches(world: World) -> tuple[RuntimeCache, ...]:
     caches = []
     for version, image in sorted({i for d in _directories(world.store.root) if (i := _identity(d))}, key=_order):
         environments = ours.get((version, image), ())
-        size = sum(environment.size for environment in environments)
+        size = sum(environment.own for environment in environments)
         caches.append(RuntimeCache(LANGUAGE, version, image, len(environments), size, foreign[version, image]))
     return tuple(caches)
 

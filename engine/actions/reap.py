@@ -16,7 +16,7 @@ from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, comma
 from engine.environments.locks import acquire, held_elsewhere
 from engine.environments.model import Environment
 from engine.environments.reaping import KeepCode, KeepReason, ReapVerdict, judge_attempt, judge_reap, judge_use
-from engine.environments.store import measure, subdirectories
+from engine.environments.store import freed_by_deleting, subdirectories
 from engine.environments.trash import delete_tree, discarded_in, trash_of
 from engine.environments.usage import ProcessUse, in_use, users_of
 from engine.errors import InputError, Problem
@@ -238,7 +238,7 @@ def _judge_environment(
     )
     if _is_foreign(environment.key_dir):
         verdict = ReapVerdict((*verdict.reasons, _FOREIGN))
-    size = environment.size or _bytes(environment.key_dir)
+    size = environment.own if environment.size else _bytes(environment.key_dir)
     return ReapItem(
         ReapKind.ENVIRONMENT,
         environment.key,
@@ -338,9 +338,9 @@ def _changed_at(path: Path) -> float:
 
 
 def _bytes(path: Path) -> int:
-    """Bytes below `path`; 0 when it cannot be measured, such as when it is being deleted."""
+    """Bytes that deleting `path` frees; 0 when it cannot be measured, such as when it is being deleted."""
     try:
-        return measure(path)[0]
+        return freed_by_deleting(path)
     except OSError:
         return 0
 

@@ -17,7 +17,9 @@ def build_started(job: Job) -> AuditEvent:
         what["image"] = job.target
     what |= {"key": job.key, "build": job.attempt}
     if job.replaces:
-        return AuditEvent(AuditAction.REBUILD, what, command=command("rebuild", job.key))
+        return AuditEvent(
+            AuditAction.REBUILD, what, command=command("rebuild", job.key, *(["--fresh"] if job.fresh else []))
+        )
     return AuditEvent(AuditAction.BUILD_START, what, command=command("build", job.bundle_path))
 
 

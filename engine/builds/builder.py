@@ -56,6 +56,11 @@ class Failed(Exception):
         self.code = code
 
 
+def name_of(text):
+    """The name of a package as it is compared (PEP 503)."""
+    return re.sub("[-_.]+", "-", text).lower()
+
+
 def pip_version(pip):
     """The first two numbers of the version of the pip that the command `pip` runs; nothing when there is none."""
     # From the root, because Python 2 looks for modules in the current directory first, and that is the bundle's.
@@ -76,6 +81,13 @@ class Builder(object):
         self.pip_version = tuple(self.spec["pip_version"]) or pip_version([sys.executable] + ISOLATED + ["-m", "pip"])
         self.shared_pip = self.pip_version >= (22, 3)
         self.uv = self.spec["uv"]
+        # What the supervisor has put into the environment already.
+        self.supplied = {}
+        supplied = os.path.join(self.job, "supplied.json")
+        if os.path.exists(supplied):
+            with io.open(supplied, encoding="utf-8") as file:
+                self.supplied = json.load(file)
+        self.replayed = bool(self.supplied.get("replay"))
 
     def event(self, **fields):
         fields["at"] = time.time()
@@ -176,6 +188,8 @@ class Builder(object):
         if not self.spec["installs"]:
             self.say("Nothing to install: the package plan is empty")
             return
+        if self.replayed:
+            return
         if self.spec["installer_reason"]:
             self.say("Packages are installed by %s: %s" % (self.spec["installer"], self.spec["installer_reason"]))
         self.event(type="phase", phase="resolve")
@@ -201,6 +215,18 @@ class Builder(object):
     def verify(self):
         """Prove that the environment starts and is itself; return its packages and what `pip check` objects to."""
         self.event(type="phase", phase="verify")
+        packages = self.inventory()
+        if self.replayed and self.differs(packages):
+            self.replayed = False
+            self.install()
+            return self.verify()
+        conflicts = self.supplied.get("conflicts", []) if self.replayed else self.check()
+        for line in conflicts:
+            self.say("WARNING: pip check: " + line)
+        return packages, conflicts
+
+    def inventory(self):
+        """What the environment's own interpreter finds in it."""
         argv = [self.env_python] + ISOLATED + ["-B", "-c", INVENTORY]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/")
         output = process.communicate()[0].decode("utf-8", "replace")
@@ -216,18 +242,33 @@ class Builder(object):
         planned = re.match(r"\d+\.\d+\.\d+", self.spec["python_version"])
         if planned and inventory["version"] != planned.group():
             raise Failed("verify", "it is Python %s, not %s as planned" % (inventory["version"], planned.group()))
-        conflicts = []
-        if self.spec["installs"]:
-            check = self.uv_pip("check") if self.uv else self.pip("check")
-            process = subprocess.Popen(check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            output = process.communicate()[0].decode("utf-8", "replace")
-            if process.returncode:
-                conflicts = output.strip().splitlines()
-                if self.uv:
-                    conflicts = [line for line in conflicts if not line.startswith(UV_TALK)]
-                for line in conflicts:
-                    self.say("WARNING: pip check: " + line)
-        return inventory["packages"], conflicts
+        return inventory["packages"]
+
+    def differs(self, packages):
+        """Whether the environment is not what the lock says, and then say so."""
+        found = dict((name_of(name), version) for name, version in packages)
+        # The environment's own packages come first, as they do on its path.
+        wanted = {}
+        for name, version in self.supplied["packages"]:
+            wanted.setdefault(name_of(name), version)
+        names = sorted(name for name in set(found) | set(wanted) if found.get(name) != wanted.get(name))
+        for name in names:
+            sides = (name, found.get(name, "nothing"), wanted.get(name, "nothing"))
+            self.say("WARNING: %s is %s, and the lock says %s" % sides)
+        if names:
+            self.say("The environment is not what its lock says, so pip has a look at it")
+        return bool(names)
+
+    def check(self):
+        """What `pip check` objects to."""
+        if not self.spec["installs"]:
+            return []
+        check = self.uv_pip("check") if self.uv else self.pip("check")
+        process = subprocess.Popen(check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = process.communicate()[0].decode("utf-8", "replace")
+        if not process.returncode:
+            return []
+        return [line for line in output.strip().splitlines() if not (self.uv and line.startswith(UV_TALK))]
 
     def lock(self, packages):
         """Write what was installed in the form that pip can read back."""
@@ -258,7 +299,7 @@ class Builder(object):
             self.say("ERROR: " + failure.message)
             self.finish(ok=False, phase=failure.phase, message=failure.message)
             return failure.code
-        self.finish(ok=True, packages=packages, conflicts=conflicts)
+        self.finish(ok=True, packages=packages, conflicts=conflicts, replayed=self.replayed)
         self.say("Completed Python build against Python version: '%s'" % sys.version.split()[0])
         return 0
 

@@ -15,8 +15,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from engine.audit.actor import acting
@@ -28,6 +29,7 @@ from engine.builds.job import JobReader, write_result
 from engine.builds.line import Position, line_directory, stand_in_line
 from engine.builds.model import BuildState, Fault, Phase
 from engine.builds.publishing import publish, read_outcome
+from engine.builds.seeding import Seeding
 from engine.builds.spec import SCRATCH, Job, read_job
 from engine.builds.transcript import Transcript
 from engine.builds.vitals import keep_beating
@@ -78,6 +80,8 @@ class Supervisor:
         self.transcript = transcript
         self.store = EnvironmentStore(job.data_dir)
         self.terminated = False
+        self._seeding = Seeding(job)
+        self._remember: Callable[[], str] = lambda: ""
         self._others: JobReader | None = None
         self._next_look = 0.0
         self._submitted_at = 0.0
@@ -103,6 +107,10 @@ class Supervisor:
             job, seconds = self.job, time.monotonic() - began
             event = build_ended(job.attempt, job.key, job.bundle, end.state, end.message, seconds=seconds)
             record(job.data_dir, event, acting(os.environ, user=job.by))
+        # Now that nobody waits for it any more, neither for the key nor for a place in the line.
+        with suppress(OSError, EnvdeckError):
+            if kept := self._remember():
+                self.transcript.event(type="kept", kept=kept)
         return end.state
 
     def _end_of(self, turn: ExitStack) -> _Ended:
@@ -181,13 +189,16 @@ class Supervisor:
         self._make_directories()
         outcome = self._judge(self._run_builder())
         self.transcript.enter(Phase.PUBLISH)
-        publish(self.store, self.job, outcome, time.monotonic() - started, self._may_publish)
+        seconds, vouched = time.monotonic() - started, self._seeding.vouched()
+        sealed = publish(self.store, self.job, outcome, seconds, self._may_publish, vouched)
+        self._remember = partial(self._seeding.remember, outcome, sealed.distributions, lambda: self.terminated)
         return _Ended(BuildState.DONE, f"published {self.job.attempt_dir}")
 
     def _make_directories(self) -> None:
         """The two directories that the builder may write in: the attempt and the job's ``work``."""
         job = self.job
         job.attempt_dir.mkdir(parents=True)
+        self._seeding.begin(self.transcript.say)
         job.work_dir.mkdir(mode=0o700)
         (job.work_dir / "tmp").mkdir()
         source = job.job_dir / "source"

@@ -28,7 +28,7 @@ from engine.roster_index import RosterIndex
 from engine.targets import LOCAL
 from engine.text import clean, one_line
 
-__all__ = ["DAMAGED", "VERIFIED", "EnvironmentStore", "measure", "safe_name", "subdirectories"]
+__all__ = ["DAMAGED", "VERIFIED", "EnvironmentStore", "freed_by_deleting", "measure", "safe_name", "subdirectories"]
 
 DAMAGED = "damaged.json"
 """The mark of a verification that found something."""
@@ -306,6 +306,20 @@ def _shared(ingredients: dict[str, object]) -> dict[str, object]:
         with suppress(TypeError):  # a value that only a hand can have put there
             return {**ingredients, "interpreter": _interpreter(tuple(interpreter.items()))}
     return ingredients
+
+
+def freed_by_deleting(path: Path) -> int:
+    """Bytes in the files below `path` that have no other name, such as one in the wheel store."""
+    size = 0
+    pending = [path]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                elif (status := entry.stat(follow_symlinks=False)).st_nlink == 1:
+                    size += status.st_size
+    return size
 
 
 def measure(path: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from engine.builds import publishing, supervisor
+from engine.builds import publishing, seeding, supervisor
 from engine.environments.store import EnvironmentStore
 from engine.executors.local import LocalExecutor
 
@@ -26,6 +26,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "request": (publishing, "write_atomic"),
     "publish": (EnvironmentStore, "publish"),
     "verdict": (supervisor, "write_result"),
+    "fill": (seeding, "fill"),
 }
 """What can be stopped before and after."""
 

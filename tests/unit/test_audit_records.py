@@ -346,6 +346,7 @@ class Job:
     python_version: str = "3.11.9"
     target: str = "Local"
     replaces: str = ""
+    fresh: bool = False
     bundle_path: str = "/srv/my-app"
 
 
@@ -354,6 +355,7 @@ class Job:
     [
         (Job(), AuditAction.BUILD_START, "envdeck build /srv/my-app", None),
         (Job(replaces="20260130-1"), AuditAction.REBUILD, f"envdeck rebuild {KEY}", None),
+        (Job(replaces="20260130-1", fresh=True), AuditAction.REBUILD, f"envdeck rebuild {KEY} --fresh", None),
         (Job(target="img:1"), AuditAction.BUILD_START, "envdeck build /srv/my-app", "img:1"),
     ],
 )

@@ -1,0 +1,200 @@
+"""A build and the wheel store: what it is given before it starts, and what is kept of it when it has succeeded.
+
+The store is filled by the service's own run of pip, after the verdict, from what the configured index serves under
+name, version and digest. What a build says of itself only names what to ask for, so a lie of it puts nothing false
+into the store (DESIGN.md §6, builds.md, section G).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from engine.builds.pip_config import configuration, index_configuration
+from engine.builds.spec import Job
+from engine.environments.records import Distribution
+from engine.environments.tree import Vouched
+from engine.errors import EnvdeckError
+from engine.files import read_json, write_json
+from engine.text import one_line
+from engine.wheels.deciding import Asked, Supply, decide
+from engine.wheels.filling import Source, fill
+from engine.wheels.linking import link
+from engine.wheels.locks import Lock, LockRecords
+from engine.wheels.model import Pin, Wanted
+from engine.wheels.store import WheelStore
+from engine.wheels.vouching import vouched
+
+__all__ = ["SUPPLIED", "Seeding"]
+
+SUPPLIED = "supplied.json"
+"""Tells the builder what is in the attempt already; in the job directory, written by the supervisor."""
+
+_REPORT_LIMIT = 128 * 1024 * 1024
+"""pip's report holds the whole description of every package."""
+_NICENESS = 10
+
+
+class Seeding:
+    """The part of the wheel store in one build, from before its start to after its verdict."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.store = WheelStore(job.data_dir)
+        self.locks = LockRecords(job.data_dir)
+        self.supply = Supply(unusable="nothing is asked for")
+
+    def begin(self, say: Callable[[str], None]) -> None:
+        """Link what the store has for the build into its attempt, which nobody else can write in yet, and `say` so.
+
+        A store that cannot be read is no reason to fail: pip does without it. Raises `OSError`, `StorageError`.
+        """
+        job = self.job
+        if not job.lines:
+            return
+        try:
+            supply = self._link()
+        except (OSError, ValueError, EnvdeckError) as error:
+            supply = Supply(unusable=f"it cannot be used: {one_line(str(error))}")
+            shutil.rmtree(job.attempt_dir)
+            job.attempt_dir.mkdir()
+        self.supply = supply
+        said = str(supply)
+        say(said[0].upper() + said[1:])
+        if supply.lock is not None:
+            self.locks.mark_used(job.key)
+        packages = [[wheel.entry.name, wheel.entry.version] for wheel in supply.wheels]
+        record: dict[str, object] = {"replay": supply.lock is not None, "packages": [*packages, *_externals(job)]}
+        if supply.lock is not None:
+            record["conflicts"] = list(supply.lock.conflicts)
+        write_json(job.job_dir / SUPPLIED, record)
+
+    def _link(self) -> Supply:
+        job = self.job
+        with self.store.in_use():
+            supply = decide(_asked(job), self.store, self.locks)
+            if supply.wheels:
+                link(
+                    self.store,
+                    supply.wheels,
+                    job.attempt_dir,
+                    pip_version=_version(job),
+                    requested=supply.requested,
+                    owner=job.account,
+                )
+        return supply
+
+    def vouched(self) -> Mapping[str, Vouched]:
+        """The files that were linked: where in the attempt, and what is in them."""
+        return vouched(self.supply.wheels, self.job.attempt_dir)
+
+    def remember(
+        self,
+        outcome: Mapping[str, object],
+        distributions: Iterable[Distribution],
+        give_up: Callable[[], bool],
+    ) -> str:
+        """Keep what the published build has fetched, and record what it ended with; returns what was done, in a line.
+
+        `outcome` is the builder's, `distributions` what the service itself found in the attempt. Raises `OSError`,
+        `StorageError`.
+        """
+        if self.supply.unusable or outcome.get("replayed") is True:
+            return ""
+        os.nice(_NICENESS)
+        served = {wheel.pin: wheel.sha256 for wheel in self.supply.wheels}
+        reported = _reported(self.job.work_dir / "pip-report.json")
+        ended_with = {Pin.of(d.name, d.version): d for d in distributions}
+        fetched = [Wanted(pin, reported[pin]) for pin in ended_with if pin in reported and pin not in served]
+        filled = fill(self.store, self._source(), fetched, give_up)
+        served |= {wheel.pin: wheel.sha256 for wheel in filled.stored}
+        refused = {wanted.pin: why for wanted, why in filled.refused.items()}
+        missing = [pin for pin in ended_with if pin not in served]
+        reason = ""
+        if missing:
+            why = refused.get(missing[0], "it was not installed from a wheel of the index")
+            reason = f"{missing[0].name} {missing[0].version} is not in the wheel store: {why}"
+        wheels = () if reason else tuple(Wanted(pin, served[pin]) for pin in ended_with)
+        conflicts = outcome.get("conflicts")
+        self.locks.write(
+            Lock(
+                self.job.key,
+                self.job.attempt,
+                time.time(),
+                self.supply.index,
+                self.supply.tag,
+                wheels,
+                tuple(str(line) for line in conflicts) if isinstance(conflicts, list) else (),
+                reason,
+            )
+        )
+        kept = f"{filled.added} packages were put into the wheel store"
+        return f"{kept}; no lock, because {reason}" if reason else f"{kept}, and a lock of {len(wheels)} was recorded"
+
+    def _source(self) -> Source:
+        job = self.job
+        home = _home(job)
+        return Source(
+            Path(job.python_path),
+            self.supply.tag,
+            _version(job),
+            self.supply.index,
+            configuration(home, account=job.account),
+            job.env,
+        )
+
+
+def _asked(job: Job) -> Asked:
+    home = _home(job)
+    interpreter = job.ingredients.get("interpreter")
+    return Asked(
+        key=job.key,
+        installer=job.installer,
+        target=job.target,
+        executor=job.executor,
+        pip_version=job.pip_version,
+        interpreter=interpreter if isinstance(interpreter, Mapping) else {},
+        requirements=job.requirements,
+        constraints=job.constraints,
+        settings=configuration(home, account=job.account),
+        index=index_configuration(home, account=job.account),
+        externals=[name for name, _ in _externals(job)],
+        replay=job.replay,
+        fresh=job.fresh,
+    )
+
+
+def _home(job: Job) -> Path:
+    return job.account.home if job.account else Path(job.env.get("HOME") or "/")
+
+
+def _version(job: Job) -> str:
+    return ".".join(map(str, job.pip_version))
+
+
+def _externals(job: Job) -> list[list[str]]:
+    """Name and version of the packages that the environment sees of the installation."""
+    externals = job.ingredients.get("externals")
+    packages = externals.get("packages") if isinstance(externals, Mapping) else None
+    return [[str(package[0]), str(package[1])] for package in packages or ()]
+
+
+def _reported(path: Path) -> dict[Pin, str]:
+    """What pip says it has installed from wheels of an index: the digest of each. Written by the build: proves nothing.
+
+    https://pip.pypa.io/en/stable/reference/installation-report/
+    """
+    report = read_json(path, _REPORT_LIMIT) if path.is_file() and not path.is_symlink() else None
+    rows = report.get("install") if report else None
+    found = {}
+    for row in rows if isinstance(rows, list) else ():
+        with suppress(KeyError, TypeError, AttributeError):
+            info, metadata = row["download_info"], row["metadata"]
+            if row["is_direct"] is False and str(info["url"]).partition("#")[0].endswith(".whl"):
+                sha256 = str(info["archive_info"]["hashes"]["sha256"])
+                found[Pin.of(str(metadata["name"]), str(metadata["version"]))] = sha256
+    return found
