@@ -98,11 +98,17 @@ def builds(items: Sequence[Build], now: float) -> RenderableType:
             safe(duration(item.seconds(now))),
             stack(
                 safe(item.id),
-                safe(f"{item.bundle}, started by {item.by}", "dim"),
+                safe(f"{item.bundle}, started by {item.by}{_where(item)}", "dim"),
                 safe(item.fault or item.message, "dim") if item.state is not BuildState.DONE else None,
             ),
         )
     return table
+
+
+def _where(item: Build) -> str:
+    """Where a build runs, where that is not this machine."""
+    place = item.image or (item.executor if item.executor != "local" else "")
+    return f", on {place}" if place else ""
 
 
 def progress(item: Build, now: float) -> Text:

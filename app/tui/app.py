@@ -15,12 +15,13 @@ from rich.console import RenderableType
 from rich.text import Text
 from textual._compositor import CompositorUpdate
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.events import Event as TextualEvent
+from textual.events import Key
 from textual.filter import LineFilter
 from textual.screen import Screen
 
 from app.tui import clipboard
-from app.tui.actions import ACTIONS, Action, Scope, View
+from app.tui.actions import Action, Scope, View
 from app.tui.context import complete, find_command, resolve, why_not
 from app.tui.describe.help import help_lines
 from app.tui.events import Event, Level, changes
@@ -52,6 +53,8 @@ __all__ = ["EnvdeckApp"]
 
 T = TypeVar("T")
 _EVENTS_KEPT = 500
+_KEYS_AHEAD = 100
+"""Keys that are kept while a page is being put up."""
 
 
 class EnvdeckApp(App[None], inherit_bindings=False):
@@ -59,9 +62,6 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key, f"press({key!r})", show=False) for key in sorted({key for one in ACTIONS for key in one.keys})
-    ]
     MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]  # wider in Textual
         View.INSTALLATIONS.value: InstallationsPage,
         View.ENVIRONMENTS.value: EnvironmentsPage,
@@ -97,6 +97,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.filters: list[str] = []
         self.searches: list[str] = []
         self.only_lines: list[str] = []
+        self._keys: deque[Key] = deque(maxlen=_KEYS_AHEAD)
+        self._awaited: Page | None = None
+        """The page that keys wait for."""
         self.commands: list[str] = []
         self.lookups = Lookups(self)
         self.environ = environ
@@ -232,10 +235,29 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     # Actions
 
-    def action_press(self, key: str) -> None:
-        action = resolve(self.page.context(), key)
-        if action is not None:
-            self.perform_action(action)
+    async def on_event(self, event: TextualEvent) -> None:
+        """Keys are taken here, one after the other, each by what the one before has led to.
+
+        By Textual's own way a key reaches the prompt before the key that opens it has opened it, when both arrive
+        together as they do over a slow line: `/x` would reap.
+        """
+        if isinstance(event, Key) and not event.is_forwarded:
+            self._keys.append(event)
+            self.take_keys()
+        else:
+            await super().on_event(event)
+
+    def take_keys(self) -> None:
+        """Do what was typed, as far as there is a page that shows what it is about."""
+        while self._keys and self.is_running and self.page.ready and self._awaited in (None, self.page):
+            event, page, self._awaited = self._keys.popleft(), self.page, None
+            if page.prompt.busy:
+                page.take_prompt_key(event)
+                continue
+            context = page.context()
+            action = resolve(context, event.key) or resolve(context, event.character or "")
+            if action is not None:
+                self.perform_action(action)
 
     def perform_action(self, action: Action, argument: str = "") -> None:
         """Do it if it can be done here and now, else say why not."""
@@ -267,10 +289,12 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.switch_mode(view.value)
 
     def open_log(self, build_id: str) -> None:
-        """Show the live log of a build, above the Builds view. A frozen picture would not know the build."""
+        """Show the live log of a build, above the Builds view. Keys that are typed meanwhile are for the log."""
+        # A frozen picture would not know the build.
         self._thaw()
+        self._awaited = LogPage(build_id)
         self.go(View.BUILDS)
-        self.call_after_refresh(self.push_screen, LogPage(build_id))
+        self.call_after_refresh(self.push_screen, self._awaited)
 
     def do_command(self, _argument: str) -> None:
         context = self.page.context()

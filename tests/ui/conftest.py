@@ -16,6 +16,8 @@ for name in ("NO_COLOR", "TMUX", "SSH_CONNECTION", "TEXTUAL_COLOR_SYSTEM"):
     os.environ.pop(name, None)
 
 from fake_engine import NOW, FakeEngine  # noqa: E402
+from textual.events import Key  # noqa: E402
+from textual.keys import _character_to_key  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
 from app.tui.app import EnvdeckApp  # noqa: E402
@@ -52,6 +54,18 @@ class Desk:
     async def type(self, text: str) -> None:
         await self.press(*text)
 
+    async def hurry(self, *keys: str) -> None:
+        """As `press`, but all keys at once, as they arrive over a slow line."""
+        for key in keys:
+            name = _character_to_key(key) if len(key) == 1 else key
+            self.app.post_message(Key(name, key if len(key) == 1 else None))
+        await self.settle()
+
+    async def home(self) -> None:
+        """Leave whatever is open above the view, and what narrows it."""
+        while self.app.page.prompt.busy or len(self.app.screen_stack) > 1 or self.app.page.step_back():
+            await self.hurry("escape")
+
     async def settle(self) -> None:
         """Let work that left the UI loop come back and be drawn."""
         await self.app.workers.wait_for_complete()
@@ -85,7 +99,7 @@ def desk(tmp_path: Path) -> Opener:
         app = EnvdeckApp(
             engine,
             "0.1.0",
-            environ={"XDG_CACHE_HOME": str(tmp_path / "cache")},
+            environ={"XDG_CACHE_HOME": str(tmp_path / "cache"), **options.pop("environ", {})},
             clock=lambda: NOW,
             monotonic=lambda: holder[0].now if holder else 0.0,
             **options,

@@ -45,7 +45,7 @@ async def test_the_log_of_a_queued_build_says_its_place(desk) -> None:
     base = snapshot()
     async with desk(FakeEngine(replace(base, builds=(queued(1, 2, submitted_at=NOW - 75), *base.builds)))) as d:
         await d.press("4", "j", "l")
-        assert "◌ queued  app-1  Python 3.11.7  line #2  waiting 1:15" in d.lines[2]
+        assert "◌ queued  app-1  line #2  waiting 1:15  Python 3.11.7" in d.lines[2]
 
 
 async def test_history_can_be_filtered(desk) -> None:
@@ -53,7 +53,7 @@ async def test_history_can_be_filtered(desk) -> None:
         await d.press("4", "slash", *"state:failed", "enter")
         assert d.app.page.table.count == 1
         assert "✗ failed     broken-app" in d.lines[3]
-        assert "for Python 3.11  try check" in d.text
+        assert "try check the spelling of the name in requirements.txt line 3" in d.text
 
 
 async def test_what_goes_on_cannot_be_retried(desk) -> None:

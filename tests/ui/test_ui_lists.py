@@ -170,3 +170,14 @@ async def test_testing_again_runs_every_interpreter(desk) -> None:
         assert ("refresh", True) in d.engine.calls
         await d.press("ctrl+r")
         assert ("refresh", False) in d.engine.calls
+
+
+async def test_keys_that_arrive_together_are_taken_one_after_the_other(desk) -> None:
+    async with desk() as d:
+        await d.press("2")
+        await d.hurry("/", "x", "x", "enter")
+        await d.until(lambda: d.app.page.table.filter.text == "xx", "the filter")
+        assert not d.app.page.prompt.busy
+        await d.hurry("4", "j", "l", "t")
+        await d.until(lambda: "dash-sales" in d.lines[2], "the log of the second build")
+        assert d.app.page.log_view.times

@@ -126,8 +126,8 @@ async def test_errors_are_gone_through_from_the_first_and_round(desk) -> None:
         await open_failed(d, *PIP)
         await d.press("e")
         assert "1/3 errors" in d.lines[1]
-        assert "▸ERROR: Could not find" in d.text
-        assert "!WARNING" in d.text
+        assert "▸ ERROR: Could not find" in d.text
+        assert "! WARNING" in d.text
         await d.press("E")
         assert "3/3 errors" in d.lines[1]
         await d.press("e")
@@ -182,13 +182,13 @@ async def test_long_lines_can_be_wrapped_and_the_place_is_kept(desk) -> None:
         await d.press("4", "enter")
         await d.until(lambda: "99 xxx" in d.text, "the end")
         await d.press("g", "j", "j")
-        assert d.lines[4].startswith(" 2 xx")
+        assert d.lines[4].startswith("  2 xx")
         await d.press("w")
-        assert d.lines[4].startswith(" 2 xx")
+        assert d.lines[4].startswith("  2 xx")
         assert "far" in d.text
-        assert d.lines[7].startswith(" 3 xx")
+        assert d.lines[7].startswith("  3 xx")
         await d.press("t")
-        assert d.lines[4].partition(" 2 xx")[0].strip().count(":") == 2
+        assert d.lines[4].partition("2 xx")[0].strip().count(":") == 2
         await d.press("w", "t", "G")
         assert "99 xxx" in d.text
 

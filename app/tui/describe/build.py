@@ -9,7 +9,7 @@ from rich.text import Text
 
 from app.tui.document import Document, Line
 from app.tui.symbols import BUILD
-from app.tui.text import clock, count, cut, duration, safe, size
+from app.tui.text import clock, count, duration, safe, size
 from engine import Build, BuildState, CancelPlan, LogLevel, LogLine, Problem, log_level
 
 __all__ = [
@@ -98,10 +98,10 @@ def where(build: Build) -> str:
 
 
 def build_headline(build: Build, now: float) -> Text:
-    """State, bundle, phase and time in one line."""
+    """State, bundle, phase, time and Python in one line, what matters most first."""
     text = BUILD[build.state].text()
     text.append_text(safe(f"  {build.bundle}", "default bold"))
-    details = [f"Python {build.python_version}"]
+    details: list[str] = []
     if not build.state.final:
         details += filter(None, (stage(build), progress(build), fetched(build)))
     if build.started_at is None and not build.state.final:
@@ -110,6 +110,7 @@ def build_headline(build: Build, now: float) -> Text:
         details.append(duration(build.seconds(now)))
     if remaining(build, now):
         details.append(f"about {remaining(build, now)} left")
+    details.append(f"Python {build.python_version}")
     text.append_text(safe("  " + "  ".join(details), "default not bold"))
     return text
 
@@ -175,26 +176,28 @@ def _first_errors(document: Document, errors: Sequence[tuple[int, str]], total: 
         document.add("  ", safe(f"and {total - len(errors)} more", "dim"))
 
 
-def log_ending(build: Build, now: float, first_error: int, width: int) -> list[Text]:
+def log_ending(build: Build, now: float, first_error: int) -> list[Line]:
     """What is said below the last line of a log: the verdict, and what the keys can do about it.
 
-    `first_error` is the number of the first line that tells of an error, 0 for none; `width` what there is room for.
+    `first_error` is the number of the first line that tells of an error, 0 for none.
     """
-    mark = BUILD[build.state]
-    verdict = [f"after {duration(build.seconds(now))}"] if build.started_at is not None else []
+    verdict = Document()
+    after = f"  after {duration(build.seconds(now))}  " if build.started_at is not None else "  "
+    what = remark(build)
+    what.style = "default not bold"
+    verdict.add(safe("╌╌ ", "dim"), BUILD[build.state].text(), after, what, hang=3)
+    if advice(build).plain:
+        verdict.add("   ", advice(build), hang=7)
     keys = []
     if build.state is BuildState.DONE:
-        verdict.append("reused what was there" if build.reused else f"published {build.key[:8]}")
         keys.append("2 environments")
     else:
         if first_error:
             keys.append(f"e first error, line {first_error}")
         keys.append("r retry")
     keys += ["s save", "q back"]
-    return [
-        cut(Text.assemble(("╌╌ ", "dim"), mark.text(), safe("  " + "  ".join(verdict), "not bold default")), width),
-        cut(safe("   " + "   ".join(keys), "dim"), width),
-    ]
+    verdict.add(safe("   " + "   ".join(keys), "dim"), hang=3)
+    return verdict.lines
 
 
 def cancel_question(plan: CancelPlan, now: float) -> str:

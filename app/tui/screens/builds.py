@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rich.text import Text
+from textual.app import ComposeResult
 
 from app.cli import json_output
 from app.tui.actions import Scope, View
@@ -20,6 +20,7 @@ from app.tui.screens.table_page import TablePage
 from app.tui.symbols import BUILD
 from app.tui.text import age, duration, safe
 from app.tui.widgets.columns import Column, Facet
+from app.tui.widgets.detail import Detail
 from engine import Build, BuildState
 
 __all__ = ["BuildsPage"]
@@ -130,9 +131,15 @@ class BuildsPage(TablePage[Build]):
     def describe(self, row: Build) -> list[Line]:
         return build_text(self.deck, row)
 
-    def remark(self, row: Build) -> Text:
-        hint = advice(row)
-        return Text.assemble(remark(row), "  " if hint.plain else "", hint, end="")
+    def body(self) -> ComposeResult:
+        self.told = Detail(id="told")
+        yield self.make_table()
+        yield self.told
+
+    def refresh_chrome(self) -> None:
+        super().refresh_chrome()
+        row = self.table.current
+        self.told.show([Line(remark(row)), Line(advice(row), 4)] if row is not None else [], keep_place=False)
 
     def document(self, row: Build) -> Mapping[str, object]:
         return json_output.build(row, self.deck.clock())

@@ -83,7 +83,7 @@ class LogPage(Page):
         build, errors = self.build, self.log_view.log_text.errors
         if build is not None and build.state.final and self.log_view.ended:
             first = errors[0] + 1 if errors else 0
-            self.log_view.end(log_ending(build, self.deck.clock(), first, self.app.size.width - 2))
+            self.log_view.end(log_ending(build, self.deck.clock(), first))
 
     def show(self) -> None:
         self._draw_title()
@@ -196,7 +196,9 @@ class LogPage(Page):
 
     def _next_error(self, direction: int) -> None:
         if not self.log_view.next_error(direction):
-            self.deck.say("no line that is shown tells of an error")
+            dropped = self.log_view.log_text.dropped
+            elsewhere = f"; `envdeck log {self.build_id} --errors` looks at all lines" if dropped else ""
+            self.deck.say(f"no line that is shown tells of an error{elsewhere}")
 
     def do_wrap(self, _argument: str) -> None:
         self.log_view.toggle_wrap()
@@ -266,7 +268,7 @@ class _Lines:
 
 
 def _is_wanted(line: str, chosen: Filter) -> bool:
-    return bool(chosen.keep((line,), _Lines()))
+    return not chosen.terms or bool(chosen.keep((line,), _Lines()))
 
 
 def _count(numbers: list[int], place: int, what: str) -> str:

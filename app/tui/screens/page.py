@@ -47,6 +47,8 @@ class Page(Screen[None], inherit_bindings=False):
     """The scopes of this page, innermost first, without those that every page has."""
     top = True
     """False for a page that `q` leaves for the one below."""
+    ready = False
+    """Whether it shows what keys are about; until then they wait."""
 
     @property
     def deck(self) -> EnvdeckApp:
@@ -105,6 +107,11 @@ class Page(Screen[None], inherit_bindings=False):
         self.prompt.say(self.deck.status)
         self.prompt.hold()
         self.refresh_chrome()
+        self.ready = True
+        self.deck.take_keys()
+
+    def on_screen_suspend(self) -> None:
+        self.ready = False
 
     def on_resize(self, event: Resize) -> None:
         size = event.size
@@ -122,12 +129,8 @@ class Page(Screen[None], inherit_bindings=False):
         self.query_one("#views", OneLine).show(views_line(self.view, self.tally(), width))
         self.query_one("#footer", OneLine).show(footer_line(footer(self.context(), width), width))
 
-    def on_key(self, event: Key) -> None:
-        """While the prompt is open every key is its own; otherwise keys go on to the bindings."""
-        if not self.prompt.busy:
-            return
-        event.stop()
-        event.prevent_default()
+    def take_prompt_key(self, event: Key) -> None:
+        """Give a key to the prompt, whose every key is while it is open."""
         self.prompt.take_key(event)
         if not self.prompt.busy:
             self.deck.catch_up()

@@ -11,14 +11,18 @@ from textual.events import Resize
 from textual.message import Message
 from textual.strip import Strip
 
+from app.tui.document import Line
 from app.tui.log_text import LogText, Wanted
 from app.tui.text import count, safe
+from app.tui.widgets.detail import wrapped
 from app.tui.widgets.lines import LineWidget
 from engine import LogLevel, LogRing, log_level
 
 __all__ = ["BuildLog"]
 
 _SHIFT = 16
+_MARGIN = 2
+"""Cells for the mark of a line."""
 _SCAN = 5_000
 """Lines that are looked at for errors at one poll: a few milliseconds."""
 _MARK = {LogLevel.ERROR: "✗", LogLevel.WARNING: "!"}
@@ -45,8 +49,9 @@ class BuildLog(LineWidget):
         self.needle = ""
         self.place = -1
         """The number of the line that was jumped to last."""
-        self.ending: Sequence[Text] = ()
+        self._ending: Sequence[Line] = ()
         """What is said below the last line."""
+        self._ending_rows: list[Text] = []
         self._seen = 0
         self._left = 0
 
@@ -54,7 +59,7 @@ class BuildLog(LineWidget):
 
     @property
     def count(self) -> int:
-        return self._head + self.log_text.rows + len(self.ending)
+        return self._head + self.log_text.rows + len(self._ending_rows)
 
     @property
     def _head(self) -> int:
@@ -97,11 +102,16 @@ class BuildLog(LineWidget):
         for index in range(max(self.top, self.count - new), min(self.count, self.top + self.page)):
             self.refresh_line(index)
 
-    def end(self, ending: Sequence[Text]) -> None:
+    def end(self, ending: Sequence[Line]) -> None:
         """Say `ending` below the last line."""
-        if self.ending != ending:
-            self.ending = ending
+        if self._ending != ending:
+            self._ending = ending
+            self._wrap_ending()
             self._show_again()
+
+    def _wrap_ending(self) -> None:
+        width = max(10, self.size.width - 2)
+        self._ending_rows = [row for line in self._ending for row in wrapped(line, width, self.app.console)]
 
     # Moving
 
@@ -134,6 +144,7 @@ class BuildLog(LineWidget):
             self.refresh()
 
     def on_resize(self, event: Resize) -> None:
+        self._wrap_ending()
         self._change(self._wrap)
         super().on_resize(event)
 
@@ -150,11 +161,11 @@ class BuildLog(LineWidget):
 
     def _wrap(self) -> None:
         # As if there were always a thumb: its appearance must not break the lines anew.
-        self.log_text.wrap(max(8, self.size.width - 2 - self._prefix) if self.wrapping else 0)
+        self.log_text.wrap(max(8, self.size.width - _MARGIN - 1 - self._prefix) if self.wrapping else 0)
 
     @property
     def _prefix(self) -> int:
-        """Cells before the text of a line, without the mark."""
+        """Cells between the mark and the text of a line."""
         return len(time.strftime(_TIME)) if self.times else 0
 
     def filter(self, wanted: Wanted | None) -> None:
@@ -223,16 +234,15 @@ class BuildLog(LineWidget):
     def draw(self, index: int, width: int) -> Strip:
         row = index - self._head
         if row < 0:
-            left_out = f" the first {count(self.log_text.dropped, 'line')} are only in the file; s saves all of it"
+            left_out = f"  the first {count(self.log_text.dropped, 'line')} are only in the file; s saves all of it"
             return self.strip(safe(left_out, "dim italic"))
         if row >= self.log_text.rows:
-            return self.strip(self.ending[row - self.log_text.rows])
+            return self.strip(self._ending_rows[row - self.log_text.rows])
         number, part = self.log_text.row(row)
         line = self.log_text.line(number)
         level = log_level(line.text)
-        prefix = Text(" ", end="")
-        if not part:
-            prefix = Text("▸" if number == self.place else _MARK.get(level, " "), _STYLE[level], end="")
+        mark = "▸" if number == self.place else _MARK.get(level, " ")
+        prefix = Text(f"{' ' if part else mark} ", _STYLE[level], end="")
         if self.times:
             stamp = time.strftime(_TIME, time.localtime(line.at)) if not part and line.at else ""
             prefix.append(stamp.ljust(self._prefix), "dim not bold default")

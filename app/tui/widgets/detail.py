@@ -12,7 +12,7 @@ from textual.strip import Strip
 from app.tui.document import Line
 from app.tui.widgets.lines import LineWidget
 
-__all__ = ["Detail"]
+__all__ = ["Detail", "wrapped"]
 
 
 class Detail(LineWidget):
@@ -39,7 +39,7 @@ class Detail(LineWidget):
         width = max(10, self.size.width - 3)
         if width != self._width:
             self._width = width
-            self._wrapped = [part for line in self.document for part in _wrap(line, width, self.app.console)]
+            self._wrapped = [part for line in self.document for part in wrapped(line, width, self.app.console)]
         return self._wrapped
 
     def show(self, document: Sequence[Line], *, keep_place: bool = True) -> None:
@@ -76,7 +76,8 @@ def _same(before: Sequence[Text], after: Sequence[Text]) -> bool:
     )
 
 
-def _wrap(line: Line, width: int, console: Console) -> list[Text]:
+def wrapped(line: Line, width: int, console: Console) -> list[Text]:
+    """`line` as lines that are no wider than `width`."""
     text = line.text.copy()
     if text.cell_len <= width:
         return [text]
