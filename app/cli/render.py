@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from app.cli.blocks import count, grid, mark, problem, safe, stack
-from app.cli.units import duration, moment, size
+from app.cli.units import about, duration, moment, size
 from engine import (
     Build,
     BuildState,
@@ -139,7 +139,7 @@ def numbers(item: Build, now: float) -> str:
         parts.append(size(item.bytes_done))
     left = item.left(now)
     spent = duration(item.seconds(now))
-    parts.append(spent if left is None else f"{spent}, about {duration(round(left))} left")
+    parts.append(spent if left is None else f"{spent}, about {about(left)} left")
     return "  ".join(parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-__all__ = ["duration", "iso", "moment", "number", "size"]
+__all__ = ["about", "duration", "iso", "moment", "number", "size"]
 
 
 def _datetime(at: float | None) -> datetime | None:
@@ -46,6 +46,18 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min"
+
+
+def about(seconds: float) -> str:
+    """An estimate, no finer than it can be: ``40 s``, ``3 min`` or ``2 h 10 min``."""
+    if not math.isfinite(seconds):
+        return "-"
+    if seconds < 10:
+        return f"{max(1, math.ceil(seconds))} s"
+    if seconds < 57.5:
+        return f"{round(seconds / 5) * 5} s"
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
 
 
 def size(count: int) -> str:

@@ -86,6 +86,8 @@ class Supervisor:
         self._next_look = 0.0
         self._submitted_at = 0.0
         self._running_since: float | None = None
+        self._there_before: int | None = None
+        """How many distributions were there before the installer began: an old pip's own, say."""
 
     def run(self) -> BuildState:
         """Build, publish or discard, and write the verdict. Returns it."""
@@ -264,10 +266,15 @@ class Supervisor:
             self._running_since = now
         if now - self._running_since > job.timeout:
             raise _failed(build_timeout(self.transcript.phase, job.timeout))
+        if self.transcript.phase is Phase.RESOLVE and self._there_before is None:
+            self._there_before = self._distributions()
         if self.transcript.installing:
             # pip prints nothing from "Installing collected packages" to the end; the disk shows how far it is.
-            records = job.attempt_dir.glob("lib/python*/site-packages/*.dist-info/RECORD")
-            self.transcript.installed(sum(1 for _ in records))
+            self.transcript.installed(self._distributions() - (self._there_before or 0))
+
+    def _distributions(self) -> int:
+        """How many are on the disk in the attempt."""
+        return sum(1 for _ in self.job.attempt_dir.glob("lib/python*/site-packages/*.dist-info/RECORD"))
 
     def _end_job(self, ended: bool) -> None:
         """Stop the job unless it has `ended`, and have the executor forget it.

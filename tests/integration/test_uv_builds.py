@@ -196,7 +196,10 @@ def test_uv_rebuilds_what_it_has_built_and_when_it_is_gone_the_plan_says_so(uv_s
     first = build(uv_server, bundle)[1]
     engine = uv_server.engines[0]
     (started,) = engine.execute(engine.plan_rebuild(first.key))
-    assert engine.wait(started.id, 120).state is BuildState.DONE
+    again = engine.wait(started.id, 120)
+    assert again.state is BuildState.DONE
+    assert again.expected is not None
+    assert again.expected.basis == "the last build of this environment"
     assert only_environment(uv_server).attempt == started.id
     uv_server.configure("DefaultPackageManager = uv", "[Envdeck]", f"Uv = {uv_server.root}/gone")
     later = uv_server.engine()

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.cli import render
+from app.cli.units import about
 from engine.builds import pip_output, uv_output
 from engine.builds.estimate import expect, expectation_record, read_expectation
 from engine.builds.job import fold
@@ -206,3 +208,29 @@ def test_an_expectation_survives_its_record_and_nonsense_is_none() -> None:
         record | {"seconds": {"venv": -1}},
     ):
         assert read_expectation(nonsense) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "1 s"),
+        (3.2, "4 s"),
+        (38.0, "40 s"),
+        (57.4, "55 s"),
+        (58.0, "1 min"),
+        (150.0, "2 min"),
+        (7800.0, "2 h 10 min"),
+    ],
+)
+def test_an_estimate_is_told_no_finer_than_it_is(seconds: float, text: str) -> None:
+    assert about(seconds) == text
+
+
+def test_the_line_of_a_running_build_has_bar_packages_bytes_and_the_time_left() -> None:
+    running = build(
+        packages_done=20, packages_total=40, bytes_done=30_000_000, bytes_total=30_000_000, expected=EXPECTED
+    )
+    text = render.progress(running, 109.0).plain
+    assert "20/40 packages  30.0 MB  9.0 s, about 15 s left" in text
+    assert text.count("━") + text.count("─") == 16
+    assert "━" not in render.progress(build(), 109.0).plain
