@@ -18,7 +18,7 @@ __all__ = ["EnvironmentCodec"]
 class EnvironmentCodec:
     """Environments as lists of numbers. Those that are not sound are left out: there are few."""
 
-    form = "environments 1"
+    form = "environments 2"
 
     def pack(self, record: Environment, texts: Pool, values: Pool) -> list[Any] | None:
         if record.state is not EnvironmentState.READY:
@@ -37,6 +37,7 @@ class EnvironmentCodec:
             [values.number([package.name, package.version], id(package)) for package in record.packages],
             ingredients,
             record.size,
+            record.shared,
             record.files,
             record.built_at,
             record.seconds,
@@ -50,7 +51,7 @@ class EnvironmentCodec:
             attempt, installer, python_version, python_path, target, built_by, bundle, overlay, seal = map(
                 texts.__getitem__, row[:9]
             )
-            lines, wanted, ingredients, size, files, built_at, seconds, pinned = row[9:]
+            lines, wanted, ingredients, size, shared, files, built_at, seconds, pinned = row[9:]
             there = tuple(map(texts.__getitem__, lines))
             pairs = iter(ingredients)
             return Environment(
@@ -66,6 +67,7 @@ class EnvironmentCodec:
                 lines=there,
                 packages=tuple(map(packages.__getitem__, wanted)),
                 size=int(size),
+                shared=int(shared),
                 files=int(files),
                 built_at=float(built_at),
                 built_by=built_by,

@@ -200,6 +200,7 @@ def publish(data_dir: Path, number: int, **changes: object) -> Path:
         "packages": [{"name": "flask", "version": "3.0"}, {"name": f"only-{number}", "version": "1"}],
         "ingredients": {"requirements": lines, "interpreter": {"version": "3.11.7", "bits": 64}, "options": []},
         "size": 1000 + number,
+        "shared": 7,
         "files": 10,
         "built_at": 1000.5 + number,
         "built_by": "admin",
