@@ -18,6 +18,7 @@ from engine.builds.model import Build
 from engine.builds.pip_config import configuration
 from engine.config.watch import ConfigWatcher
 from engine.content.model import Content
+from engine.obstacles import find_obstacles
 from engine.planning import Found, plan_build
 from engine.plans import BuildPlan
 from engine.snapshot import BundleEntry, Snapshot
@@ -189,6 +190,13 @@ class LivePicture:
             uv=found.uv,
             data_dir=found.config.settings.data_dir,
             read_only=self._world.read_only,
+            obstacles=find_obstacles(
+                found.config,
+                found.installations,
+                off_host=found.declarations.off_host,
+                data_dir=self._world.data_dir_problem,
+                space=found.space,
+            ),
             probing=self._probing > 0 or not self._world.probed,
             audit=audit,
             audit_problem=self._world.audit_problem,

@@ -53,6 +53,8 @@ class Snapshot:
     """The uv that builds can use, or why there is none."""
     read_only: str = ""
     """Why nothing can be changed; empty when it can."""
+    obstacles: tuple[Problem, ...] = ()
+    """What stands in the way of everything, the worst first."""
     probing: bool = False
     """True while interpreters are being run."""
     audit: AuditPage = field(default_factory=AuditPage)

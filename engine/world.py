@@ -24,6 +24,7 @@ from engine.files import is_there
 from engine.installations.discovery import discover
 from engine.installations.inventory import probe_all
 from engine.installations.model import Installation, Usability
+from engine.obstacles import unreadable, unwritable
 from engine.offhost.model import Declarations
 
 # The rest is loaded where it is needed: most commands need little of the engine, and wait for its start.
@@ -54,6 +55,8 @@ __all__ = ["World"]
 
 _IN_DATA_DIR = ("store", "foreign", "jobs", "content_store", "audit")
 """What is opened anew when another data directory is configured."""
+_LOOKED_INTO = ("python-environments", "jobs", "content")
+"""What is in the data directory and has to be readable for the views to tell anything."""
 _AUDIT_SHOWN = 500
 """How many of the newest records of the audit are in the picture."""
 
@@ -510,6 +513,22 @@ class World:
         if not os.access(path, os.W_OK | os.X_OK):
             return f"{self.config.settings.data_dir} is not writable for {account_name(os.geteuid())}"
         return ""
+
+    @property
+    def data_dir_problem(self) -> Problem | None:
+        """Why what is in the data directory cannot be seen, or cannot be changed by who runs envdeck."""
+        data_dir, user = self.config.settings.data_dir, account_name(os.geteuid())
+        for path in (data_dir, *(data_dir / name for name in _LOOKED_INTO)):
+            try:
+                with os.scandir(path):
+                    pass
+            except FileNotFoundError:
+                continue  # it is made when it is needed
+            except OSError as error:
+                return unreadable(str(path), user, error.strerror or str(error))
+        if self.read_only and not (self._read_only or self.config.settings.read_only):
+            return unwritable(str(data_dir), user)
+        return None
 
     def require_writable(self) -> None:
         """Raise `Refused` (`read-only`) when nothing can be changed."""

@@ -8,9 +8,19 @@ from argparse import ArgumentParser, Namespace
 from app.cli import json_config, json_output
 from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, Commands, specifier, version
 from app.cli.terminal import Terminal
-from engine import BuildPlan, Engine, InputError, Problem, Request, Rule, Severity, Trial
+from engine import BuildPlan, Engine, InputError, Problem, Refused, Request, Rule, Severity, Snapshot, Trial
 
-__all__ = ["add_commands", "builds", "bundles", "installations", "match", "plan", "show_plan", "targets"]
+__all__ = [
+    "add_commands",
+    "builds",
+    "bundles",
+    "installations",
+    "match",
+    "plan",
+    "require_seen",
+    "show_plan",
+    "targets",
+]
 
 
 def installations(engine: Engine, options: Namespace, terminal: Terminal) -> int:
@@ -114,8 +124,17 @@ def targets(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # n
     return 1 if any(item.severity is Severity.ERROR for item in declared.problems) else 0
 
 
+def require_seen(snapshot: Snapshot) -> None:
+    """Raise `Refused` when what is in the data directory cannot be seen: an empty list would mislead."""
+    for problem in snapshot.obstacles:
+        if problem.code == "data-dir-unreadable":
+            raise Refused(problem)
+
+
 def builds(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
-    items = engine.refresh().builds
+    snapshot = engine.refresh()
+    require_seen(snapshot)
+    items = snapshot.builds
     now = time.time()
     if terminal.json:
         terminal.document([json_output.build(item, now) for item in items])

@@ -9,7 +9,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterable
 
-from app.cli import json_cache, json_output, verifying
+from app.cli import commands, json_cache, json_output, verifying
 from app.cli.grammar import LOOKING, Commands, add_dry_run
 from app.cli.terminal import Terminal
 from engine import (
@@ -47,6 +47,7 @@ def environments(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if options.foreign:
         return _foreign(engine, terminal)
     snapshot = engine.refresh()
+    commands.require_seen(snapshot)
     used_by = _used_by(snapshot.contents)
     if terminal.json:
         terminal.document(

@@ -11,7 +11,7 @@ from app.tui.symbols import SEVERITY
 from app.tui.text import safe
 from engine import Excerpt, Problem
 
-__all__ = ["Document", "Line", "note", "plain"]
+__all__ = ["Document", "Line", "empty_note", "note", "plain"]
 
 _REMARK = 10
 _LABEL = 16
@@ -104,6 +104,21 @@ class Document:
 def note(*lines: str) -> list[Line]:
     """A remark such as an empty state: the first line stands out, the others are quiet."""
     return [Line(safe(line, "bold" if index == 0 else "dim"), 2) for index, line in enumerate(lines)]
+
+
+def empty_note(obstacles: Sequence[Problem], lead: str, *lines: str) -> list[Line]:
+    """Why a list is empty and what to do next: what stands in the way, else `lead` and the quiet `lines`.
+
+    Where what is there cannot be seen, nobody knows that there is nothing.
+    """
+    if not obstacles:
+        return note(lead, *lines)
+    document = Document()
+    if all(problem.code != "data-dir-unreadable" for problem in obstacles):
+        document.lines += note(lead)
+    for problem in obstacles:
+        document.problem(problem)
+    return document.lines
 
 
 def plain(lines: Sequence[Line]) -> str:

@@ -162,6 +162,7 @@ _PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
 
 # uv begins with a word of its own, or a drawn line, what it tells about an error.
 _OF_AN_ERROR = re.compile(r"error|^\s*(?:cause:|╰─▶|And because|Because)", re.IGNORECASE)
+_LAST_RETRY = re.compile(r"Retrying \(Retry\(total=0\b")
 _COLLECTING = re.compile(rf"^Collecting {_NAME}")
 _TELLING = re.compile(r"^(?:ERROR|error|Error)\b:? ?(?P<text>.+)")
 
@@ -173,12 +174,26 @@ def explain(lines: Sequence[str], phase: Phase, message: str) -> Fault:
         for line in errors:
             if match := pattern.search(line):
                 groups = {name: value.strip() for name, value in match.groupdict(default="").items()}
+                if groups.get("versions") == "none" and (unanswered := _unanswered(errors)):
+                    return unanswered
                 if "versions" in groups:
                     text = _no_version(groups["wanted"], groups["versions"])
                 package = groups.get("package", "") or _last_collected(lines, pattern_phase)
                 return Fault(pattern_phase, package, one_line(text.format(**groups), 300), advice)
     telling = [m["text"] for line in lines if (m := _TELLING.match(line.strip())) and m["text"] != message]
     return Fault(phase, "", one_line(telling[0] if telling else message, 300), "See the log")
+
+
+def _unanswered(lines: Sequence[str]) -> Fault | None:
+    """The fault when pip gave up on an index, which it then takes for one that has nothing; None when it did not."""
+    last = next((line for line in lines if _LAST_RETRY.search(line)), None)
+    if last is None:
+        return None
+    if "Proxy" in last or "tunnel" in last:
+        message = "the proxy does not let pip through to the package index"
+        return Fault(Phase.RESOLVE, "", message, "Check proxy in pip.conf, and that the proxy is up")
+    message = "the package index does not answer"
+    return Fault(Phase.RESOLVE, "", message, "Check the network, the proxy, and index-url in pip.conf")
 
 
 def _no_version(wanted: str, versions: str) -> str:

@@ -206,3 +206,27 @@ def test_a_lost_job_is_told_with_its_machine() -> None:
 @pytest.mark.parametrize("state", [JobState.FINISHED, JobState.FAILED, JobState.CANCELLED])
 def test_a_job_that_ended_by_itself_speaks_for_itself(state: JobState) -> None:
     assert fault_of_job(JobStatus(state, 1), Phase.INSTALL, JOB) is None
+
+
+NOTHING = "ERROR: Could not find a version that satisfies the requirement six==1.0 (from versions: none)"
+RETRY = "WARNING: Retrying (Retry(total={}, connect=None)) after connection broken by '{}': /simple/six/"
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("NewConnectionError(x: [Errno 111] Connection refused)", "the package index does not answer"),
+        ("ReadTimeoutError(x: Read timed out. (read timeout=15))", "the package index does not answer"),
+        ("ProxyError('Cannot connect to proxy.', OSError('Tunnel failed'))", "the proxy does not let pip through"),
+    ],
+)
+def test_an_index_that_did_not_answer_is_not_one_without_the_package(last: str, expected: str) -> None:
+    lines = ["Collecting six", *(RETRY.format(left, last) for left in range(4, -1, -1)), NOTHING]
+    fault = explain(lines, Phase.RESOLVE, "pip failed")
+    assert fault.message.startswith(expected)
+    assert "Check" in fault.advice
+
+
+def test_an_index_that_answered_at_last_is_believed() -> None:
+    fault = explain([RETRY.format(4, "ReadTimeoutError(x)"), NOTHING], Phase.RESOLVE, "pip failed")
+    assert fault.message == "the index has nothing of that name for this Python"

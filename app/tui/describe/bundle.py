@@ -60,9 +60,8 @@ def explain(entry: BundleEntry, now: float, steps: Sequence[ProvenanceStep] | Pr
     document = Document()
     plan = entry.plan
     _headline(document, entry, now)
-    problems = [entry.problem] if entry.problem is not None else []
-    if plan is not None:
-        problems += [one for one in (plan.problem, plan.match.problem) if one is not None and one not in problems]
+    told = (entry.problem, *((plan.problem, plan.match.problem) if plan is not None else ()))
+    problems = list(dict.fromkeys(problem for problem in told if problem is not None))
     for problem in problems:
         document.problem(problem)
     if plan is None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from app.tui.document import Document, Line
 from app.tui.text import clock, safe
-from engine import ConfigState, EffectiveValue, Severity, excerpt
+from engine import ConfigState, EffectiveValue, Problem, Severity, excerpt
 
-__all__ = ["changes", "config_notes", "describe_setting"]
+__all__ = ["changes", "config_notes", "describe_setting", "obstacle_notes"]
 
 
 def describe_setting(value: EffectiveValue, config: ConfigState) -> list[Line]:
@@ -33,11 +33,22 @@ def describe_setting(value: EffectiveValue, config: ConfigState) -> list[Line]:
     return document.lines
 
 
+def obstacle_notes(obstacles: Sequence[Problem]) -> list[Line]:
+    """What stands in the way, but for errors of the file, which are told one by one."""
+    document = Document()
+    for problem in obstacles:
+        if problem.code != "config-errors":
+            document.problem(problem)
+    document.blank()
+    return document.lines
+
+
 def config_notes(config: ConfigState, now: float, impact: Sequence[Line] = ()) -> list[Line]:
     """What to know before reading the values: problems first, then the files, the `impact` of the load, its changes."""
     document = Document()
     if config.errors:
-        document.add(safe("The text on disk has errors; the last good values stay in force.", "bold red"), hang=2)
+        kept = "the last good values stay in force" if config.good else "what could be understood is in force"
+        document.add(safe(f"The text on disk has errors; {kept}.", "bold red"), hang=2)
     for problem in sorted(config.problems, key=lambda problem: problem.severity is not Severity.ERROR):
         document.problem(problem, excerpt(problem, config.texts))
     if config.problems:

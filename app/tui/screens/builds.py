@@ -12,7 +12,7 @@ from app.tui.actions import Scope, View
 from app.tui.amounts import Unit
 from app.tui.context import InputContext
 from app.tui.describe.build import advice, fetched, progress, remaining, remark, stage, where
-from app.tui.document import Line, note
+from app.tui.document import Line, empty_note
 from app.tui.screens.build_text import build_text
 from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
 from app.tui.screens.retrying import ask_to_retry, why_no_retry
@@ -120,10 +120,10 @@ class BuildsPage(TablePage[Build]):
         return sorted(self.snapshot.builds, key=_turn)
 
     def empty(self) -> list[Line]:
-        lines = ["Nothing has been built yet.", "3 shows the bundles; b builds the environment of one."]
+        lines = ["3 shows the bundles; b builds the environment of one."]
         if self.snapshot.read_only:
             lines.append(f"Not in this session, which is read-only: {self.snapshot.read_only}.")
-        return note(*lines)
+        return empty_note(self.snapshot.obstacles, "Nothing has been built yet.", *lines)
 
     def heading(self, row: Build) -> str:
         return f"Build {row.id}"

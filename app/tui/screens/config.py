@@ -13,7 +13,7 @@ from app.cli import json_config
 from app.tui.actions import Scope, View
 from app.tui.describe.executor import describe_executors, executor_note
 from app.tui.describe.impact import describe_impact, impact_note
-from app.tui.describe.setting import config_notes, describe_setting
+from app.tui.describe.setting import config_notes, describe_setting, obstacle_notes
 from app.tui.describe.surroundings import surroundings
 from app.tui.document import Line, note
 from app.tui.screens.editing import edit_config
@@ -84,6 +84,9 @@ class ConfigPage(TablePage[EffectiveValue]):
     def mover(self) -> LineWidget:  # type: ignore[override]  # either part moves
         return self.notes if self.notes.has_focus else self.table
 
+    def notice(self) -> Problem | None:
+        return None  # the notes have all of them
+
     def identity(self, row: EffectiveValue) -> str:
         return row.name
 
@@ -114,8 +117,9 @@ class ConfigPage(TablePage[EffectiveValue]):
         # pip's files are none of the engine's picture, so they are read anew with every other one.
         pip = self.deck.lookups.get("pip", now.generation, lambda: (engine.pip_files(), engine.pip_settings()))
         notes = config_notes(now.config, now.taken_at, impact_note(self._impact()))
+        notes = [*obstacle_notes(now.obstacles), *notes]
         # What is wrong comes before what is in force.
-        self.notes.share = _NOTES_WITH_ERRORS if now.config.errors else _NOTES
+        self.notes.share = _NOTES_WITH_ERRORS if now.config.errors or now.obstacles else _NOTES
         self.notes.show([*notes, *executor_note(self._executors()), *surroundings(now.declarations, pip, now.uv)])
         changed = sum(not value.is_default for value in now.config.values)
         title = safe("Settings", "bold")

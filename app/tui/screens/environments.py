@@ -13,7 +13,7 @@ from app.tui.amounts import Unit, version_amount
 from app.tui.context import InputContext
 from app.tui.describe.difference import describe_difference
 from app.tui.describe.environment import NOT_OURS, Examined, describe_environment, describe_foreign
-from app.tui.document import Line, note
+from app.tui.document import Line, empty_note
 from app.tui.events import Level
 from app.tui.screens.reaping import ask_to_reap
 from app.tui.screens.rebuilding import ask_to_rebuild
@@ -232,7 +232,8 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
         return self._listed[1]
 
     def empty(self) -> list[Line]:
-        return note(
+        return empty_note(
+            self.snapshot.obstacles,
             "The cache has no environments yet.",
             f"They live under {self.snapshot.data_dir}.",
             "3 shows the bundles and what each would get; b builds one.",

@@ -11,7 +11,7 @@ from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.amounts import Unit
 from app.tui.describe.installation import describe_installation
-from app.tui.document import Line, note
+from app.tui.document import Document, Line, note
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import LIFE, USABILITY
 from app.tui.text import safe
@@ -89,16 +89,29 @@ class InstallationsPage(TablePage[Installation]):
         return self.snapshot.installations
 
     def empty(self) -> list[Line]:
-        if self.snapshot.probing:
+        now = self.snapshot
+        if now.probing and now.config.settings.executables:
             return note("Looking at the interpreters...", "Each is run once; this takes a moment.")
-        if not self.snapshot.config.settings.python_enabled:
-            return note("Python is turned off.", "Python.Enabled = true turns it on; 5 shows the configuration.")
-        return note(
-            "No Python installation is configured.",
-            "Name one interpreter per line in the configuration, section [Python]:",
-            "    Executable = /opt/python/3.12.4/bin/python3",
-            "Saving the file is enough; 5 shows what is in force.",
-        )
+        if now.declarations.off_host:
+            return note(
+                "No Python installation of this machine is configured.",
+                "None is needed: content runs in the images that are declared. `envdeck targets` lists them.",
+            )
+        document = Document()
+        for problem in now.obstacles:
+            document.problem(problem)
+        where = note("", "No interpreter was found in PATH, nor where servers, pyenv and uv keep theirs.")
+        return [
+            *(document.lines or note("No Python installation is configured.")),
+            *(where if now.config.is_default else []),
+            *note(
+                "",
+                "[Python]",
+                "Executable = /opt/python/3.12.4/bin/python3",
+                "It takes effect when the file is saved; 5 shows what is in force.",
+                *(["`envdeck config init` writes a file to begin with."] if now.config.is_default else []),
+            ),
+        ]
 
     def heading(self, row: Installation) -> str:
         return f"Installation {row.executable or row.declared}"
@@ -108,9 +121,10 @@ class InstallationsPage(TablePage[Installation]):
         return describe_installation(row, now.environments, now.contents, now.taken_at)
 
     def remark(self, row: Installation) -> Text:
-        """What is wrong with it, else how long there are fixes."""
+        """What is wrong with it and what to do, else how long there are fixes."""
         if row.decisive is not None:
-            return _reason(row, 0.0)
+            remedy = f"  try: {row.decisive.remedy}" if row.decisive.remedy else ""
+            return Text.assemble(_reason(row, 0.0), safe(remedy, "dim"))
         known = lifespan_of(row, self.snapshot.taken_at)
         return safe(known.reason, LIFE[known.state].style)
 

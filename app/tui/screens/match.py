@@ -16,7 +16,7 @@ from app.tui.actions import Scope, View
 from app.tui.context import InputContext
 from app.tui.describe.bundle import answer, explain, why_no_environment
 from app.tui.describe.trial import describe_trial, hint
-from app.tui.document import Line, note
+from app.tui.document import Line, empty_note
 from app.tui.events import Level
 from app.tui.screens.building import ask_to_build
 from app.tui.screens.table_page import TablePage
@@ -94,7 +94,13 @@ class MatchPage(TablePage[BundleEntry]):
         return self.snapshot.bundles
 
     def empty(self) -> list[Line]:
-        return note("No bundle is open.", "a opens one by its path: a directory or .tar.gz with a manifest.json.")
+        return empty_note(
+            self.snapshot.obstacles,
+            "No bundle is open.",
+            "a opens one by its path: a directory or .tar.gz with a manifest.json.",
+            "t tries what a Python version or constraint would get, without any bundle.",
+            "BundleDir = /a/directory under [Envdeck] offers all bundles in it.",
+        )
 
     def heading(self, row: BundleEntry) -> str:
         return f"Match of {row.name}"

@@ -63,6 +63,7 @@ class Page(Screen[None], inherit_bindings=False):
         self.prompt = Prompt(self.deck.monotonic)
         yield OneLine(id="status")
         yield OneLine(id="views")
+        yield OneLine(id="notice")
         with Vertical(id="body"):
             yield from self.body()
         yield self.prompt

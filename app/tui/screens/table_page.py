@@ -19,11 +19,12 @@ from app.tui.marks import Marks
 from app.tui.screens.page import Copies, Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
+from app.tui.widgets.chrome import notice_line
 from app.tui.widgets.columns import Column, Facet
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing, Question
 from app.tui.widgets.resource_table import ResourceTable
-from engine import Snapshot
+from engine import Problem, Snapshot
 
 __all__ = ["TablePage"]
 
@@ -93,8 +94,16 @@ class TablePage(Page, Generic[R]):
         self.table.set_rows(self.rows(), self.empty())
         self.refresh_chrome()
 
+    def notice(self) -> Problem | None:
+        """What to say above the rows: the worst of what stands in the way. An empty list tells it itself."""
+        return next(iter(self.snapshot.obstacles), None) if self.table.total else None
+
     def refresh_chrome(self) -> None:
         super().refresh_chrome()
+        notice = self.notice()
+        self.set_class(notice is not None, "-noticed")
+        if notice is not None:
+            self.query_one("#notice", OneLine).show(notice_line(notice, self.app.size.width))
         row = self.table.current
         for line in self.query("#remark").results(OneLine):
             line.show(Text.assemble(" ", self.remark(row) if row is not None else "", end=""))

@@ -8,10 +8,11 @@ from rich.text import Text
 
 from app.tui.actions import VIEWS, View
 from app.tui.context import FooterItem
+from app.tui.symbols import SEVERITY
 from app.tui.text import clock, cut, safe
-from engine import BuildState, Snapshot, Usability
+from engine import BuildState, Problem, Snapshot, Usability
 
-__all__ = ["footer_line", "rule", "status_line", "views_line"]
+__all__ = ["footer_line", "notice_line", "rule", "status_line", "views_line"]
 
 _SHORT = {View.INSTALLATIONS: "Inst", View.ENVIRONMENTS: "Envs", View.CONFIG: "Cfg"}
 
@@ -20,6 +21,18 @@ def rule(text: Text, width: int) -> Text:
     """`text` as a heading that sets what is below apart from what is above."""
     line = Text.assemble(("╌╌ ", "dim"), text, end="")
     line.append(" " + "╌" * max(0, width - line.cell_len - 2), "dim")
+    return line
+
+
+def notice_line(problem: Problem, width: int) -> Text:
+    """What stands in the way, with what to do about it as far as there is room; 5 tells it in full."""
+    mark = SEVERITY[problem.severity]
+    line = safe(f" {mark.symbol} {problem.message}", mark.style)
+    for more in (problem.hint, "5 tells what to do", "5: more"):
+        told = safe(f"  {more}", "default not bold dim")
+        if line.cell_len + told.cell_len < width:
+            line.append_text(told)
+            break
     return line
 
 

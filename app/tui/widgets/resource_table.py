@@ -16,6 +16,7 @@ from app.tui.filters import Filter, parse_filter
 from app.tui.marks import Marks
 from app.tui.text import cut, cut_path
 from app.tui.widgets.columns import GAP, Column, Facet, fit, spread
+from app.tui.widgets.detail import wrapped
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.row_texts import RowTexts
 
@@ -333,7 +334,7 @@ class ResourceTable(LineWidget, Generic[R]):
         remark = self._empty
         if self._rows:
             remark = note(f"No row matches {self.filter.text}", "Esc clears the filter.")
-        lines = [part for line in remark for part in line.text.wrap(self.app.console, max(8, width - 4), no_wrap=False)]
+        lines = [part for line in remark for part in wrapped(line, max(10, width - 4), self.app.console)]
         index = y - self.fixed - 1
         text = Text("  ", end="")
         if index < len(lines):

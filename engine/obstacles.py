@@ -1,0 +1,92 @@
+"""What stands in the way of everything: the few conditions that make all views look empty or useless. Pure.
+
+Each is a problem with what to do about it, so that an admin who has just installed the server is not left to guess.
+"""
+
+from __future__ import annotations
+
+from engine.config.model import ConfigState
+from engine.errors import Problem, Severity
+from engine.installations.model import Installation, Usability
+
+__all__ = ["find_obstacles", "unreadable", "unwritable"]
+
+
+def find_obstacles(
+    config: ConfigState,
+    installations: tuple[Installation, ...],
+    *,
+    off_host: bool,
+    data_dir: Problem | None,
+    space: Problem | None,
+) -> tuple[Problem, ...]:
+    """The obstacles, the worst first.
+
+    `data_dir` and `space` say what is wrong with the data directory and with the space in it. Content that runs
+    `off_host` needs no installation of this machine.
+    """
+    settings = config.settings
+    found = [data_dir] if data_dir is not None else []
+    if config.errors and not config.good:
+        found.append(
+            Problem(
+                "config-errors",
+                "the configuration has errors: what could be understood of it is in force, the rest is default",
+                where=config.errors[0].where,
+                hint="Correct the file; it takes effect when it is saved. `envdeck config check` shows every error",
+            )
+        )
+    if not settings.python_enabled:
+        found.append(
+            Problem(
+                "python-disabled",
+                "Python is turned off, so nothing is matched or built",
+                hint="Write Enabled = true under [Python]; it takes effect when the file is saved",
+            )
+        )
+    if not off_host:
+        found += _installations(installations)
+    if space is not None:
+        found.append(space)
+    return tuple(found)
+
+
+def _installations(installations: tuple[Installation, ...]) -> list[Problem]:
+    if not installations:
+        return [
+            Problem(
+                "no-installation",
+                "no Python installation is configured, so nothing can be built",
+                hint="Write Executable = /path/to/python3 under [Python], one line for each",
+            )
+        ]
+    if all(one.usability is Usability.UNUSABLE for one in installations):
+        many = f"none of the {len(installations)} installations" if len(installations) > 1 else "the only installation"
+        verb = "can" if len(installations) > 1 else "cannot"
+        return [
+            Problem(
+                "no-usable-installation",
+                f"{many} {verb} be used, so nothing can be built",
+                hint="Each tells why and what to do about it: `envdeck installations`",
+            )
+        ]
+    return []
+
+
+def unwritable(data_dir: str, user: str) -> Problem:
+    """The data directory may be looked at, and not changed."""
+    return Problem(
+        "data-dir-unwritable",
+        f"{data_dir} is not writable for {user}: everything can be looked at, nothing be changed",
+        hint="Start envdeck as the account that owns it",
+        severity=Severity.WARNING,
+    )
+
+
+def unreadable(data_dir: str, user: str, reason: str) -> Problem:
+    """What is in the data directory cannot be seen."""
+    return Problem(
+        "data-dir-unreadable",
+        f"what is in {data_dir} cannot be seen by {user}: {reason}",
+        hint="Start envdeck as the account that owns it, or correct Server.DataDir",
+    )
