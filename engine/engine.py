@@ -221,10 +221,13 @@ class Engine:
 
     def try_request(self, request: Request | None, bundle: Bundle | None = None) -> Trial:
         """What `request` would get under each rule, or `bundle` if it asked for that (None: for what it does ask)."""
-        from engine.trial import try_request
+        from engine.trial import try_match, try_request
 
         self.installations()
-        return try_request(request, self._world.found(), bundle)
+        world = self._world
+        if bundle is None:
+            return try_match(request, world.config.settings, world.installations(), world.declarations())
+        return try_request(request, world.found(), bundle)
 
     def open_bundle(self, reference: str) -> Bundle:
         """Read the bundle at a path, or the shipped sample of that name, and keep it among the snapshot's bundles.

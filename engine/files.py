@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -142,6 +140,9 @@ def sync_filesystem(path: Path) -> None:
     """Return once everything written to the file system of `path` is on disk: cheaper than a sync of each file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        # Only here: few processes make an environment.
+        import ctypes
+
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
         if syncfs is None:
             os.sync()
@@ -162,6 +163,9 @@ def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
 
     Raises `StorageError` for what fails, in the block too.
     """
+    # Only here: most answers write nothing.
+    import tempfile
+
     temporary = ""
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from engine.bundles.constraint import constraint_fault
-from engine.bundles.model import Bundle
 from engine.choosing import match_request
 from engine.errors import InputError, Problem
 from engine.matching import Match, Request, Rule
-from engine.planning import Found, plan_build
-from engine.plans import BuildPlan
+from engine.offhost.model import Declarations
 
-__all__ = ["RuleOutcome", "Trial", "parse_request", "try_request"]
+if TYPE_CHECKING:
+    from engine.bundles.model import Bundle
+    from engine.config.model import Settings
+    from engine.installations.model import Installation
+    from engine.planning import Found
+    from engine.plans import BuildPlan
+
+__all__ = ["RuleOutcome", "Trial", "parse_request", "try_match", "try_request"]
 
 _LENGTH = 200
 _OPERATORS = "<>=!~"
@@ -61,6 +67,8 @@ def parse_request(text: str) -> Request:
 
     Raises `InputError` (`request-invalid`).
     """
+    from engine.bundles.constraint import constraint_fault
+
     text = text.strip()
     if any(operator in text for operator in _OPERATORS):
         fault = constraint_fault(text)
@@ -90,21 +98,40 @@ def try_request(request: Request | None, found: Found, bundle: Bundle | None = N
 
     Everything else of the bundle counts as it is, and so does what there is now.
     """
-    if bundle is not None and request is None:
+    if bundle is None:
+        return try_match(request, found.config.settings, found.installations, found.declarations)
+    # Only here: a match alone needs none of it.
+    from engine.planning import plan_build
+
+    if request is None:
         request = Request(bundle.manifest.python_version, bundle.manifest.requires)
-    elif bundle is not None and request is not None:
+    else:
         manifest = replace(bundle.manifest, python_version=request.version, requires=request.requires)
         bundle = replace(bundle, manifest=manifest)
-    request = request or Request()
     configured = found.config.settings.version_matching
     outcomes = []
-    for rule in sorted((Rule.MAJOR_MINOR, Rule.EXACT), key=lambda rule: rule is not configured):
+    for rule in _rules(configured):
         settings = replace(found.config.settings, version_matching=rule)
-        there = replace(found, config=replace(found.config, settings=settings))
-        plan = plan_build(bundle, there) if bundle is not None else None
-        if plan is not None:
-            decision = plan.match
-        else:
-            decision, _ = match_request(request, settings, found.installations, found.declarations)
-        outcomes.append(RuleOutcome(rule, rule is configured, decision, plan))
+        plan = plan_build(bundle, replace(found, config=replace(found.config, settings=settings)))
+        outcomes.append(RuleOutcome(rule, rule is configured, plan.match, plan))
     return Trial(request, tuple(outcomes), bundle)
+
+
+def try_match(
+    request: Request | None,
+    settings: Settings,
+    installations: Sequence[Installation],
+    declarations: Declarations,
+) -> Trial:
+    """The same for no bundle, for which nothing else has to be known."""
+    request = request or Request()
+    outcomes = []
+    for rule in _rules(settings.version_matching):
+        decision, _ = match_request(request, settings, installations, declarations, rule=rule)
+        outcomes.append(RuleOutcome(rule, rule is settings.version_matching, decision))
+    return Trial(request, tuple(outcomes))
+
+
+def _rules(configured: Rule) -> list[Rule]:
+    """The configured one first."""
+    return sorted((Rule.MAJOR_MINOR, Rule.EXACT), key=lambda rule: rule is not configured)

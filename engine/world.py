@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -12,7 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.audit.actor import account_name, acting
 from engine.choosing import match_request
 from engine.config.default import default_data_dir, default_text
 from engine.config.draft import ConfigDraft, put, take
@@ -31,7 +29,7 @@ from engine.offhost.model import Declarations
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
-    from engine.audit.model import AuditEvent
+    from engine.audit.model import Actor, AuditEvent
     from engine.audit.reading import AuditPage, AuditTail
     from engine.builds.job import JobReader
     from engine.builds.model import Build
@@ -77,8 +75,6 @@ class World:
     def __init__(self, config_files: Sequence[Path], environ: Mapping[str, str], *, read_only: bool) -> None:
         """Load the configuration. Raises `InputError` when a file that was asked for by name cannot be read."""
         self.environ = dict(environ)
-        self.actor = acting(environ)
-        self.user = self.actor.user
         self.audit_problem: Problem | None = None
         """Why the audit lacks what was done last; None when it has it."""
         self.lock = threading.RLock()
@@ -93,6 +89,18 @@ class World:
         self._replaced: _Ground | None = None
         """What was in force before the last load that changed a setting; None while none has."""
         self.config = self._load(None)
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Who this process acts for."""
+        from engine.audit.actor import acting
+
+        return acting(self.environ)
+
+    @property
+    def user(self) -> str:
+        """The name of the actor."""
+        return self.actor.user
 
     # Configuration
 
@@ -468,6 +476,8 @@ class World:
 
     def _index(self, name: str) -> Path | None:
         """Where an index of what is in the data directory may be kept."""
+        import hashlib
+
         directory = self._cache_dir()
         place = hashlib.sha256(os.fsencode(self.config.settings.data_dir)).hexdigest()[:16]
         return directory / f"{name}-{place}.index" if directory else None
@@ -511,13 +521,13 @@ class World:
         while not is_there(path) and path != path.parent:
             path = path.parent
         if not os.access(path, os.W_OK | os.X_OK):
-            return f"{self.config.settings.data_dir} is not writable for {account_name(os.geteuid())}"
+            return f"{self.config.settings.data_dir} is not writable for {_this_account()}"
         return ""
 
     @property
     def data_dir_problem(self) -> Problem | None:
         """Why what is in the data directory cannot be seen, or cannot be changed by who runs envdeck."""
-        data_dir, user = self.config.settings.data_dir, account_name(os.geteuid())
+        data_dir, user = self.config.settings.data_dir, _this_account()
         for path in (data_dir, *(data_dir / name for name in _LOOKED_INTO)):
             try:
                 with os.scandir(path):
@@ -534,6 +544,12 @@ class World:
         """Raise `Refused` (`read-only`) when nothing can be changed."""
         if reason := self.read_only:
             raise Refused(Problem("read-only", f"nothing can be changed: {reason}"))
+
+
+def _this_account() -> str:
+    from engine.audit.actor import account_name
+
+    return account_name(os.geteuid())
 
 
 def _declared(settings: Settings, known: Declarations) -> Declarations:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,11 +14,9 @@ from engine import (
     AuditResult,
     BuildState,
     EnvironmentState,
-    Excerpt,
     Health,
     ImpactKind,
     ItemState,
-    Problem,
     Severity,
     Standing,
     StepStanding,
@@ -25,6 +24,14 @@ from engine import (
     Verdict,
     clean,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine import (
+        Excerpt,
+        Problem,
+    )
 
 __all__ = ["SafeConsole", "count", "grid", "mark", "pairs", "problem", "safe", "stack", "titled"]
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from app.cli import json_config, json_output
-from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, Commands, specifier, version
-from app.cli.terminal import Terminal
-from engine import BuildPlan, Engine, InputError, Problem, Refused, Request, Rule, Severity, Snapshot, Trial
+from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, specifier, version
+from engine import InputError, Problem, Refused, Request, Rule, Severity
+
+if TYPE_CHECKING:
+    from app.cli.grammar import Commands
+    from app.cli.terminal import Terminal
+    from engine import BuildPlan, Engine, Snapshot, Trial
 
 __all__ = [
     "add_commands",

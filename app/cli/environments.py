@@ -8,20 +8,25 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from app.cli import commands, json_cache, json_output, verifying
 from app.cli.grammar import LOOKING, Commands, add_dry_run
-from app.cli.terminal import Terminal
 from engine import (
-    Content,
-    Engine,
-    PinPlan,
     clean,
     compare_environments,
     find_environment,
     read_pin,
     read_verification,
 )
+
+if TYPE_CHECKING:
+    from app.cli.terminal import Terminal
+    from engine import (
+        Content,
+        Engine,
+        PinPlan,
+    )
 
 __all__ = ["add_commands", "diff", "environments", "pin", "show", "unpin"]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from app.cli.json_output import Document
+from typing import TYPE_CHECKING
+
 from app.cli.units import iso
-from engine import AuditPage, AuditRecord
+
+if TYPE_CHECKING:
+    from app.cli.json_output import Document
+    from engine import AuditPage, AuditRecord
 
 __all__ = ["page", "record"]
 

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from app.cli import json_output
-from app.cli.json_output import Document, problem
+from app.cli.json_output import problem
 from app.cli.units import iso, number
-from engine import (
-    Build,
-    BulkPlan,
-    BulkResult,
-    CachePlan,
-    Change,
-    Difference,
-    Environment,
-    ForeignEnvironment,
-    LastVerification,
-    Pin,
-    PinPlan,
-    ReapItem,
-    ReapPlan,
-    ReapResult,
-    RebuildItem,
-    RebuildList,
-    RebuildPlan,
-    RuntimeCache,
-    Users,
-)
+
+if TYPE_CHECKING:
+    from app.cli.json_output import Document
+    from engine import (
+        Build,
+        BulkPlan,
+        BulkResult,
+        CachePlan,
+        Change,
+        Difference,
+        Environment,
+        ForeignEnvironment,
+        LastVerification,
+        Pin,
+        PinPlan,
+        ReapItem,
+        ReapPlan,
+        ReapResult,
+        RebuildItem,
+        RebuildList,
+        RebuildPlan,
+        RuntimeCache,
+        Users,
+    )
 
 __all__ = [
     "bulk",

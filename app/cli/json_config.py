@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from app.cli.json_output import Document, problem
+from app.cli.json_output import problem
 from app.cli.units import iso
 from engine import (
-    ConfigState,
-    Declarations,
-    EffectiveValue,
-    ExecutionEnvironment,
-    ExecutorChoice,
-    Impact,
-    PipFile,
-    PipSetting,
-    Problem,
     Severity,
-    UvTool,
 )
+
+if TYPE_CHECKING:
+    from app.cli.json_output import Document
+    from engine import (
+        ConfigState,
+        Declarations,
+        EffectiveValue,
+        ExecutionEnvironment,
+        ExecutorChoice,
+        Impact,
+        PipFile,
+        PipSetting,
+        Problem,
+        UvTool,
+    )
 
 __all__ = ["config_check", "config_impact", "config_pip", "config_show", "executors", "targets"]
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.cli import json_output
-from app.cli.json_output import Document, problem
+from app.cli.json_output import problem
 from app.cli.units import iso
-from engine import (
-    Build,
-    Captured,
-    Choice,
-    Content,
-    ContentBundle,
-    DeployPlan,
-    PickedInstallation,
-    Problem,
-    ProvenanceStep,
-    RemovePlan,
-    Resolution,
-    RunPlan,
-    SetPlan,
-)
+
+if TYPE_CHECKING:
+    from app.cli.json_output import Document
+    from engine import (
+        Build,
+        Captured,
+        Choice,
+        Content,
+        ContentBundle,
+        DeployPlan,
+        PickedInstallation,
+        Problem,
+        ProvenanceStep,
+        RemovePlan,
+        Resolution,
+        RunPlan,
+        SetPlan,
+    )
 
 __all__ = ["captured", "content", "deployed", "removed", "running", "set_", "shown"]
 

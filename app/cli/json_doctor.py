@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from app.cli.json_output import Document
+from typing import TYPE_CHECKING
+
 from app.cli.units import iso, number
-from engine import Diagnosis, RepairResult, RepairStep, Verification, VerifyPlan, VerifyResult
+
+if TYPE_CHECKING:
+    from app.cli.json_output import Document
+    from engine import Diagnosis, RepairResult, RepairStep, Verification, VerifyPlan, VerifyResult
 
 __all__ = ["diagnosis", "verification", "verified"]
 

@@ -8,34 +8,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from app.cli.units import iso, number
 from engine import (
-    Build,
-    BuildPlan,
     BuildState,
-    BundleEntry,
-    Candidate,
-    Environment,
-    Expectation,
-    Fault,
-    Installation,
-    InstallerChoice,
-    InterpreterFacts,
-    LogLine,
-    ManagementDecision,
-    Match,
-    Nearest,
-    Pin,
-    PlannedLine,
-    Problem,
-    ProvenanceStep,
-    Rule,
-    TargetMatch,
-    Trial,
     Usability,
     lifespan_of,
 )
+
+if TYPE_CHECKING:
+    from engine import (
+        Build,
+        BuildPlan,
+        BundleEntry,
+        Candidate,
+        Environment,
+        Expectation,
+        Fault,
+        Installation,
+        InstallerChoice,
+        InterpreterFacts,
+        LogLine,
+        ManagementDecision,
+        Match,
+        Nearest,
+        Pin,
+        PlannedLine,
+        Problem,
+        ProvenanceStep,
+        Rule,
+        TargetMatch,
+        Trial,
+    )
 
 __all__ = [
     "Document",

@@ -6,12 +6,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from app.cli import completion
 from app.cli.parser import own_words, parse_command, split_globals
 from app.cli.terminal import Terminal, prepare_streams
 from app.version import VERSION
-from engine import Engine, EnvdeckError, InputError, Problem, Refused, Where
+from engine import EnvdeckError, InputError, Problem, Refused, Where
+
+if TYPE_CHECKING:
+    from engine import Engine
 
 __all__ = ["main"]
 
@@ -24,10 +27,10 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 
 
-def main(argv: Sequence[str], make_engine: Callable[..., Engine] = Engine) -> int:
+def main(argv: Sequence[str], make_engine: Callable[..., Engine] | None = None) -> int:
     """Run the command in `argv` (without the program's name) and return its exit code. Raises nothing.
 
-    `make_engine` is called as `Engine` is.
+    `make_engine` is called in the place of `Engine`.
     """
     prepare_streams()
     # Usage errors, too, are answered in the form that was asked for.
@@ -47,7 +50,7 @@ def main(argv: Sequence[str], make_engine: Callable[..., Engine] = Engine) -> in
     return code
 
 
-def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Terminal) -> int:
+def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal) -> int:
     try:
         return _run(argv, make_engine, terminal)
     except InputError as error:
@@ -80,7 +83,7 @@ def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: 
         return _DEFECT
 
 
-def _run(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Terminal) -> int:
+def _run(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal) -> int:
     options, rest = split_globals(argv)
     terminal.json = options.json
     terminal.color = not options.no_color
@@ -89,8 +92,13 @@ def _run(argv: Sequence[str], make_engine: Callable[..., Engine], terminal: Term
         return 0
     options = parse_command(rest, options)
     if options.command == "completion":
+        from app.cli import completion
+
         return completion.completion(options, terminal)
-    engine = make_engine(options.config_files, read_only=options.read_only)
+    # Only here: neither help nor what is wrong with a command has to wait for it.
+    from engine import Engine
+
+    engine = (make_engine or Engine)(options.config_files, read_only=options.read_only)
     try:
         if options.command not in _WITHOUT_CONFIG:
             _require_good_config(engine)
@@ -111,7 +119,7 @@ def _show_version(terminal: Terminal) -> None:
 
 def _require_good_config(engine: Engine) -> None:
     """Answers about a data directory or interpreters that the admin did not mean are worse than none."""
-    errors = engine.snapshot().config.errors
+    errors = engine.config.errors
     if errors:
         raise Refused(
             Problem(

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from importlib import import_module
 
-from app.cli import (
-    auditing,
-    building,
-    bundling,
-    caching,
-    commands,
-    completion,
-    configuring,
-    contents,
-    doctoring,
-    environments,
-    executing,
-    rebuilding,
-    serving,
-)
 from app.cli.grammar import Commands, Formatter, Parser, globals_parser
+
+_ROOMS = {
+    "commands": "installations match plan bundles targets builds",
+    "building": "build log cancel",
+    "contents": "deploy run content",
+    "bundling": "bundle",
+    "environments": "environments pin unpin",
+    "caching": "reap caches",
+    "rebuilding": "rebuild retry",
+    "configuring": "config",
+    "executing": "executors",
+    "doctoring": "doctor",
+    "auditing": "audit",
+    "serving": "serve",
+    "completion": "completion",
+}
+"""The modules of the commands, in the order of the help, and the commands that each adds."""
+_ROOM_OF = {command: room for room, commands in _ROOMS.items() for command in commands.split()}
 
 __all__ = ["command_parser", "own_words", "parse_command", "split_globals"]
 
@@ -93,11 +97,14 @@ def parse_command(arguments: Sequence[str], namespace: Namespace) -> Namespace:
     if words[:1] == ["run"]:
         words = own_words(arguments)
         namespace.argv = list(arguments[len(words) + 1 :])
-    return command_parser().parse_args(words, namespace)
+    return command_parser(words[0] if words else "").parse_args(words, namespace)
 
 
-def command_parser() -> Parser:
-    """The parser of everything but the values of the options for every command."""
+def command_parser(command: str = "") -> Parser:
+    """The parser of everything but the values of the options for every command.
+
+    For a `command` it knows that one and its neighbours only: to load all of them takes longer than most answers.
+    """
     parser = Parser(
         prog="envdeck",
         description=_DESCRIPTION,
@@ -108,20 +115,6 @@ def command_parser() -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     children = Commands(parser, "command")
-    for room in (
-        commands,
-        building,
-        contents,
-        bundling,
-        environments,
-        caching,
-        rebuilding,
-        configuring,
-        executing,
-        doctoring,
-        auditing,
-        serving,
-        completion,
-    ):
-        room.add_commands(children)
+    for room in [_ROOM_OF[command]] if command in _ROOM_OF else _ROOMS:
+        import_module(f"app.cli.{room}").add_commands(children)
     return parser

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from app.cli.blocks import count, grid, mark, problem, safe, stack
 from app.cli.units import about, duration, moment, size
 from engine import (
-    Build,
     BuildState,
-    BundleEntry,
-    ConfigState,
-    EffectiveValue,
-    Impact,
     ImpactKind,
-    Installation,
     Life,
-    PipFile,
-    PipSetting,
     Usability,
-    UvTool,
     excerpt,
     lifespan_of,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine import (
+        Build,
+        BundleEntry,
+        ConfigState,
+        EffectiveValue,
+        Impact,
+        Installation,
+        PipFile,
+        PipSetting,
+        UvTool,
+    )
 
 __all__ = [
     "builds",

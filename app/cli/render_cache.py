@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from app.cli.blocks import count, grid, mark, pairs, problem, safe, stack, titled
 from app.cli.units import duration, moment, size
 from engine import (
     LOCAL,
-    Build,
-    BulkPlan,
-    CachePlan,
-    Change,
-    Difference,
-    Environment,
-    ForeignEnvironment,
     ItemState,
-    LastVerification,
-    Pin,
-    PinPlan,
-    ReapItem,
-    ReapPlan,
-    ReapResult,
-    RebuildList,
-    RebuildPlan,
-    RuntimeCache,
-    Users,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine import (
+        Build,
+        BulkPlan,
+        CachePlan,
+        Change,
+        Difference,
+        Environment,
+        ForeignEnvironment,
+        LastVerification,
+        Pin,
+        PinPlan,
+        ReapItem,
+        ReapPlan,
+        ReapResult,
+        RebuildList,
+        RebuildPlan,
+        RuntimeCache,
+        Users,
+    )
 
 __all__ = [
     "bulk",

@@ -5,25 +5,30 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from app.cli.blocks import count, grid, pairs, safe, stack, titled
 from app.cli.render_plan import management, plan, provenance
 from app.cli.units import moment, size
-from engine import (
-    Captured,
-    Choice,
-    Content,
-    ContentBundle,
-    DeployPlan,
-    ProvenanceStep,
-    RemovePlan,
-    Resolution,
-    RunPlan,
-    SetPlan,
-)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine import (
+        Captured,
+        Choice,
+        Content,
+        ContentBundle,
+        DeployPlan,
+        ProvenanceStep,
+        RemovePlan,
+        Resolution,
+        RunPlan,
+        SetPlan,
+    )
 
 __all__ = ["captured", "content", "contents", "deploying", "removing", "running", "setting"]
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.padding import Padding
-from rich.text import Text
 
 from app.cli.blocks import count, grid, mark, problem, safe, stack, titled
 from app.cli.units import duration, size
 from engine import (
-    Diagnosis,
     EnvironmentState,
-    HealthCheck,
     RepairKind,
-    RepairPlan,
-    RepairResult,
-    Verification,
-    VerifyPlan,
-    VerifyProgress,
-    VerifyResult,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from engine import (
+        Diagnosis,
+        HealthCheck,
+        RepairPlan,
+        RepairResult,
+        Verification,
+        VerifyPlan,
+        VerifyProgress,
+        VerifyResult,
+    )
 
 __all__ = ["diagnosis", "marked", "repaired", "repairs", "verification_progress", "verified"]
 

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from app.cli.blocks import count, grid, mark, pairs, problem, safe, stack, titled
 from engine import (
     LOCAL,
-    BuildPlan,
-    CancelPlan,
-    Declarations,
-    ExecutionEnvironment,
-    ExecutorChoice,
-    ManagementDecision,
-    Match,
-    PlannedLine,
-    ProvenanceStep,
-    Rule,
     Severity,
     Standing,
     StepStanding,
-    TargetMatch,
-    Trial,
     Usability,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine import (
+        BuildPlan,
+        CancelPlan,
+        Declarations,
+        ExecutionEnvironment,
+        ExecutorChoice,
+        ManagementDecision,
+        Match,
+        PlannedLine,
+        ProvenanceStep,
+        Rule,
+        TargetMatch,
+        Trial,
+    )
 
 __all__ = ["cancelling", "executors", "management", "match", "plan", "provenance", "rules", "targets"]
 

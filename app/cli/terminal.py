@@ -12,10 +12,11 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from app.cli import json_output
-from engine import Problem
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from engine import Problem
 
 __all__ = ["Terminal", "prepare_streams"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.capture.model import Choice
 from engine.errors import InputError, Problem, Where
 from engine.files import read_json, read_limited
-from engine.installations.probe import is_program, resolve_executable
+from engine.installations.programs import is_program, resolve_executable
 
 __all__ = ["choose_interpreter", "kernel_directories"]
 

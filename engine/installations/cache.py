@@ -7,17 +7,17 @@ kept: a failure may be over the next moment, and only another run tells.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 from engine.files import read_json, write_json
 from engine.installations.facts import facts_to_json, parse_facts
 from engine.installations.model import InterpreterFacts
-from engine.installations.probe import PROBE_SCRIPT, is_program
+from engine.installations.programs import PROBE_SCRIPT, is_program
 
 __all__ = ["FileIdentity", "Records", "identify", "load", "make_record", "recall", "save"]
 
@@ -101,7 +101,7 @@ def _circumstances() -> dict[str, object]:
     """What all records depend on: the questions that were asked, and the system that the interpreters run on."""
     system = os.uname()
     return {
-        "script": sha256(PROBE_SCRIPT.read_bytes()).hexdigest(),
+        "script": zlib.crc32(PROBE_SCRIPT.read_bytes()),
         "kernel": f"{system.release} {system.machine}",
         "libc": os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None,
     }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from engine.installations.probe import is_program, resolve_executable
+from engine.installations.programs import is_program, resolve_executable
 
 __all__ = ["SYSTEM_ROOTS", "discover"]
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent import futures
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +16,7 @@ from engine.files import StorageError
 from engine.installations import cache
 from engine.installations.judge import judge, mark_duplicates
 from engine.installations.model import Installation, InterpreterFacts, ProbeFailure
-from engine.installations.probe import resolve_executable, run_probe
+from engine.installations.programs import resolve_executable
 
 __all__ = ["Declaration", "probe_all"]
 
@@ -63,12 +61,13 @@ def probe_all(
     """
     known = cache.load(cache_path) if cache_path else {}
     usable = {} if force else known
-    running = [_in_background(partial(_probe, entry.path, usable, timeout)) for entry in entries]
-    futures.wait(running, timeout + _FILE_SYSTEM_GRACE)
+    patience = timeout + _FILE_SYSTEM_GRACE
+    running = [_Background(entry.path, usable, timeout) for entry in entries]
+    end = time.monotonic() + patience
     given_up = ProbeFailure("timeout", "its file system does not answer")
     probes = [
-        future.result() if future.done() else _Probe(entry.path, entry.path, given_up, timeout + _FILE_SYSTEM_GRACE)
-        for entry, future in zip(entries, running, strict=True)
+        probing.outcome(max(0.0, end - time.monotonic())) or _Probe(entry.path, entry.path, given_up, patience)
+        for entry, probing in zip(entries, running, strict=True)
     ]
     records = {probe.executable: probe.record for probe in probes if probe.record is not None}
     if cache_path and records != known:
@@ -96,6 +95,9 @@ def _probe(declared: str, known: cache.Records, timeout: float) -> _Probe:
     identity = cache.identify(executable)
     if identity and (facts := cache.recall(known.get(path), identity)):
         return _Probe(path, identity.real_path, facts, 0.0, known[path])
+    # Only here: what was recalled needs none of what it takes to run a program.
+    from engine.installations.probe import run_probe
+
     started = time.monotonic()
     result = run_probe(executable, timeout)
     seconds = time.monotonic() - started
@@ -104,18 +106,26 @@ def _probe(declared: str, known: cache.Records, timeout: float) -> _Probe:
     return _Probe(path, path, result, seconds)
 
 
-def _in_background(work: Callable[[], _Probe]) -> futures.Future[_Probe]:
-    """Start `work` in a thread that nobody has to wait for, not even the end of the program.
+class _Background:
+    """One look in a thread that nobody has to wait for, not even the end of the program.
 
     A thread that hangs in a dead network file system cannot be ended; a pool would wait for it at exit.
     """
-    future: futures.Future[_Probe] = futures.Future()
 
-    def run() -> None:
+    def __init__(self, declared: str, known: cache.Records, timeout: float) -> None:
+        self._result: _Probe | BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(declared, known, timeout), name="probe", daemon=True)
+        self._thread.start()
+
+    def _run(self, declared: str, known: cache.Records, timeout: float) -> None:
         try:
-            future.set_result(work())
-        except BaseException as error:  # raised again where the result is asked for
-            future.set_exception(error)
+            self._result = _probe(declared, known, timeout)
+        except BaseException as error:  # raised again where the outcome is asked for
+            self._result = error
 
-    threading.Thread(target=run, name="probe", daemon=True).start()
-    return future
+    def outcome(self, patience: float) -> _Probe | None:
+        """What came of it; None when it has not ended after `patience` seconds."""
+        self._thread.join(patience)
+        if isinstance(self._result, BaseException):
+            raise self._result
+        return self._result

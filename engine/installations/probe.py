@@ -24,12 +24,10 @@ from pathlib import Path
 
 from engine.installations.facts import parse_facts
 from engine.installations.model import InterpreterFacts, ProbeFailure
+from engine.installations.programs import PROBE_SCRIPT
 from engine.text import clean_log_line, decode, one_line
 
-__all__ = ["PROBE_SCRIPT", "is_program", "resolve_executable", "run_probe"]
-
-PROBE_SCRIPT = Path(__file__).with_name("probe_script.py")
-"""The program that an interpreter is given; its content decides what a report means."""
+__all__ = ["run_probe"]
 
 _OUTPUT_LIMIT = 1024 * 1024
 """Bytes of standard output and error together: hundreds of times what a report needs."""
@@ -70,27 +68,6 @@ _LOADER_ERROR = re.compile(
     r"|Error loading shared library|Error relocating"
 )
 _PYTHON_ERROR = re.compile(r"(Fatal Python error|[\w.]*(Error|Exception|SystemExit|KeyboardInterrupt)\b)")
-
-
-def is_program(path: Path) -> bool:
-    """Whether `path` leads to a regular file that this user may execute."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode) and os.access(path, os.X_OK)
-    except (OSError, ValueError):  # ValueError: a NUL in the path
-        return False
-
-
-def resolve_executable(declared: str) -> Path:
-    """The interpreter that `declared` names: itself, or the one in the installation directory that it is.
-
-    A directory holds ``bin/python3``, ``bin/python`` or ``bin/python2``, looked for in this order (python-rstudio.txt,
-    15.1, names directories). A directory without any is returned as it is, and `run_probe` then says so.
-    """
-    path = Path(declared)
-    for name in ("python3", "python", "python2"):
-        if is_program(candidate := path / "bin" / name):
-            return candidate
-    return path
 
 
 def run_probe(executable: Path, timeout: float) -> InterpreterFacts | ProbeFailure:

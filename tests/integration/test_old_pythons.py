@@ -15,7 +15,7 @@ from packaging.version import Version
 from engine import BuildState, CheckStatus, EnvironmentState, Installation, InterpreterFacts, Usability
 from engine.installations.discovery import discover
 from engine.installations.judge import judge
-from engine.installations.probe import PROBE_SCRIPT
+from engine.installations.programs import PROBE_SCRIPT
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import pytest
 from packaging.version import Version
 
 from engine.config.model import Executable
-from engine.installations import inventory
+from engine.installations import inventory, probe
 from engine.installations.discovery import discover
 from engine.installations.inventory import probe_all
 from engine.installations.model import Installation, InterpreterFacts, ProbeFailure, Usability
@@ -263,7 +263,7 @@ def test_entries_are_probed_at_the_same_time(monkeypatch: pytest.MonkeyPatch) ->
         everyone_is_here.wait()
         return ProbeFailure("missing")
 
-    monkeypatch.setattr(inventory, "run_probe", meets_the_others)
+    monkeypatch.setattr(probe, "run_probe", meets_the_others)
     assert len(inventory_of(*(f"/absent/{n}" for n in range(8)))) == 8
 
 
@@ -272,14 +272,14 @@ def test_a_file_system_that_does_not_answer_holds_up_neither_the_others_nor_the_
 ) -> None:
     # Stands in for a dead network file system, where a look at a file does not return.
     released = threading.Event()
-    probe = inventory.run_probe
+    really = probe.run_probe
 
     def hangs_on_dead(executable: Path, timeout: float) -> InterpreterFacts | ProbeFailure:
         if "dead" in str(executable):
             released.wait()
-        return probe(executable, timeout)
+        return really(executable, timeout)
 
-    monkeypatch.setattr(inventory, "run_probe", hangs_on_dead)
+    monkeypatch.setattr(probe, "run_probe", hangs_on_dead)
     monkeypatch.setattr(inventory, "_FILE_SYSTEM_GRACE", -26.0)
     try:
         dead, alive = inventory_of("/dead/python", interpreter.root)
@@ -299,7 +299,7 @@ def test_a_fault_of_our_own_is_not_taken_for_one_of_the_interpreter(monkeypatch:
     def breaks(executable: Path, timeout: float) -> ProbeFailure:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(inventory, "run_probe", breaks)
+    monkeypatch.setattr(probe, "run_probe", breaks)
     with pytest.raises(ZeroDivisionError):
         inventory_of("/absent")
 

@@ -19,7 +19,8 @@ import pytest
 from engine.installations.discovery import discover
 from engine.installations.facts import facts_to_json
 from engine.installations.model import InterpreterFacts, ProbeFailure
-from engine.installations.probe import resolve_executable, run_probe
+from engine.installations.probe import run_probe
+from engine.installations.programs import resolve_executable
 
 BASE = Path(sys.executable).resolve()
 """The interpreter that the test environment was made from: always there."""

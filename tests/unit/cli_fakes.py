@@ -335,6 +335,10 @@ class FakeEngine:
     def close(self) -> None:
         self.closed = True
 
+    @property
+    def config(self) -> ConfigState:
+        return self.configuration
+
     def snapshot(self) -> Snapshot:
         entry = BundleEntry(Path("/samples/flask"), "flask", True, self.planned, None)
         broken = BundleEntry(Path("/srv/x"), "x", False, None, Problem("manifest-missing", "no manifest.json"))

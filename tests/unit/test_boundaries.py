@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -33,6 +34,40 @@ def test_the_engine_is_usable_without_any_front(foreign: str) -> None:
 
 def test_the_command_line_never_loads_textual() -> None:
     assert "textual" not in modules_after("import app.cli.main, app.__main__")
+
+
+@pytest.fixture
+def quiet_home(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine without interpreters or configuration."""
+    return {"HOME": str(tmp_path), "PATH": str(tmp_path), "LC_ALL": "C.UTF-8"}
+
+
+def test_a_match_loads_neither_the_cache_nor_the_builds(quiet_home: dict[str, str]) -> None:
+    """What an answer does not need would be most of the time to it: see `python -m tests.benchmarks scale`."""
+    run = "from app.cli.main import main\nmain(['match', '--python', '3.11', '--json'])"
+    loaded = loaded_after(run, environ=quiet_home)
+    assert "engine.matching" in loaded
+    others = ("actions.", "builds.", "bundles.", "content.store", "environments", "executors", "live", "packages")
+    unneeded = {name for name in loaded if name.startswith(tuple(f"engine.{other}" for other in others))}
+    assert unneeded <= {"engine.builds.model"}
+    assert not {"rich", "psutil", "yaml", "pip", "textual", "subprocess", "logging", "concurrent.futures"} & loaded
+    commands = {name for name in loaded if name.startswith("app.cli.")}
+    assert not {f"app.cli.{room}" for room in ("contents", "caching", "doctoring", "json_cache")} & commands
+
+
+def test_the_version_loads_nothing_of_the_engine_but_its_errors(quiet_home: dict[str, str]) -> None:
+    run = "from app.cli.main import main\nmain(['--version'])"
+    assert "engine.world" not in loaded_after(run, environ=quiet_home)
+
+
+def test_every_command_is_found_in_the_module_that_adds_it() -> None:
+    from app.cli import parser
+    from app.cli.grammar import Commands, Parser
+
+    for room, commands in parser._ROOMS.items():
+        children = Commands(Parser(), "command")
+        importlib.import_module(f"app.cli.{room}").add_commands(children)
+        assert list(children._children.choices) == commands.split()
 
 
 def test_everything_public_is_exported_by_name_and_exists() -> None:
