@@ -127,6 +127,7 @@ def environment(
         ("python", safe(f"{item.python_version}  {item.python_path}{target}")),
         ("size", safe(f"{size(item.size)} in {count(item.files, 'file')}{_shared(item)}")),
         ("built", safe(f"{moment(item.built_at)} in {duration(item.seconds)}, for {item.bundle} by {item.built_by}")),
+        ("installer", safe(item.installer)),
         ("verified", _verification(verification)),
         ("history", stack(*(_build(build, item, now) for build in builds)) or safe("no record of a build is there")),
         ("last used", safe(moment(item.last_used_at or None))),

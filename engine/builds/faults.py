@@ -167,8 +167,16 @@ _COLLECTING = re.compile(rf"^Collecting {_NAME}")
 _TELLING = re.compile(r"^(?:ERROR|error|Error)\b:? ?(?P<text>.+)")
 
 
-def explain(lines: Sequence[str], phase: Phase, message: str) -> Fault:
+def explain(lines: Sequence[str], phase: Phase, message: str, installer: str = "pip") -> Fault:
     """The fault of a build that failed in `phase` with `message`, judged by the (cleaned) lines of its log."""
+    fault = _explain(lines, phase, message)
+    if installer == "uv" and fault.phase in (Phase.RESOLVE, Phase.INSTALL) and "log" in fault.advice:
+        # Nothing that would be the same with pip is known to be the reason.
+        return replace(fault, advice=f"{fault.advice}. Or let pip do it: allow_uv = false in the manifest")
+    return fault
+
+
+def _explain(lines: Sequence[str], phase: Phase, message: str) -> Fault:
     errors = [line for line in lines if "Errno" in line or _OF_AN_ERROR.search(line)]
     for pattern_phase, pattern, text, advice in _PATTERNS:
         for line in errors:

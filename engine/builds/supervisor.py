@@ -325,7 +325,7 @@ class Supervisor:
                 raise _failed(Fault(phase, "", message, "See the log"))
         else:
             message = str(outcome.get("message"))
-        raise _failed(explain(self.transcript.last_lines, phase, message))
+        raise _failed(explain(self.transcript.last_lines, phase, message, self.job.installer))
 
     # The end
 

@@ -224,3 +224,41 @@ def test_without_a_home_it_works_without_a_cache(uv_server, make_wheel: Make) ->
     finally:
         home.chmod(0o700)
     assert done.state is BuildState.DONE, log
+
+
+def is_current(bytecode: Path) -> bool:
+    """Whether the interpreter would take this rather than compile the source again."""
+    source = bytecode.parents[1] / (bytecode.name.partition(".")[0] + ".py")
+    flags, modified, size = (int.from_bytes(bytecode.read_bytes()[at : at + 4], "little") for at in (4, 8, 12))
+    return (flags, modified, size) == (0, int(source.stat().st_mtime), source.stat().st_size)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_files_are_those_that_pip_installs(uv_server) -> None:
+    """The tiny set from the index; what may differ names the installer, or is made of it."""
+    requirements = Path(__file__).parents[1] / "benchmarks" / "requirements" / "tiny.txt"
+    bundle = uv_server.bundle()
+    (bundle / "requirements.txt").write_text(requirements.read_text())
+    trees, freezes = [], []
+    for allowed in (True, False):
+        plan, done, log = build(uv_server, allow(bundle, allowed))
+        assert done.state is BuildState.DONE, log
+        assert done.installer == ("uv" if allowed else "pip")
+        environment = next(e for e in uv_server.engines[0].refresh().environments if e.key == plan.key)
+        freezes.append((environment.path / "requirements.txt.lock").read_text())
+        site = next(environment.path.glob("lib/python*/site-packages"))
+        trees.append(
+            {
+                # Bytecode has the time of its source and its path in it: another, but it must be of use.
+                str(path.relative_to(site)): is_current(path) if path.suffix == ".pyc" else path.read_bytes()
+                for path in site.rglob("*")
+                if path.is_file() and path.name not in ("INSTALLER", "RECORD", "REQUESTED", "uv_cache.json")
+            }
+        )
+        assert (environment.path / "bin" / "flask").stat().st_mode & 0o111 == 0o111
+    assert freezes[0] == freezes[1]
+    with_uv, with_pip = trees
+    assert sorted(with_uv) == sorted(with_pip)
+    assert [name for name in with_uv if with_uv[name] != with_pip[name]] == []
+    assert all(value is True for name, value in with_uv.items() if name.endswith(".pyc"))

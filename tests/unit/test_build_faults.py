@@ -93,6 +93,14 @@ def test_a_build_script_that_fails_is_blamed_on_the_package_pip_turned_to_last()
     assert explain(lines, Phase.RESOLVE, "x").package == "numpy"
 
 
+def test_what_uv_cannot_build_pip_may() -> None:
+    line = "error: Failed to build `numpy==1.15.4`"
+    assert "allow_uv = false" in explain([line], Phase.RESOLVE, "x", "uv").advice
+    assert "allow_uv" not in explain([line], Phase.RESOLVE, "x").advice
+    gone = "  cause: Because nosuch was not found in the package registry and you require it"
+    assert "allow_uv" not in explain([gone], Phase.RESOLVE, "x", "uv").advice
+
+
 def test_without_any_telling_line_the_message_of_the_builder_stands() -> None:
     assert str(explain(["Collecting six"], Phase.VENV, "python -m venv ended with exit code 1")) == (
         "venv: python -m venv ended with exit code 1"
