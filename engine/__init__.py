@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.capture.model import Captured, CapturedFile, CaptureOptions, Choice, FrozenLine, LeftOut
     from engine.config.draft import ConfigDraft
     from engine.config.excerpt import Excerpt, excerpt
-    from engine.config.model import ConfigState, EffectiveValue, Executable, Settings
+    from engine.config.model import ConfigState, EffectiveValue, Executable, KeyLine, Settings
     from engine.content.model import UNCHANGED, Content, ContentBundle, PickedInstallation, Reason, Unchanged
     from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairKind, RepairPlan, RepairResult, RepairStep
     from engine.engine import Engine
@@ -89,7 +89,7 @@ _HOMES = {
     "engine.capture.model": "Captured CapturedFile CaptureOptions Choice FrozenLine LeftOut",
     "engine.config.excerpt": "Excerpt excerpt",
     "engine.config.draft": "ConfigDraft",
-    "engine.config.model": "ConfigState EffectiveValue Executable Settings",
+    "engine.config.model": "ConfigState EffectiveValue Executable KeyLine Settings",
     "engine.content.model": "UNCHANGED Content ContentBundle PickedInstallation Reason Unchanged",
     "engine.doctor.model": "Diagnosis Health HealthCheck RepairKind RepairPlan RepairResult RepairStep",
     "engine.engine": "Engine",

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from app.cli import json_config
@@ -17,7 +18,11 @@ __all__ = ["add_commands", "check", "impact", "init", "pip", "show"]
 
 
 def check(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001 - all commands look alike
+    # The registry of actions is plain data of the terminal UI.
+    from app.tui.keymap import read_key_map
+
     state = engine.snapshot().config
+    state = replace(state, problems=(*state.problems, *read_key_map(state.settings.keys)[1]))
     if terminal.json:
         terminal.document(json_config.config_check(state))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.tui.context import InputContext
 
-__all__ = ["ACTIONS", "VIEWS", "Action", "Scope", "View"]
+__all__ = ["ACTIONS", "HOMES", "ROWS", "VIEWS", "Action", "Scope", "View"]
 
 
 class Scope(StrEnum):
@@ -24,10 +24,19 @@ class Scope(StrEnum):
     DRAFT = "Edited configuration"
     LOG = "Build log"
     TEXT = "Text"
+    FIND = "Find"
     MARKS = "Marks"
     LIST = "List"
     MOVE = "Move"
     GLOBAL = "Everywhere"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its actions begin with."""
+        return _PREFIXES.get(self, self.name.lower())
+
+
+_PREFIXES = {Scope.INSTALLATIONS: "inst", Scope.ENVIRONMENTS: "env", Scope.GLOBAL: "app"}
 
 
 class View(StrEnum):
@@ -41,6 +50,10 @@ class View(StrEnum):
 
 
 VIEWS = tuple(View)
+HOMES = {scope: View(scope.value.lower()) for scope in Scope if scope.value.lower() in set(VIEWS)}
+"""The view that a scope belongs to, for those that have one."""
+ROWS = frozenset({"KEY", "BUILD"})
+"""The arguments that name a row of the command's view."""
 
 
 def _always(_context: InputContext) -> str:
@@ -79,8 +92,16 @@ def _can_mark(context: InputContext) -> str:
     return _needs_row(context) or context.cannot_mark
 
 
+def _needs_filter(context: InputContext) -> str:
+    return "" if context.filtered else "there is no filter; / begins one"
+
+
 def _needs_wide(context: InputContext) -> str:
     return "" if context.wide else "every column that fits is shown; w shows them all"
+
+
+def _needs_finding(context: InputContext) -> str:
+    return "" if context.finding else "nothing is being looked for; / begins"
 
 
 def _needs_marks(context: InputContext) -> str:
@@ -92,7 +113,6 @@ class Action:
     """One thing that can be done."""
 
     id: str
-    """Names the method that does it: ``do_`` and the id with underscores."""
     keys: tuple[str, ...]
     label: str
     """One or two words for the footer."""
@@ -109,6 +129,22 @@ class Action:
     why_disabled: Callable[[InputContext], str] = _always
     view: View | None = None
     """The view to go to, for the actions that do that."""
+
+    @property
+    def method(self) -> str:
+        """Of the page or the app: does it, given the argument of the command ("" for none)."""
+        return "do_" + self.id.replace("-", "_")
+
+    @property
+    def travels(self) -> bool:
+        """Whether its command can be given away from its view, since it does not need a row under the cursor."""
+        return self.scope in HOMES and bool(self.commands) and (bool(self.argument) or self.why_disabled is _always)
+
+    @property
+    def name(self) -> str:
+        """What a key map calls it: ``env.rebuild``."""
+        prefix = self.scope.prefix
+        return f"{prefix}.{self.id.removeprefix(f'{prefix}-').removesuffix(f'-{prefix}')}"
 
 
 def _view(number: int, view: View, *aliases: str) -> Action:
@@ -129,6 +165,7 @@ ACTIONS: tuple[Action, ...] = (
         Scope.ENVIRONMENTS,
         1,
         ("reap",),
+        "KEY",
         needs_write=True,
         why_disabled=_can_change_marked,
     ),
@@ -168,6 +205,7 @@ ACTIONS: tuple[Action, ...] = (
         Scope.ENVIRONMENTS,
         2,
         ("rebuild",),
+        "KEY",
         needs_write=True,
         why_disabled=_can_change_marked,
     ),
@@ -179,6 +217,7 @@ ACTIONS: tuple[Action, ...] = (
         Scope.ENVIRONMENTS,
         4,
         ("pin",),
+        "KEY",
         needs_write=True,
         why_disabled=_can_change,
     ),
@@ -245,7 +284,9 @@ ACTIONS: tuple[Action, ...] = (
         ("executors",),
     ),
     # Builds
-    Action("log", ("l", "enter"), "log", "Show the log, live", Scope.BUILDS, 1, ("log",), why_disabled=_needs_row),
+    Action(
+        "log", ("l", "enter"), "log", "Show the log, live", Scope.BUILDS, 1, ("log",), "BUILD", why_disabled=_needs_row
+    ),
     Action(
         "cancel",
         ("c",),
@@ -254,6 +295,7 @@ ACTIONS: tuple[Action, ...] = (
         Scope.BUILDS,
         2,
         ("cancel",),
+        "BUILD",
         needs_write=True,
         why_disabled=_can_cancel,
     ),
@@ -265,6 +307,7 @@ ACTIONS: tuple[Action, ...] = (
         Scope.BUILDS,
         2,
         ("retry",),
+        "BUILD",
         needs_write=True,
         why_disabled=_can_retry,
     ),
@@ -340,6 +383,10 @@ ACTIONS: tuple[Action, ...] = (
     # Text pages and the log
     Action("pager", ("P",), "pager", "Read it in $PAGER", Scope.TEXT, 6, ("pager",)),
     Action("copy-text", ("y",), "copy", "Copy the text, a path or JSON", Scope.TEXT, 2, ("copy",)),
+    # Text pages
+    Action("find", ("/",), "find", "Find a word or /regex/", Scope.FIND, 1, ("find",), "TEXT"),
+    Action("find-next", ("n",), "next", "Next place", Scope.FIND, 3, why_disabled=_needs_finding),
+    Action("find-previous", ("N",), "previous", "Previous place", Scope.FIND, why_disabled=_needs_finding),
     # Marks
     Action(
         "mark",
@@ -392,6 +439,8 @@ ACTIONS: tuple[Action, ...] = (
         why_disabled=_needs_rows,
     ),
     Action("sort", ("o",), "sort", "Sort by a column, chosen by its letter", Scope.LIST, 7, ("sort",), "COLUMN"),
+    Action("next-row", ("n",), "next", "The next row that the filter shows", Scope.LIST, why_disabled=_needs_filter),
+    Action("previous-row", ("N",), "previous", "The row before", Scope.LIST, why_disabled=_needs_filter),
     Action("reverse", ("O",), "reverse", "Reverse the order", Scope.LIST, commands=("reverse",)),
     Action(
         "wide",
@@ -428,7 +477,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("last", ("G", "end"), "end", "To the end", Scope.MOVE),
     # Everywhere
     _view(1, View.INSTALLATIONS, "i"),
-    _view(2, View.ENVIRONMENTS, "e", "envs"),
+    _view(2, View.ENVIRONMENTS, "e", "env", "envs"),
     _view(3, View.MATCH, "m"),
     _view(4, View.BUILDS, "b"),
     _view(5, View.CONFIG, "cfg", "c"),
@@ -466,7 +515,7 @@ ACTIONS: tuple[Action, ...] = (
         ("events",),
     ),
     Action("help", ("?",), "help", "The keys that work here", Scope.GLOBAL, commands=("help",)),
-    Action("theme", (), "theme", "Change the colours", Scope.GLOBAL, commands=("theme",), argument="NAME"),
+    Action("theme", (), "theme", "Change the colours", Scope.GLOBAL, commands=("theme",), argument="THEME"),
     Action("suspend", ("ctrl+z",), "suspend", "Suspend; fg brings envdeck back", Scope.GLOBAL),
     Action("back", ("escape",), "back", "Leave a page, or clear the filter", Scope.GLOBAL, commands=("back",)),
     Action("leave", ("q",), "quit", "Go back, from a view quit; builds go on", Scope.GLOBAL),

@@ -21,11 +21,12 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from app.tui import clipboard
-from app.tui.actions import Action, Scope, View
+from app.tui.actions import HOMES, ROWS, Action, Scope, View
 from app.tui.context import complete, find_command, resolve, why_not
 from app.tui.describe.help import help_lines
 from app.tui.events import Event, Level, changes
 from app.tui.frames import Frames, ReadyUpdate
+from app.tui.keymap import read_key_map
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
 from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged
@@ -41,8 +42,9 @@ from app.tui.screens.installations import InstallationsPage
 from app.tui.screens.log_page import LogPage
 from app.tui.screens.match import MatchPage
 from app.tui.screens.opening import build_by_name, open_bundle
-from app.tui.screens.page import Page
+from app.tui.screens.page import Page, key_of
 from app.tui.screens.palette import PalettePage
+from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.terminal import erases_in_colour
 from app.tui.text import count
@@ -89,6 +91,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.monotonic = monotonic
         self.snapshot = engine.snapshot()
         self.status = Text("")
+        self.key_map, self.key_problems = read_key_map(self.snapshot.config.settings.keys)
         self.frozen = False
         """Whether the picture stands still although the engine has newer ones."""
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
@@ -137,6 +140,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.app_resume_signal.subscribe(self, lambda _signal: self.repaint())
         self._unsubscribe = self.engine.subscribe(self._engine_changed)
         self.engine.start()
+        self._complain_of_keys()
         self.take_snapshot()
 
     def on_resize(self) -> None:
@@ -183,6 +187,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         old, self.snapshot = self.snapshot, new
         for event in changes(old, new):
             self._tell(event)
+        if new.config.settings.keys != old.config.settings.keys:
+            self.key_map, self.key_problems = read_key_map(new.config.settings.keys)
+            self._complain_of_keys()
         if page.is_mounted:
             page.show()
 
@@ -190,6 +197,10 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def _asking(self) -> bool:
         """Whether something is being decided, on the page on top or on one that shows its plan above itself."""
         return any(isinstance(page, Page) and page.is_mounted and page.prompt.asking for page in self.screen_stack)
+
+    def _complain_of_keys(self) -> None:
+        for problem in self.key_problems:
+            self._tell(Event(self.clock(), Level.WARNING, str(problem)))
 
     def catch_up(self) -> None:
         """Show what waited for an answer."""
@@ -254,14 +265,18 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             if page.prompt.busy:
                 page.take_prompt_key(event)
                 continue
-            context = page.context()
-            action = resolve(context, event.key) or resolve(context, event.character or "")
+            action = resolve(page.context(), key_of(event))
             if action is not None:
                 self.perform_action(action)
 
     def perform_action(self, action: Action, argument: str = "") -> None:
         """Do it if it can be done here and now, else say why not."""
         page = self.page
+        if action.scope in HOMES and (
+            action.scope not in page.context().scopes or (argument and action.argument in ROWS)
+        ):
+            self._perform_at_home(action, argument)
+            return
         if action.scope is Scope.MOVE:
             page.mover.move(action.id)
             return
@@ -274,9 +289,28 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         if action.view is not None:
             self.go(action.view)
             return
-        name = "do_" + action.id.replace("-", "_")
-        handler: Callable[[str], None] = getattr(page, name, None) or getattr(self, name)
+        handler: Callable[[str], None] = getattr(page, action.method, None) or getattr(self, action.method)
         handler(argument)
+
+    def _perform_at_home(self, action: Action, argument: str) -> None:
+        """Go to the view of the action and do it there, on the row that is named."""
+        if action.argument in ROWS and not argument:
+            self.say(f"which one? :{action.commands[0]} {action.argument}", Level.WARNING)
+            return
+        self.go(HOMES[action.scope])
+
+        def perform() -> None:
+            page = self.page
+            if not isinstance(page, TablePage) or action.scope not in page.context().scopes:
+                return
+            if action.argument in ROWS and (problem := page.point_at(argument)):
+                self.say(f"{action.label}: {problem}", Level.WARNING)
+            elif why := why_not(action, page.context()):
+                self.say(f"{action.label}: {why}", Level.WARNING)
+            else:
+                getattr(page, action.method)(argument)
+
+        self.call_after_refresh(perform)
 
     def go(self, view: View) -> None:
         """Show a view; when it is the one shown already, leave the pages above it. What was being asked is dropped."""
@@ -296,14 +330,38 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.go(View.BUILDS)
         self.call_after_refresh(self.push_screen, self._awaited)
 
-    def do_command(self, _argument: str) -> None:
+    def do_command(self, argument: str) -> None:
         context = self.page.context()
-        names = [*(entry.name for entry in self.snapshot.bundles), *self.available_themes]
 
         def candidates(text: str) -> Sequence[str]:
-            return complete(context, text, names) if text else ()
+            return complete(context, text, self._values) if text else ()
 
-        self.page.edit(Editing(":", done=self._run_command, complete=candidates, history=self.commands, still=True))
+        self.page.edit(
+            Editing(
+                ":",
+                done=self._run_command,
+                complete=candidates,
+                history=self.commands,
+                still=True,
+                text=f"{argument} " if argument else "",
+            )
+        )
+
+    def _values(self, argument: str) -> Sequence[str]:
+        """What an argument of a command can be."""
+        page, now = self.page, self.snapshot
+        match argument:
+            case "BUNDLE":
+                return [entry.name for entry in now.bundles]
+            case "KEY":
+                return [env.key for env in now.environments]
+            case "BUILD":
+                return [build.id for build in now.builds]
+            case "COLUMN":
+                return [column.title for column in page.columns] if isinstance(page, TablePage) else ()
+            case "THEME":
+                return list(self.available_themes)
+        return ()
 
     def _run_command(self, text: str) -> None:
         word, _space, argument = text.strip().partition(" ")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.tui.actions import ACTIONS, Action, Scope
+from app.tui.keymap import DEFAULT_KEYS, KeyMap, key_name
 
 __all__ = [
     "FooterItem",
@@ -14,29 +15,14 @@ __all__ = [
     "allowed",
     "commands",
     "complete",
+    "elsewhere",
     "find_command",
     "footer",
     "help_groups",
-    "key_name",
+    "offered",
     "resolve",
     "why_not",
 ]
-
-_KEY_NAMES = {
-    "escape": "Esc",
-    "enter": "Enter",
-    "tab": "Tab",
-    "up": "Up",
-    "down": "Down",
-    "left": "Left",
-    "right": "Right",
-    "home": "Home",
-    "end": "End",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "space": "Space",
-    "f1": "F1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +31,7 @@ class InputContext:
 
     scopes: tuple[Scope, ...]
     """Innermost first."""
+    keys: KeyMap = DEFAULT_KEYS
     top: bool = True
     """False on a page above a view: `q` then goes back."""
     read_only: str = ""
@@ -63,6 +50,8 @@ class InputContext:
     """How many rows are marked."""
     cannot_mark: str = ""
     """Why the row under the cursor cannot be marked, if so."""
+    finding: bool = False
+    """Whether something is being looked for in the text."""
     wide: bool = False
     """Whether the list shows every column in full and scrolls sideways."""
 
@@ -88,13 +77,6 @@ class HelpGroup:
     rows: tuple[tuple[str, str, str], ...]
 
 
-def key_name(key: str) -> str:
-    """A key as people write it: ``Esc``, ``^d``, ``G``."""
-    if key.startswith("ctrl+"):
-        return "^" + key.removeprefix("ctrl+")
-    return _KEY_NAMES.get(key, key)
-
-
 def why_not(action: Action, context: InputContext) -> str:
     """Why the action cannot be done now, in a few words; "" when it can."""
     if action.needs_write and context.read_only:
@@ -107,27 +89,44 @@ def allowed(context: InputContext) -> tuple[Action, ...]:
     return tuple(action for scope in context.scopes for action in ACTIONS if action.scope is scope)
 
 
+def offered(context: InputContext) -> tuple[Action, ...]:
+    """What the palette lists: all that can be done here or commanded from here, but for moving about."""
+    here = [action for action in allowed(context) if action.scope is not Scope.MOVE and action.id != "palette"]
+    away = [action for action in ACTIONS if action.travels and action.scope not in context.scopes]
+    return (*here, *(action for action in away if not action.argument))
+
+
 def resolve(context: InputContext, key: str) -> Action | None:
     """The action that `key` stands for here; an inner scope's meaning hides an outer one's."""
-    return next((action for action in allowed(context) if key in action.keys), None)
+    return next((action for action in allowed(context) if key in context.keys.of(action)), None)
 
 
 def footer(context: InputContext, width: int) -> tuple[FooterItem, ...]:
     """The footer for `width` columns: the most useful keys that fit, in a steady order.
 
-    ``? help`` and ``q back`` (``q quit`` at the top) are there whatever the width.
+    ``? help`` and ``q back`` (``q quit`` at the top) are there whatever the width. An action that a key map left
+    without a key is not shown.
     """
-    last = (FooterItem("?", "help"), FooterItem("q", "quit" if context.top else "back"))
+    names = {action.id: _first_key(action, context) for action in ACTIONS}
+    last = (FooterItem(names["help"], "help"), FooterItem(names["leave"], "quit" if context.top else "back"))
     room = width - 2 - sum(item.width + 2 for item in last)
     ranked = sorted((action for action in allowed(context) if action.rank), key=lambda action: action.rank)
     items: list[FooterItem] = []
     for action in ranked:
-        item = FooterItem(key_name(action.keys[0]), action.label, not why_not(action, context))
+        if not context.keys.of(action):
+            continue
+        item = FooterItem(names[action.id], action.label, not why_not(action, context))
         if item.width + 2 > room:
             break
         items.append(item)
         room -= item.width + 2
     return (*items, *last)
+
+
+def _first_key(action: Action, context: InputContext) -> str:
+    """The key to show for an action; where it has none, its command."""
+    keys = context.keys.of(action)
+    return key_name(keys[0]) if keys else f":{action.commands[0]}" if action.commands else ""
 
 
 def help_groups(context: InputContext) -> tuple[HelpGroup, ...]:
@@ -137,39 +136,71 @@ def help_groups(context: InputContext) -> tuple[HelpGroup, ...]:
     for scope in context.scopes:
         rows: list[tuple[str, str, str]] = []
         for action in ACTIONS:
-            keys = [key for key in action.keys if key not in taken]
+            keys = [key for key in context.keys.of(action) if key not in taken]
             if action.scope is not scope or not keys:
                 continue
             rows.append((" ".join(map(key_name, keys)), action.tooltip, why_not(action, context)))
-        taken.update(key for action in ACTIONS if action.scope is scope for key in action.keys)
+        taken.update(key for action in ACTIONS if action.scope is scope for key in context.keys.of(action))
         if rows:
             groups.append(HelpGroup(scope.value, tuple(rows)))
     return tuple(groups)
 
 
+def elsewhere(context: InputContext) -> tuple[HelpGroup, ...]:
+    """The keys of the scopes that this page does not have, so that one can read about them from anywhere."""
+    return tuple(
+        HelpGroup(
+            scope.value,
+            tuple(
+                (" ".join(map(key_name, keys)), action.tooltip, "")
+                for action in ACTIONS
+                if action.scope is scope and (keys := context.keys.of(action))
+            ),
+        )
+        for scope in Scope
+        if scope not in context.scopes
+    )
+
+
 def find_command(context: InputContext, word: str) -> Action | None:
-    """The action that ``:word`` names here: its command, an alias, or the only command that begins so."""
-    commands = [action for action in allowed(context) if action.commands]
-    for action in commands:
-        if word in action.commands:
-            return action
-    found = [action for action in commands if action.commands[0].startswith(word)]
-    return found[0] if len(found) == 1 else None
+    """The action that ``:word`` names: its command, an alias, or the only command that begins so.
+
+    What is meant here comes before what can be commanded from afar (`Action.travels`).
+    """
+    reach = _commanded(context)
+    for nearby in reach:
+        for action in nearby:
+            if word in action.commands:
+                return action
+    for nearby in reach:
+        found = [action for action in nearby if action.commands[0].startswith(word)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _commanded(context: InputContext) -> tuple[list[Action], list[Action]]:
+    """What has a command here, and what has one elsewhere that works from here too."""
+    here = [action for action in allowed(context) if action.commands]
+    away = [action for action in ACTIONS if action.travels and action.scope not in context.scopes]
+    return here, away
 
 
 def commands(context: InputContext) -> tuple[tuple[str, str], ...]:
     """What can be typed after ``:`` here, by name: the command with its argument, and what it does."""
-    found = {action.commands[0]: action for action in reversed(allowed(context)) if action.commands}
+    here, away = _commanded(context)
+    found = {action.commands[0]: action for action in [*reversed(away), *reversed(here)]}
     return tuple((f"{name} {found[name].argument}".rstrip(), found[name].tooltip) for name in sorted(found))
 
 
-def complete(context: InputContext, text: str, arguments: Sequence[str]) -> tuple[str, ...]:
-    """The whole command lines that `text` could become. `arguments` are known first arguments such as bundles."""
+def complete(context: InputContext, text: str, values: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+    """The whole command lines that `text` could become. `values` knows what an argument such as ``KEY`` can be."""
     word, space, argument = text.partition(" ")
     if not space:
-        names = [action.commands[0] for action in allowed(context) if action.commands]
-        return tuple(sorted({name for name in names if name.startswith(word)}))
+        names = {action.commands[0] for nearby in _commanded(context) for action in nearby}
+        return tuple(sorted(name for name in names if name.startswith(word)))
     action = find_command(context, word)
     if action is None or not action.argument:
         return ()
-    return tuple(f"{word} {value}" for value in sorted(arguments) if value.startswith(argument))
+    found = sorted(value for value in values(action.argument) if value.startswith(argument))
+    return tuple(f"{word} {value}" for value in found)

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import Any, Protocol
 
-__all__ = ["Pattern", "PatternError", "regex", "word"]
+__all__ = ["Pattern", "PatternError", "read_pattern", "regex", "word"]
 
 _MEMORY = 8 << 20
 
@@ -66,6 +66,13 @@ def regex(expression: str) -> Pattern:
         reason = error.args[0] if error.args else ""
         said = reason.decode(errors="replace") if isinstance(reason, bytes) else str(error)
         raise PatternError(f"/{expression}/ is not a regular expression: {said}") from None
+
+
+def read_pattern(text: str) -> Pattern | None:
+    """What a text to look for means: ``/regex/``, else the text itself; None for nothing. Raises `PatternError`."""
+    if len(text) > 2 and text.startswith("/") and text.endswith("/"):
+        return regex(text[1:-1])
+    return word(text) if text else None
 
 
 @cache

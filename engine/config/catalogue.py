@@ -217,6 +217,14 @@ CATALOGUE = (
         "envdeck",
     ),
     Setting(
+        "Envdeck.Key",
+        Kind.STRING,
+        (),
+        "`NAME=KEY,KEY`, the keys of an action of the terminal UI, such as env.rebuild=f5,b; none takes its keys away.",
+        "envdeck",
+        multi=True,
+    ),
+    Setting(
         "Envdeck.MinimumVersion",
         Kind.VERSION,
         ("3.8.0",),

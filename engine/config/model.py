@@ -8,10 +8,10 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from engine.errors import Problem, Severity
+from engine.errors import Problem, Severity, Where
 from engine.matching import Rule
 
-__all__ = ["ConfigState", "EffectiveValue", "Executable", "ExecutorSettings", "Settings"]
+__all__ = ["ConfigState", "EffectiveValue", "Executable", "ExecutorSettings", "KeyLine", "Settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,14 @@ class Executable:
 
     path: str
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """One ``Envdeck.Key`` entry as written, and where its text begins. What it means is the fronts' business."""
+
+    text: str
+    where: Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Settings:
     """``Envdeck.BundleDir``: directories whose children are offered as bundles."""
     read_only: bool = False
     """``Envdeck.ReadOnly``: nothing may be built, deleted or changed."""
+    keys: tuple[KeyLine, ...] = ()
     manage_environments: bool = True
     externals: tuple[str, ...] = ()
     """Names as written under ``Python.External``."""

@@ -22,7 +22,7 @@ from engine.config.catalogue import (
     sections_of,
 )
 from engine.config.gcfg import Document, Entry, Header, place
-from engine.config.model import EffectiveValue, Executable, ExecutorSettings, Settings
+from engine.config.model import EffectiveValue, Executable, ExecutorSettings, KeyLine, Settings
 from engine.config.values import BadValue, Value, read_value, value_text
 from engine.errors import Problem, Severity, Where
 from engine.matching import Rule
@@ -49,6 +49,8 @@ class _Given:
     value: Value
     text: str
     origin: str
+    where: Where
+    """Where the text begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def resolve(documents: Sequence[Document], environ: Mapping[str, str]) -> Resolv
 
 
 def _default(setting: Setting, environ: Mapping[str, str]) -> _Held:
-    given = tuple(_Given(read_value(setting, text, environ), text, "default") for text in setting.default)
+    given = tuple(
+        _Given(read_value(setting, text, environ), text, "default", Where("default")) for text in setting.default
+    )
     return _Held(given, "default", is_default=True)
 
 
@@ -144,9 +148,9 @@ def _apply(entry: Entry, source: str, held: dict[str, _Held], environ: Mapping[s
         )
         return
     try:
-        given = _read(setting, entry.value, origin, environ)
-    except BadValue as bad:
         place = Where(source, entry.line, entry.value_column)
+        given = _read(setting, entry.value, origin, place, environ)
+    except BadValue as bad:
         yield _bad_value(setting, entry.value, bad, place)
         return
     before = held[setting.name]
@@ -163,7 +167,7 @@ def _override(setting: Setting, held: dict[str, _Held], environ: Mapping[str, st
     good = True
     for part in texts:
         try:
-            given.append(_read(setting, part, origin, environ))
+            given.append(_read(setting, part, origin, Where(origin), environ))
         except BadValue as bad:
             good = False
             yield _bad_value(setting, part, bad, Where(origin))
@@ -171,14 +175,14 @@ def _override(setting: Setting, held: dict[str, _Held], environ: Mapping[str, st
         held[setting.name] = _Held(tuple(given), origin)
 
 
-def _read(setting: Setting, text: str | None, origin: str, environ: Mapping[str, str]) -> _Given:
+def _read(setting: Setting, text: str | None, origin: str, where: Where, environ: Mapping[str, str]) -> _Given:
     if text is None:
         # A blank key switches a boolean on; no other single value can be blank (connect.md §1.2).
         if setting.kind is not Kind.BOOLEAN:
             raise BadValue("a value", f"Write {setting.key} = value")
         text = "true"
     value = read_value(setting, text, environ)
-    return _Given(value, value_text(value, text), origin)
+    return _Given(value, value_text(value, text), origin, where)
 
 
 def _unknown(entry: Entry, where: Where) -> Problem:
@@ -220,6 +224,7 @@ def _settings(held: Mapping[str, _Held]) -> Settings:
         prohibited=_every(held, "Python.ProhibitedPackage", str),
         data_dir=_one(held, "Server.DataDir", Path),
         read_only=_one(held, "Envdeck.ReadOnly", bool),
+        keys=tuple(KeyLine(given.text, given.where) for given in held["Envdeck.Key"].given),
         minimum_version=_one(held, "Envdeck.MinimumVersion", Version),
         probe_timeout=_one(held, "Envdeck.ProbeTimeout", float),
         build_timeout=_one(held, "Envdeck.BuildTimeout", float),

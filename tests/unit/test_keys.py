@@ -30,6 +30,7 @@ PAGES: dict[Scope, tuple[type, ...]] = {
     Scope.DRAFT: (DraftPage,),
     Scope.LOG: (LogPage,),
     Scope.TEXT: (TextPage, LogPage),
+    Scope.FIND: (TextPage,),
     Scope.MARKS: (TablePage,),
     Scope.LIST: (TablePage,),
     Scope.GLOBAL: (EnvdeckApp,),

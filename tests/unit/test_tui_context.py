@@ -13,10 +13,10 @@ from app.tui.context import (
     find_command,
     footer,
     help_groups,
-    key_name,
     resolve,
     why_not,
 )
+from app.tui.keymap import key_name
 
 BUILDS = InputContext((Scope.BUILDS, Scope.LIST, Scope.MOVE, Scope.GLOBAL), selected=True, rows=True)
 MATCH = replace(BUILDS, scopes=(Scope.MATCH, Scope.LIST, Scope.MOVE, Scope.GLOBAL))
@@ -131,9 +131,11 @@ def test_commands_are_found_by_name_alias_or_unique_beginning(word: str, expecte
 
 
 def test_a_command_completes_to_names_and_then_to_arguments() -> None:
-    assert complete(BUILDS, "bu", ()) == ("build", "builds")
-    assert complete(BUILDS, "build fl", ("flask-api", "dash")) == ("build flask-api",)
-    assert complete(BUILDS, "quit fl", ("flask-api",)) == ()
+    values = {"BUNDLE": ("flask-api", "dash"), "KEY": ("9f3ac1d2", "51b0aa7e")}
+    assert complete(BUILDS, "bu", values.__getitem__) == ("build", "builds")
+    assert complete(BUILDS, "build fl", values.__getitem__) == ("build flask-api",)
+    assert complete(BUILDS, "quit fl", values.__getitem__) == ()
+    assert complete(BUILDS, "reap 9", values.__getitem__) == ("reap 9f3ac1d2",)
 
 
 def test_commands_tell_their_argument() -> None:

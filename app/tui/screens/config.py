@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import cast
 
@@ -25,7 +26,7 @@ from app.tui.widgets.columns import Column
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
-from engine import EffectiveValue, ExecutorChoice, Impact, Problem
+from engine import ConfigState, EffectiveValue, ExecutorChoice, Impact, Problem
 
 __all__ = ["ConfigPage"]
 
@@ -116,7 +117,7 @@ class ConfigPage(TablePage[EffectiveValue]):
         now, engine = self.snapshot, self.deck.engine
         # pip's files are none of the engine's picture, so they are read anew with every other one.
         pip = self.deck.lookups.get("pip", now.generation, lambda: (engine.pip_files(), engine.pip_settings()))
-        notes = config_notes(now.config, now.taken_at, impact_note(self._impact()))
+        notes = config_notes(self._config(), now.taken_at, impact_note(self._impact()))
         notes = [*obstacle_notes(now.obstacles), *notes]
         # What is wrong comes before what is in force.
         self.notes.share = _NOTES_WITH_ERRORS if now.config.errors or now.obstacles else _NOTES
@@ -134,6 +135,11 @@ class ConfigPage(TablePage[EffectiveValue]):
             return None
         basis = (now.config.loaded_at, now.installations, now.environments, now.contents, now.declarations)
         return self.deck.lookups.get("impact", basis, self.deck.engine.impact_of_load)
+
+    def _config(self) -> ConfigState:
+        """The configuration with what is wrong with its key map, which only the UI can tell."""
+        config = self.snapshot.config
+        return replace(config, problems=(*config.problems, *self.deck.key_problems))
 
     def _executors(self) -> ExecutorChoice | Problem | None:
         now = self.snapshot

@@ -292,9 +292,9 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
         row = self.table.current
         return replace(super().context(), cannot_change=self.why_no_mark(row) if row is not None else "")
 
-    def _meant(self) -> list[str]:
+    def _meant(self, named: str) -> list[str]:
         """The keys that an action is about."""
-        return [row.key for row in self.meant() if row.ours is not None]
+        return [row.key for row in self.meant(named) if row.ours is not None]
 
     # Actions
 
@@ -336,14 +336,14 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             chosen.append(row.ours)
         return (chosen[0], chosen[1]) if len(chosen) == 2 else None
 
-    def do_reap(self, _argument: str) -> None:
-        ask_to_reap(self, self._meant())
+    def do_reap(self, argument: str) -> None:
+        ask_to_reap(self, self._meant(argument))
 
     def do_reap_all(self, _argument: str) -> None:
         ask_to_reap(self, None)
 
-    def do_rebuild(self, _argument: str) -> None:
-        ask_to_rebuild(self, self._meant())
+    def do_rebuild(self, argument: str) -> None:
+        ask_to_rebuild(self, self._meant(argument))
 
     def do_pin(self, _argument: str) -> None:
         row, deck = self.table.current, self.deck

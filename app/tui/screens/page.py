@@ -22,7 +22,15 @@ from engine import Snapshot
 if TYPE_CHECKING:
     from app.tui.app import EnvdeckApp
 
-__all__ = ["Copies", "Page"]
+__all__ = ["Copies", "Page", "key_of"]
+
+
+def key_of(event: Key) -> str:
+    """A key by the name that the registry has for it: what it types, else what it is called."""
+    typed = event.character or ""
+    types = len(typed) == 1 and typed.isprintable() and typed != " "
+    return typed if types and not event.key.startswith(("ctrl+", "alt+")) else event.key
+
 
 Copies = Mapping[str, tuple[str, str]]
 """What `y` offers: key to (name, text)."""
@@ -92,7 +100,7 @@ class Page(Screen[None], inherit_bindings=False):
     def context(self) -> InputContext:
         """Where the admin is."""
         scopes = (*self.scopes, Scope.MOVE, Scope.GLOBAL)
-        return InputContext(scopes, self.top, self.snapshot.read_only)
+        return InputContext(scopes, self.deck.key_map, self.top, self.snapshot.read_only)
 
     def step_back(self) -> bool:
         """Give up what Esc gives up on this page before it leaves it; False when there is nothing of the kind."""

@@ -256,10 +256,30 @@ class TablePage(Page, Generic[R]):
         table = self.table
         table.set_marks(table.marks.add(self.identity(row) for row in rows if not self.why_no_mark(row)))
 
-    def meant(self) -> list[R]:
-        """What an action is about: the marked rows, else the one under the cursor."""
+    def meant(self, named: str = "") -> list[R]:
+        """What an action is about: the row that was `named` and pointed at, else the marked ones, else the cursor's."""
         row = self.table.current
-        return self.table.marked() or ([row] if row is not None else [])
+        marked = [] if named else self.table.marked()
+        return marked or ([row] if row is not None else [])
+
+    def point_at(self, name: str) -> str:
+        """Put the cursor on the row whose identity is or begins with `name`; returns why that is not possible."""
+        found = {self.identity(row) for row in self.rows() if self.identity(row).startswith(name)}
+        wanted = name if name in found else next(iter(found), "")
+        if len(found) > 1 and wanted != name:
+            return f"{len(found)} begin with {name}"
+        if not wanted:
+            return f"there is no {name} here"
+        if not self.table.select(wanted):
+            self.clear_filter()
+            self.table.select(wanted)
+        return ""
+
+    def do_next_row(self, _argument: str) -> None:
+        self.table.move_by(1)
+
+    def do_previous_row(self, _argument: str) -> None:
+        self.table.move_by(-1)
 
     def step_back(self) -> bool:
         """Give up what Esc gives up on this page: a range, then the filter. False when there is neither."""

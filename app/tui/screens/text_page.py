@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
 
 from app.tui.actions import Scope, View
+from app.tui.context import InputContext
 from app.tui.document import Line, plain
+from app.tui.events import Level
+from app.tui.patterns import PatternError, read_pattern
 from app.tui.screens.page import Copies, Page
 from app.tui.text import count, safe
 from app.tui.widgets.chrome import rule
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.one_line import OneLine
+from app.tui.widgets.prompt import Editing
 from engine import Snapshot
 
 __all__ = ["TextPage"]
@@ -22,7 +27,7 @@ __all__ = ["TextPage"]
 class TextPage(Page):
     """Shows what `write` makes of the latest snapshot; when that is None, what it showed stays and is marked so."""
 
-    scopes: ClassVar[tuple[Scope, ...]] = (Scope.TEXT,)
+    scopes: ClassVar[tuple[Scope, ...]] = (Scope.TEXT, Scope.FIND)
     top = False
 
     def __init__(
@@ -37,6 +42,7 @@ class TextPage(Page):
         self._title = title
         self._write = write
         self._copies = copies or {}
+        self._sought = ""
 
     def body(self) -> ComposeResult:
         self.detail = Detail(id="text")
@@ -58,7 +64,54 @@ class TextPage(Page):
         self.refresh_chrome()
 
     def tally(self) -> str:
-        return count(len(self.detail.document), "line")
+        detail = self.detail
+        if detail.pattern is not None:
+            place = f"{detail.place + 1}/{len(detail.found)}" if detail.found else "0 found"
+            return f"{place}  /{self._sought}"
+        return count(len(detail.document), "line")
+
+    def context(self) -> InputContext:
+        return replace(super().context(), finding=self.detail.pattern is not None)
+
+    def step_back(self) -> bool:
+        """Stop looking for something. False when nothing is looked for."""
+        if self.detail.pattern is None:
+            return False
+        self._find("")
+        return True
+
+    def do_find(self, argument: str) -> None:
+        if argument:
+            self._find(argument)
+            return
+        self.edit(
+            Editing(
+                "/",
+                done=self.deck.searches.append,
+                changed=self._find,
+                cancelled=lambda: self._find(""),
+                history=self.deck.searches,
+                recall_hint=True,
+            )
+        )
+
+    def _find(self, text: str) -> None:
+        self._sought = text
+        try:
+            pattern = read_pattern(text)
+        except PatternError as error:
+            self.deck.say(str(error), Level.WARNING)
+            return
+        self.detail.find(pattern)
+        self.refresh_chrome()
+
+    def do_find_next(self, _argument: str) -> None:
+        self.detail.go_to_place(1)
+        self.refresh_chrome()
+
+    def do_find_previous(self, _argument: str) -> None:
+        self.detail.go_to_place(-1)
+        self.refresh_chrome()
 
     def do_pager(self, _argument: str) -> None:
         self.deck.read_outside(plain(self.detail.document))

@@ -10,6 +10,7 @@ from textual.events import Resize
 from textual.strip import Strip
 
 from app.tui.document import Line
+from app.tui.patterns import Pattern
 from app.tui.widgets.lines import LineWidget
 
 __all__ = ["Detail", "wrapped"]
@@ -25,6 +26,12 @@ class Detail(LineWidget):
         super().__init__(id=id)
         self.share = share
         self.document: Sequence[Line] = ()
+        self.pattern: Pattern | None = None
+        """What is looked for."""
+        self.found: list[int] = []
+        """The lines it is on."""
+        self.place = 0
+        """Which of them is the one that was gone to."""
         self._wrapped: list[Text] = []
         self._width = 0
         """The width that `_wrapped` was made for; 0 when it is out of date."""
@@ -48,6 +55,9 @@ class Detail(LineWidget):
         self.document, self._width = document, 0
         after = self._lines
         self._fit()
+        if self.pattern is not None:
+            self._search()
+            self.place = min(self.place, max(0, len(self.found) - 1))
         self.top = max(0, min(self.top, self.count - self.page)) if keep_place else 0
         if self.top != top or self.overflows or overflowed:
             if self.top != top or not _same(before, after):
@@ -57,6 +67,29 @@ class Detail(LineWidget):
             if not _same(before[index : index + 1], after[index : index + 1]):
                 self.refresh_line(index)
 
+    def find(self, pattern: Pattern | None) -> None:
+        """Look for `pattern` and go to the first place at or below the top; None stops looking."""
+        self.pattern = pattern
+        self._search()
+        below = [index for index, line in enumerate(self.found) if line >= self.top]
+        self.place = below[0] if below else 0
+        self.go_to_place(0)
+        self.refresh()
+
+    def go_to_place(self, step: int) -> None:
+        """Go `step` places on, around the end."""
+        if self.found:
+            self.place = (self.place + step) % len(self.found)
+            line = self.found[self.place]
+            if not self.top <= line < self.top + self.page:
+                self.scroll_top(line - self.page // 3)
+
+    def _search(self) -> None:
+        pattern = self.pattern
+        self.found = []
+        if pattern is not None:
+            self.found = [i for i, line in enumerate(self._lines) if pattern.found(line.plain.casefold())]
+
     def _fit(self) -> None:
         if self.share:
             height = max(1, min(self.count, int(self.app.size.height * self.share)))
@@ -64,10 +97,15 @@ class Detail(LineWidget):
                 self.styles.height = height
 
     def draw(self, index: int, width: int) -> Strip:  # noqa: ARG002 - wrapped already
-        return self.strip(Text.assemble(" ", self._lines[index], end=""))
+        line = Text.assemble(" ", self._lines[index], end="")
+        if self.pattern is not None:
+            for start, end in self.pattern.spans(line.plain):
+                line.stylize("reverse", start, end)
+        return self.strip(line)
 
     def on_resize(self, _event: Resize) -> None:
         self._fit()
+        self._search()
 
 
 def _same(before: Sequence[Text], after: Sequence[Text]) -> bool:
