@@ -16,6 +16,7 @@ from app.tui.describe.draft import describe_draft
 from app.tui.document import Line
 from app.tui.events import Level
 from app.tui.keeping import keep
+from app.tui.keymap import read_key_map
 from app.tui.screens.page import Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import count
@@ -73,6 +74,8 @@ def _edit(page: Page, draft: ConfigDraft, text: bytes) -> None:
 
 
 def _show(page: Page, draft: ConfigDraft, text: bytes, state: ConfigState) -> None:
+    # What keys mean only the fronts can tell.
+    state = replace(state, problems=(*state.problems, *read_key_map(state.settings.keys)[1]))
     page.app.push_screen(DraftPage(draft, text, state))
 
 
