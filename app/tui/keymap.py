@@ -97,11 +97,13 @@ def read_key_map(lines: Sequence[KeyLine]) -> tuple[KeyMap, tuple[Problem, ...]]
     given: dict[str, list[tuple[str, Where]]] = {}
     for line in lines:
         action, keys = _read_line(line, problems)
-        if action is not None:
+        if action is None:
+            continue
+        accepted = [(key, where) for key, where in keys if _accepts(key, action, where, given, problems)]
+        if accepted or not keys:
             wanted = given.setdefault(action.id, [])
-            for key, where in keys:
-                if _accepts(key, action, where, given, problems) and key not in (had for had, _where in wanted):
-                    wanted.append((key, where))
+            had = {key for key, _where in wanted}
+            wanted += [(key, where) for key, where in dict(accepted).items() if key not in had]
     changed = {name: tuple(key for key, _where in keys) for name, keys in given.items()}
     for name, keys in given.items():
         for key, where in keys:

@@ -135,7 +135,7 @@ def test_a_key_is_taken_from_the_action_that_had_it() -> None:
 
 
 def test_what_is_wrong_changes_nothing() -> None:
-    for text in ("env.rebuild=wibble", "env.rebuild=", "nonsense"):
+    for text in ("env.rebuild=wibble", "env.rebuild=", "nonsense", "env.reap=y", "env.reap=enter,ctrl+i"):
         assert read_key_map(lines(text))[0] == KeyMap({})
 
 
