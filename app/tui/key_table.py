@@ -10,8 +10,8 @@ from app.tui.keymap import key_name
 
 __all__ = ["key_table", "with_key_table"]
 
-_BEGIN = "<!-- keys: written by `python -m app.tui.key_table README.md` -->\n"
-_END = "<!-- end of keys -->\n"
+_BEGIN = "<!-- keys: written by `python -m app.tui.key_table README.md` -->\n\n"
+_END = "\n<!-- end of keys -->\n"
 
 
 def key_table() -> str:
