@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.builds.pip_config import configuration, index_configuration
 from engine.builds.spec import Job
@@ -22,12 +23,14 @@ from engine.errors import EnvdeckError
 from engine.files import read_json, write_json
 from engine.text import one_line
 from engine.wheels.deciding import Asked, Supply, decide
-from engine.wheels.filling import Source, fill
 from engine.wheels.linking import link
 from engine.wheels.locks import Lock, LockRecords
 from engine.wheels.model import Pin, Wanted
 from engine.wheels.store import WheelStore
 from engine.wheels.vouching import vouched
+
+if TYPE_CHECKING:
+    from engine.wheels.filling import Source
 
 __all__ = ["SUPPLIED", "Seeding"]
 
@@ -105,6 +108,9 @@ class Seeding:
         """
         if self.supply.unusable or outcome.get("replayed") is True:
             return ""
+        # Only here, because a build that is replayed needs none of it.
+        from engine.wheels.filling import fill
+
         os.nice(_NICENESS)
         served = {wheel.pin: wheel.sha256 for wheel in self.supply.wheels}
         reported = _reported(self.job.work_dir / "pip-report.json")
@@ -136,6 +142,8 @@ class Seeding:
         return f"{kept}; no lock, because {reason}" if reason else f"{kept}, and a lock of {len(wheels)} was recorded"
 
     def _source(self) -> Source:
+        from engine.wheels.filling import Source
+
         job = self.job
         home = _home(job)
         return Source(

@@ -86,14 +86,16 @@ def walk(root: Path, vouched: Mapping[str, Vouched] | None = None) -> dict[str, 
     `root` itself cannot be looked into.
     """
     vouched = vouched or {}
+    top = os.fspath(root)
     found: dict[str, Entry] = {}
     pending = [""]
     while pending:
         directory = pending.pop()
         try:
-            with os.scandir(root / directory) as entries:
+            with os.scandir(f"{top}/{directory}" if directory else top) as entries:
+                prefix = f"{directory}/" if directory else ""
                 for entry in entries:
-                    path = f"{directory}/{entry.name}" if directory else entry.name
+                    path = prefix + entry.name
                     known = vouched.get(path)
                     if known is not None and known.inode == entry.inode():
                         found[path] = Entry(EntryKind.FILE, known.size, "", known.inode, known.digest)

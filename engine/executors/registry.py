@@ -9,10 +9,6 @@ from pathlib import Path
 from engine.config.model import ExecutorSettings
 from engine.errors import InputError, Problem
 from engine.executors.base import Availability, Executor
-from engine.executors.container import ContainerExecutor
-from engine.executors.kubernetes import KubernetesExecutor
-from engine.executors.local import LocalExecutor
-from engine.executors.slurm import SlurmExecutor
 from engine.targets import LOCAL
 
 __all__ = ["availabilities", "cannot_run", "choose", "executor"]
@@ -51,13 +47,22 @@ def cannot_run(name: str, target: str) -> Problem | None:
 def executor(name: str, jobs_dir: Path, settings: ExecutorSettings, environ: Mapping[str, str]) -> Executor:
     """The executor of that name for the jobs in `jobs_dir`. Raises `InputError` (`executor-unknown`)."""
     match name:
+        # Each is imported where it is wanted: every build starts a process that needs one of them.
         case "local":
+            from engine.executors.local import LocalExecutor
+
             return LocalExecutor(jobs_dir)
         case "container":
+            from engine.executors.container import ContainerExecutor
+
             return ContainerExecutor(jobs_dir, settings, environ)
         case "slurm":
+            from engine.executors.slurm import SlurmExecutor
+
             return SlurmExecutor(jobs_dir, settings, environ)
         case "kubernetes":
+            from engine.executors.kubernetes import KubernetesExecutor
+
             return KubernetesExecutor(jobs_dir, settings, environ)
         case _:
             raise InputError(

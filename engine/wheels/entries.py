@@ -16,11 +16,14 @@ import os
 import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.environments.tree import ALGORITHM, digest
 from engine.wheels.layout import Unfit
 from engine.wheels.model import Directory, Entry, Script
-from engine.wheels.unpacking import Unpacked
+
+if TYPE_CHECKING:
+    from engine.wheels.unpacking import Unpacked
 
 __all__ = ["ENTRY", "modules_of", "read_digests", "read_entry", "row_of", "seal"]
 

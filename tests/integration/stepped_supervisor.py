@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from engine.builds import publishing, seeding, supervisor
+from engine.builds import publishing, supervisor
 from engine.environments.store import EnvironmentStore
 from engine.executors.local import LocalExecutor
+from engine.wheels import filling
 
 STEPS: dict[str, tuple[Any, str]] = {
     "turn": (supervisor.Supervisor, "_wait"),
@@ -26,7 +27,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "request": (publishing, "write_atomic"),
     "publish": (EnvironmentStore, "publish"),
     "verdict": (supervisor, "write_result"),
-    "fill": (seeding, "fill"),
+    "fill": (filling, "fill"),
 }
 """What can be stopped before and after."""
 

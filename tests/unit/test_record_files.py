@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,13 @@ def test_a_finding_is_safe_to_show_and_short() -> None:
     finding = Finding(FindingKind.CHANGED, "a\x1b[2Jb", "pkg", SHA, "sha256=" + "B" * 43)
     assert str(finding) == r"pkg: a\x1b[2Jb is changed (expected sha256=AAAAAAAAAAA…, found sha256=BBBBBBBBBBB…)"
     assert finding.to_json()["expected"] == SHA
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b.py", ".", "..", ".libs", "", "c d", "é"]), min_size=1, max_size=5).map("/".join)
+)
+def test_a_path_is_the_shortest_that_leads_there(path: str) -> None:
+    if not path or path.startswith("/"):
+        return
+    (row,) = rows(f'"{path}",,')
+    assert row.path == posixpath.normpath(posixpath.join(SITE, path))
