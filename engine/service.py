@@ -100,9 +100,9 @@ class Housekeeping:
 
 def _report(result: ReapResult) -> Iterator[str]:
     for item in result.removed:
-        yield f"reap: removed {item.kind.value} {item.key or item.path.name}, {item.bytes} bytes"
+        yield f"reap: removed {item.kind.value} {item.name}, {item.bytes} bytes"
     for item in result.refused:
-        yield f"reap: kept {item.kind.value} {item.key}: " + "; ".join(r.message for r in item.verdict.reasons)
+        yield f"reap: kept {item.kind.value} {item.name}: " + "; ".join(r.message for r in item.verdict.reasons)
     for _, problem in result.failed:
         yield f"reap: {problem}"
 

@@ -125,6 +125,7 @@ def _item(item: ReapItem) -> Document:
     return {
         "kind": item.kind.value,
         "key": item.key,
+        "package": item.package,
         "path": str(item.path),
         "bytes": item.bytes,
         "reapable": item.verdict.reapable,

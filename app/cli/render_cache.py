@@ -224,7 +224,7 @@ def _items(items: Sequence[ReapItem], verdict: str) -> RenderableType:
     table = grid("VERDICT", "SIZE", "WHAT")
     for item in items:
         reapable = item.verdict.reapable
-        name = f"{item.kind.value} {item.key or item.path.name}"
+        name = f"{item.kind.value} {item.name}"
         if item.kind == "attempt":
             name += f"/{item.path.name}"
         table.add_row(
@@ -290,7 +290,7 @@ def reaped(result: ReapResult) -> RenderableType:
     parts: list[RenderableType] = []
     for item in result.refused:
         why = "; ".join(_because(reason.message, reason.names) for reason in item.verdict.reasons)
-        parts.append(safe(f"kept  {item.kind.value} {item.key or item.path.name}: {why}"))
+        parts.append(safe(f"kept  {item.kind.value} {item.name}: {why}"))
     parts += [problem(found) for _, found in result.failed]
     parts.append(
         safe(

@@ -21,6 +21,9 @@ from engine.environments.trash import delete_tree, discarded_in, trash_of
 from engine.environments.usage import ProcessUse, in_use, users_of
 from engine.errors import InputError, Problem
 from engine.files import StorageError, read_json, write_json, write_problem
+from engine.wheels.locks import LockRecords
+from engine.wheels.reclaiming import Unused, reclaim, unused
+from engine.wheels.store import WheelStore
 from engine.world import World
 
 __all__ = [
@@ -46,6 +49,8 @@ UsedBy = Mapping[str, tuple[str, ...]]
 """Key to the names of the contents whose active bundle uses its environment."""
 
 _TRASH_AGE = 3600.0
+_LOCK_LIFE = 90 * 86400.0
+"""Seconds that a lock is kept for the environment to be made again after it was reaped."""
 """Seconds after which what lies in the trash was left there by a crash, and is not just being deleted."""
 ATTEMPT_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _LOCK_PATIENCE = 1.0
@@ -61,6 +66,8 @@ class ReapKind(StrEnum):
     """An attempt that is not, or not any more, the one that counts."""
     TRASH = "trash"
     """What a deletion that was cut short left behind."""
+    WHEEL = "wheel"
+    """A package in the wheel store that no environment shares files with and no lock in use names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,9 @@ class ReapItem:
 
     kind: ReapKind
     key: str
-    """Empty for trash."""
+    """Empty for trash and wheels."""
     path: Path
-    """What would be deleted: the key's directory, the attempt, or the entry of the trash."""
+    """What would be deleted: the key's directory, the attempt, the entry of the trash or of the wheel store."""
     bytes: int
     """What it takes on disk. Files that other environments share stay there, so deleting may free less."""
     verdict: ReapVerdict
@@ -79,6 +86,13 @@ class ReapItem:
     """The environment of the key; None for trash and where nothing is published."""
     used_by: tuple[str, ...] = ()
     in_use_by: tuple[ProcessUse, ...] = ()
+    package: str = ""
+    """Name and version of a wheel."""
+
+    @property
+    def name(self) -> str:
+        """Which one of its kind it is."""
+        return self.package or self.key or self.path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +181,8 @@ def plan_reap(
     """What reaping would do now: everything, or with `keys` only these environments.
 
     `keys` are keys or beginnings of keys. `grace` in seconds takes the place of ``Envdeck.ReapGracePeriod``. A plan
-    of everything includes attempts that were never published and what crashes left in the trash.
+    of everything includes attempts that were never published, what crashes left in the trash, and packages in the
+    wheel store that nothing needs.
     Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
     """
     now = time.time() if now is None else now
@@ -179,6 +194,7 @@ def plan_reap(
     items, unreadable = survey(world, environments, used_by=used_by, grace=grace, now=now)
     if keys is None:
         items += (*judge_attempts(world, _orphans(world), now=now, grace=grace), *judge_trash(world, now))
+        items += _judge_wheels(world, now, grace)
     return ReapPlan(items, keys is None, grace, unreadable, now)
 
 
@@ -307,6 +323,39 @@ def judge_trash(world: World, now: float, places: Iterable[Path] = ()) -> tuple[
     return tuple(ReapItem(ReapKind.TRASH, "", path, _bytes(path), ReapVerdict()) for path in old)
 
 
+def _judge_wheels(world: World, now: float, grace: float) -> tuple[ReapItem, ...]:
+    store = WheelStore(world.store.data_dir)
+    found = unused(store, (), now, grace)
+    # Not asked for unless it matters: there may be a lock for every environment that ever was.
+    needed = _needed(world, now) if found else frozenset()
+    return tuple(
+        ReapItem(
+            ReapKind.WHEEL,
+            "",
+            store.path(each.sha256, each.tag),
+            each.size,
+            ReapVerdict(),
+            package=f"{each.name} {each.version}".strip(),
+        )
+        for each in found
+        if each.sha256 not in needed
+    )
+
+
+def _needed(world: World, now: float) -> frozenset[str]:
+    """The digests of the wheels that locks name which may yet be replayed."""
+    locks = LockRecords(world.store.data_dir)
+    idle = _idle_locks(world, locks, now)
+    found = (locks.read(key) for key, _ in locks.recorded() if key not in idle)
+    return frozenset(wanted.sha256 for lock in found if lock for wanted in lock.wheels)
+
+
+def _idle_locks(world: World, locks: LockRecords, now: float) -> set[str]:
+    """The keys whose environment is gone and whose lock nobody has used for long."""
+    there = {environment.key for environment in world.environments()}
+    return {key for key, used_at in locks.recorded() if key not in there and used_at + _LOCK_LIFE <= now}
+
+
 _FOREIGN = KeepReason(KeepCode.FOREIGN, "its directory is a virtual environment that the server made")
 
 
@@ -364,8 +413,15 @@ def reap(
     for item in plan.kept:
         if item.used_by or item.in_use_by:
             world.store.mark_used(item.path if item.kind is ReapKind.ENVIRONMENT else item.path.parent)
-    result = remove_items(world, plan.reapable, used_by=used_by, grace=plan.grace, stop=stop)
+    wheels = [item for item in plan.reapable if item.kind is ReapKind.WHEEL]
+    others = [item for item in plan.reapable if item.kind is not ReapKind.WHEEL]
+    result = remove_items(world, others, used_by=used_by, grace=plan.grace, stop=stop)
+    if wheels and not stop():
+        result = _remove_wheels(world, wheels, plan.grace, result)
     if plan.complete and not stop():
+        locks, now = LockRecords(world.store.data_dir), time.time()
+        for key in _idle_locks(world, locks, now):
+            locks.forget(key)
         write_json(
             world.store.data_dir / "reap.json",
             {"ran_at": time.time(), "by": world.user, "removed": len(result.removed), "bytes": result.bytes},
@@ -389,7 +445,7 @@ def reap_event(item: ReapItem) -> AuditEvent:
     """What the audit says of reaping `item`."""
     what: dict[str, Fact] = {"key": item.key} if item.key else {}
     if item.kind is not ReapKind.ENVIRONMENT:
-        what[item.kind.value] = item.path.name
+        what[item.kind.value] = item.package or item.path.name
     if item.environment is not None:
         what["bundle"] = item.environment.bundle
     what["bytes"] = item.bytes
@@ -504,6 +560,33 @@ def _remove_trash(world: World, item: ReapItem) -> ReapVerdict:
         return _changed("it is gone already")
     delete_tree(item.path)
     return item.verdict
+
+
+def _remove_wheels(world: World, items: Sequence[ReapItem], grace: float, result: ReapResult) -> ReapResult:
+    """Take wheels out of the store that nothing needs now, all at once; what came of it is added to `result`."""
+    store, now = WheelStore(world.store.data_dir), time.time()
+    found = {
+        Unused(item.path.parent.name, item.path.name, item.package, "", item.bytes): item
+        for item in items
+        if _is_inside(world, item.path)
+    }
+    try:
+        done = reclaim(store, list(found), _needed(world, now), now, grace)
+    except StorageError as error:
+        failed = tuple((item, error.problem) for item in items)
+        for item, problem in failed:
+            world.record(reap_event(item).ended(AuditResult.FAILED, problem))
+        return replace(result, failed=(*result.failed, *failed))
+    removed = tuple(found[each] for each in done.removed)
+    verdict = _changed("it is gone already, or something has come to need it")
+    refused = tuple(replace(item, verdict=verdict) for item in items if item not in removed)
+    for item in removed:
+        world.record(reap_event(item))
+    for item in refused:
+        world.record(
+            reap_event(item).ended(AuditResult.REFUSED, Problem(verdict.reasons[0].code, verdict.reasons[0].message))
+        )
+    return replace(result, removed=(*result.removed, *removed), refused=(*result.refused, *refused))
 
 
 def _is_inside(world: World, path: Path) -> bool:

@@ -91,7 +91,7 @@ class LockRecords:
         with suppress(OSError):
             os.utime(self._path(key))
 
-    def keys(self) -> Iterator[tuple[str, float]]:
+    def recorded(self) -> Iterator[tuple[str, float]]:
         """Every key that has a lock, and when that was written or last replayed."""
         try:
             with os.scandir(self.root) as entries:
@@ -112,7 +112,7 @@ class LockRecords:
 
     def named(self) -> frozenset[str]:
         """The digests of all wheels that any lock names."""
-        locks = (self.read(key) for key, _ in self.keys())
+        locks = (self.read(key) for key, _ in self.recorded())
         return frozenset(wanted.sha256 for lock in locks if lock for wanted in lock.wheels)
 
     def _path(self, key: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from engine.environments.locks import acquire
 from engine.environments.trash import delete_tree, set_aside
 from engine.files import StorageError, write_problem
-from engine.wheels.model import StoredWheel
 from engine.wheels.store import WheelStore
 
 __all__ = ["Reclaimed", "Unused", "reclaim", "unused"]
@@ -44,10 +42,9 @@ def unused(store: WheelStore, named: Collection[str], now: float, grace: float) 
     """
     found = []
     for sha256, tag in store.stored():
-        if sha256 in named:
-            continue
-        wheel = store.find(sha256, tag)
-        if _is_idle(store.path(sha256, tag), wheel, now, grace):
+        path = store.path(sha256, tag)
+        if sha256 not in named and _is_idle(path, now, grace):
+            wheel = store.find(sha256, tag)
             name, version = (wheel.entry.name, wheel.entry.version) if wheel else ("", "")
             found.append(Unused(sha256, tag, name, version, wheel.size if wheel else 0))
     return tuple(found)
@@ -63,7 +60,7 @@ def reclaim(store: WheelStore, doomed: Sequence[Unused], named: Collection[str],
         with acquire(store.use_lock, lambda: False):
             for each in doomed:
                 path = store.path(each.sha256, each.tag)
-                if each.sha256 in named or not _is_idle(path, store.find(each.sha256, each.tag), now, grace):
+                if each.sha256 in named or not _is_idle(path, now, grace):
                     kept.append(each)
                     continue
                 if taken := set_aside(store.data_dir, path):
@@ -80,14 +77,12 @@ def reclaim(store: WheelStore, doomed: Sequence[Unused], named: Collection[str],
     return Reclaimed(tuple(removed), tuple(kept))
 
 
-def _is_idle(path: Path, wheel: StoredWheel | None, now: float, grace: float) -> bool:
+def _is_idle(path: Path, now: float, grace: float) -> bool:
     """Whether nobody links what is at `path`: every wheel has metadata, and an environment links all of it."""
     try:
         if now - path.stat().st_mtime < grace:
             return False
-        if wheel is None:
-            return True
-        metadata = next(d for d in wheel.entry.directories if d.target == wheel.entry.info)
-        return (path / posixpath.join(metadata.source, "METADATA")).stat().st_nlink == 1
-    except (OSError, StopIteration):
+        metadata = next((path / "site").glob("*.dist-info/METADATA"), None)
+        return metadata is None or metadata.stat().st_nlink == 1
+    except OSError:
         return False

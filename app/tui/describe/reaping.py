@@ -19,6 +19,8 @@ def reap_name(item: ReapItem) -> str:
             return f"old attempt {item.path.name} of {item.key[:8]}"
         case ReapKind.TRASH:
             return f"trash {item.path.name}"
+        case ReapKind.WHEEL:
+            return f"wheel {item.name}"
 
 
 def kept_reasons(item: ReapItem) -> list[str]:
