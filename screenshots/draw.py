@@ -18,10 +18,10 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 DEMO = Path("/tmp/web01")  # noqa: S108 - the pictures show this path, so it must be the same everywhere
@@ -31,6 +31,7 @@ CONFIG = DEMO / "envdeck.gcfg"
 NOW = 1_773_309_600.0  # 2026-03-12 10:00 UTC
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 RUNNING = "20260312-095918-c41d7e"
+FAILED = "20260312-073040-6d02f5"
 
 os.environ.update(
     TZ="UTC",
@@ -46,16 +47,20 @@ clock = [NOW]
 time.time = lambda: clock[0]
 socket.gethostname = lambda: "web01"
 
+import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.terminal_theme import TerminalTheme  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
-import engine.engine  # noqa: E402
-import engine.planning  # noqa: E402
+import engine.installations.inventory  # noqa: E402
 from app.tui.app import EnvdeckApp  # noqa: E402
 from app.tui.screens.log_page import LogPage  # noqa: E402
 from engine import (  # noqa: E402
     LOCAL,
+    Actor,
+    AuditAction,
+    AuditEvent,
+    AuditResult,
     BuildPlan,
     BuildState,
     Content,
@@ -66,6 +71,7 @@ from engine import (  # noqa: E402
     Phase,
     PickedInstallation,
 )
+from engine.audit.writing import AUDIT_FILE, record  # noqa: E402
 from engine.builds import pip_config  # noqa: E402
 from engine.builds.job import append_event, write_result  # noqa: E402
 from engine.builds.log import format_line  # noqa: E402
@@ -76,13 +82,24 @@ from engine.environments.store import EnvironmentStore  # noqa: E402
 from engine.files import write_json  # noqa: E402
 from engine.packages.key import environment_key  # noqa: E402
 
-# This machine's configuration of pip would be in the pictures, and part of the keys.
+# This machine's configuration of pip would be in the pictures, and part of the keys; so would its processes.
 PIP_ROOT = DEMO / "root"
-engine.planning.index_configuration = partial(  # type: ignore[attr-defined]  # not its to export
-    pip_config.index_configuration, root=PIP_ROOT
-)
-engine.engine.pip_files = partial(pip_config.pip_files, root=PIP_ROOT)  # type: ignore[attr-defined]
-engine.engine.effective = partial(pip_config.effective, root=PIP_ROOT)  # type: ignore[attr-defined]
+_paths = pip_config._paths
+pip_config._paths = lambda home, _root: _paths(home, PIP_ROOT)
+psutil.process_iter = lambda *_args, **_named: iter(())
+
+
+class _Watch(threading.local):
+    """What times a probe: by this each takes 40 milliseconds, in whatever thread it is."""
+
+    at = 0.0
+
+    def monotonic(self) -> float:
+        self.at += 0.04
+        return self.at
+
+
+engine.installations.inventory.time = _Watch()  # type: ignore[assignment]
 
 SIZES = ((80, 24), (120, 40))
 TERMINALS = {
@@ -249,7 +266,7 @@ def bundles() -> None:
 
 
 def new_engine() -> Engine:
-    environ = {"HOME": str(DEMO / "home"), "PATH": os.environ["PATH"], "SUDO_USER": "alice"}
+    environ = {"HOME": str(DEMO / "home"), "PATH": "/usr/bin:/bin", "SUDO_USER": "alice"}
     return Engine([CONFIG], environ)
 
 
@@ -384,12 +401,96 @@ def contents() -> None:
     deploy("on-the-server", "mac-desktop", 3 * DAY, 2, None, managed=False)
 
 
+def audit() -> None:
+    """What was done here, as if nobody had looked at it before."""
+    (DATA / AUDIT_FILE).unlink(missing_ok=True)
+    found = plans()
+    stale = "20251208-091144-52a7d8"
+    events: tuple[tuple[float, str, AuditEvent], ...] = (
+        (
+            9 * DAY,
+            "bob",
+            AuditEvent(AuditAction.PIN, {"key": found["sales-report"].key}, command="envdeck pin 3yjre364"),
+        ),
+        (
+            20 * HOUR,
+            "service",
+            AuditEvent(
+                AuditAction.REAP,
+                {"key": "Qm1xW0vT9cR4bLz7", "bundle": "old-report", "bytes": 96_300_000},
+                command="envdeck reap Qm1xW0vT9cR4bLz7",
+            ),
+        ),
+        (
+            18 * HOUR,
+            "alice",
+            AuditEvent(
+                AuditAction.BUILD_CANCEL,
+                {"bundle": "mac-desktop", "started by": "alice", "build": "20260311-160312-aa37c9"},
+                command="envdeck cancel 20260311-160312-aa37c9",
+            ),
+        ),
+        (
+            2.5 * HOUR - 6,
+            "bob",
+            AuditEvent(
+                AuditAction.BUILD_END,
+                {"bundle": "dash-app", "state": "failed", "build": FAILED, "seconds": 6},
+                AuditResult.FAILED,
+                "build-failed",
+                "resolve: plotly: no version <6,>=5.24 for this Python; the newest there is 5.23.0",
+                f"envdeck log {FAILED}",
+            ),
+        ),
+        (
+            2 * HOUR,
+            "alice",
+            AuditEvent(
+                AuditAction.CONTENT_DEPLOY,
+                {"content": "orders-api", "bundle": "flask-api", "number": 3},
+                command="envdeck deploy flask-api --name orders-api",
+            ),
+        ),
+        (
+            HOUR,
+            "carol",
+            AuditEvent(
+                AuditAction.REAP,
+                {"attempt": stale, "bundle": "sales-report"},
+                AuditResult.REFUSED,
+                "read-only",
+                "the data directory is not writable by uid 1003",
+            ),
+        ),
+        (
+            42,
+            "alice",
+            AuditEvent(
+                AuditAction.BUILD_START,
+                {"bundle": "jupyter-notebook", "python": "3.12.1", "build": RUNNING},
+                command="envdeck build /srv/bundles/jupyter-notebook",
+            ),
+        ),
+    )
+    for ago, user, event in events:
+        clock[0] = NOW - ago
+        record(DATA, event, Actor(user, user, "root", "pts/3", "192.0.2.7", "web01", 4121))
+    clock[0] = NOW
+
+
 @contextlib.contextmanager
 def builds() -> Iterator[None]:
-    """One build that runs as long as the block, and how four earlier ones ended."""
+    """One build that runs as long as the block, one that waits for it, and how three earlier ones ended."""
     found = plans()
 
-    def job(name: str, bundle: str, ago: float, by: str, *events: dict[str, object]) -> Path:
+    def job(
+        name: str,
+        bundle: str,
+        ago: float,
+        by: str,
+        *events: dict[str, object],
+        expected: Mapping[str, object] | None = None,
+    ) -> Path:
         plan = found[bundle]
         assert plan.installation is not None
         assert plan.match.chosen is not None
@@ -404,29 +505,47 @@ def builds() -> Iterator[None]:
                 "python_version": str(plan.match.chosen.version),
                 "python_path": plan.installation.executable,
                 "submitted_at": NOW - ago,
+                "bundle_path": str(plan.bundle.path),
+                "executor": "local",
+                "host": "web01",
+                "installer": "pip",
+                "expected": expected,
             },
         )
-        append_event(job_dir / "events.jsonl", {"at": NOW - ago, "type": "started"})
         for event in events:
             append_event(job_dir / "events.jsonl", event)
         return job_dir
+
+    def started(ago: float, **phases: float) -> list[dict[str, object]]:
+        """The events of a build that began so long ago and came to `phases` so many seconds later each."""
+        begun: dict[str, object] = {"at": NOW - ago, "type": "started"}
+        return [begun, *({"at": NOW - ago + s, "type": "phase", "phase": name} for name, s in phases.items())]
+
+    def log(job_dir: Path, ago: float, step: float, lines: Iterable[str]) -> None:
+        with (job_dir / "log").open("w") as file:
+            for index, line in enumerate(lines):
+                file.write(format_line(LogLine(NOW - ago + index * step, line)) + "\n")
 
     def ended(job_dir: Path, ago: float, state: BuildState, fault: Fault | None = None, message: str = "") -> None:
         clock[0] = NOW - ago
         write_result(job_dir, state, fault=fault, message=message)
         clock[0] = NOW
 
-    done: dict[str, object] = {"type": "progress", "done": 7, "total": 7}
+    done: dict[str, object] = {"at": NOW, "type": "progress", "done": 7, "total": 7, "bytes": 1_240_000}
     at = 2 * HOUR + 5 * MINUTE
-    job_dir = job("20260312-075412-1b60f3", "flask-api", at, "alice", {"type": "phase", "phase": "publish"}, done)
+    ran = started(at, venv=0.2, resolve=0.9, install=4.1, verify=6.8, publish=7.9)
+    job_dir = job("20260312-075412-1b60f3", "flask-api", at, "alice", *ran, done)
     attempt = DATA / "python-environments/pip/3.12.1" / found["flask-api"].key / job_dir.name
     ended(job_dir, at - 8, BuildState.DONE, message=f"published {attempt}")
-    job_dir = job("20260312-073040-6d02f5", "dash-app", 2.5 * HOUR, "bob", {"type": "phase", "phase": "resolve"})
+    at = 2.5 * HOUR
+    job_dir = job(FAILED, "dash-app", at, "bob", *started(at, venv=0.2, resolve=0.9))
     what = "no version <6,>=5.24 for this Python; the newest there is 5.23.0"
     advice = "Check the name and version, that this Python is supported, and that the index has it"
-    ended(job_dir, 2.5 * HOUR - 6, BuildState.FAILED, Fault(Phase.RESOLVE, "plotly", what, advice))
-    job_dir = job("20260311-160312-aa37c9", "mac-desktop", 18 * HOUR, "alice", {"type": "phase", "phase": "install"})
-    ended(job_dir, 18 * HOUR - 64, BuildState.CANCELLED, message="cancelled by alice")
+    ended(job_dir, at - 6, BuildState.FAILED, Fault(Phase.RESOLVE, "plotly", what, advice))
+    log(job_dir, at - 1, 0.4, failed_output())
+    at = 18 * HOUR
+    job_dir = job("20260311-160312-aa37c9", "mac-desktop", at, "alice", *started(at, venv=0.2, resolve=1.0, install=40))
+    ended(job_dir, at - 64, BuildState.CANCELLED, message="cancelled by alice")
 
     last = "Downloading jupyter_client-8.6.3-py3-none-any.whl (106 kB)"
     job_dir = job(
@@ -434,18 +553,39 @@ def builds() -> Iterator[None]:
         "jupyter-notebook",
         42,
         "alice",
-        {"type": "phase", "phase": "resolve"},
-        {"type": "progress", "done": 31, "total": 0, "message": last},
+        *started(42, venv=0.2, resolve=1.1),
+        {"at": NOW, "type": "progress", "done": 14, "bytes": 6_420_000, "bytes_total": 9_310_000, "message": last},
+        expected={
+            "seconds": {"venv": 1.0, "resolve": 55.0, "install": 24.0, "verify": 3.0, "publish": 1.0},
+            "packages": 41,
+            "basis": "the last build of this environment",
+        },
     )
-    with (job_dir / "log").open("w") as log:
-        for index, line in enumerate(pip_output()):
-            log.write(format_line(LogLine(NOW - 40 + index / 2, line)) + "\n")
-    alive = open_lock_file(job_dir / "alive")
-    try:
-        fcntl.flock(alive, fcntl.LOCK_EX)
+    log(job_dir, 40, 0.5, pip_output())
+    place = "waits for a free slot: 1 of 1 builds run on this machine"
+    waits: dict[str, object] = {"at": NOW - 17, "type": "waiting", "place": 1, "message": place}
+    waiting = job("20260312-095943-07d2ab", "fastapi-exact", 17, "bob", waits)
+    with contextlib.ExitStack() as alive:
+        for living in (job_dir, waiting):
+            descriptor = open_lock_file(living / "alive")
+            alive.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(alive)
+
+
+def failed_output() -> Iterator[str]:
+    """What pip prints when it cannot serve a requirement."""
+    yield "Building environment using Python 3.12.1 at /tmp/web01/python/3.12.1/bin/python3"
+    yield "Looking in indexes: https://****@packages.example.org/simple"
+    yield "Collecting dash==2.18.2 (from -r requirements.txt (line 1))"
+    yield "  Downloading dash-2.18.2-py3-none-any.whl.metadata (10 kB)"
+    yield "WARNING: Retrying (Retry(total=4)) after connection broken by 'ReadTimeoutError': /simple/plotly/"
+    yield (
+        "ERROR: Could not find a version that satisfies the requirement plotly<6,>=5.24 "
+        "(from versions: 5.21.0, 5.22.0, 5.23.0)"
+    )
+    yield "ERROR: No matching distribution found for plotly<6,>=5.24"
+    yield "failed: resolve: plotly: no version <6,>=5.24 for this Python; the newest there is 5.23.0"
 
 
 def pip_output() -> Iterator[str]:
@@ -494,18 +634,36 @@ async def go(pilot: Hands, *keys: str) -> None:
 
 
 async def show_log(pilot: Hands) -> None:
-    await go(pilot, "4", "l")
-    await until(pilot, lambda: isinstance(pilot.app.screen, LogPage) and pilot.app.screen.log_view.count)
+    await go(pilot, "4", "g", "l")
+    await until(pilot, lambda: isinstance(pilot.app.screen, LogPage) and pilot.app.screen.log_view.log_text.count)
+
+
+async def show_failed_log(pilot: Hands) -> None:
+    await go(pilot, "q", "4", "g", "j", "j", "j", "l")
+    await until(
+        pilot,
+        lambda: (
+            isinstance(pilot.app.screen, LogPage)
+            and pilot.app.screen.log_view.ended
+            and pilot.app.screen.log_view.log_text.errors
+        ),
+    )
+    await go(pilot, "e")
 
 
 VIEWS: dict[str, Callable[[Hands], Awaitable[None]]] = {
     "installations": lambda pilot: go(pilot, "1", "j", "j"),
-    "environments": lambda pilot: go(pilot, "2", "G"),
-    "match": lambda pilot: go(pilot, "3", "G"),
+    "installation": lambda pilot: go(pilot, "d"),
+    "environments": lambda pilot: go(pilot, "q", "2", "G"),
+    "environment": lambda pilot: go(pilot, "g", "d"),
+    "reap": lambda pilot: go(pilot, "q", "X"),
+    "match": lambda pilot: go(pilot, "escape", "q", "3", "G"),
     "builds": lambda pilot: go(pilot, "4"),
-    "config": lambda pilot: go(pilot, "5"),
-    "content": lambda pilot: go(pilot, "2", "colon", *"content", "enter"),
     "log": show_log,
+    "failed-log": show_failed_log,
+    "config": lambda pilot: go(pilot, "q", "5"),
+    "content": lambda pilot: go(pilot, "2", "colon", *"content", "enter"),
+    "events": lambda pilot: go(pilot, "q", "exclamation_mark"),
     "help": lambda pilot: go(pilot, "q", "3", "question_mark"),
 }
 """How to get from one to the next."""
@@ -527,9 +685,10 @@ def picture(app: EnvdeckApp, name: str, terminal: TerminalTheme) -> str:
 
 
 async def draw(directory: Path, size: tuple[int, int]) -> None:
+    audit()
     app = EnvdeckApp(new_engine(), "0.1.0", environ={}, clock=lambda: NOW)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: not app.snapshot.probing and len(app.snapshot.builds) == 4)
+        await until(pilot, lambda: not app.snapshot.probing and len(app.snapshot.builds) == 5)
         for view, reach in VIEWS.items():
             await reach(pilot)
             for terminal, theme in TERMINALS.items():

@@ -36,7 +36,7 @@ async def test_what_runs_comes_first_then_the_waiting_line_in_its_order(desk) ->
         assert "◌ queued" in d.lines[4]
         assert "line #1" in d.lines[4]
         await d.press("j")
-        assert WAITING in d.text
+        await d.until(lambda: WAITING in d.text, "the description of the build that waits")
         await d.press("d")
         assert "place 1 on" in d.text
 

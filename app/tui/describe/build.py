@@ -138,7 +138,9 @@ def describe_build(build: Build, now: float, errors: LogErrors | Problem | None 
         where = f"{build.executor}, in {build.image}" if build.image else build.executor
         document.field("Executor", f"{where}; its supervisor is on {build.host}")
     document.field("Installer", build.installer)
-    document.field("Phase", build.phase.value, *_phases(build, now))
+    document.field("Phase", build.phase.value)
+    if build.phases:
+        document.field("Took", _phases(build, now))
     if build.packages_total:
         document.field("Packages", f"{progress(build)} done")
     if build.bytes_total:
@@ -162,9 +164,9 @@ def describe_build(build: Build, now: float, errors: LogErrors | Problem | None 
     return document.lines
 
 
-def _phases(build: Build, now: float) -> list[str]:
+def _phases(build: Build, now: float) -> str:
     """How long each phase took."""
-    return [f"{phase.value} {duration(seconds)}" for phase, seconds in build.phase_seconds(now).items()]
+    return ", ".join(f"{phase.value} {duration(seconds)}" for phase, seconds in build.phase_seconds(now).items())
 
 
 def _first_errors(document: Document, errors: Sequence[tuple[int, str]], total: int) -> None:

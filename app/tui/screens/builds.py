@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from textual.app import ComposeResult
+from textual.events import Resize
+from textual.timer import Timer
 
 from app.cli import json_output
 from app.tui.actions import Scope, View
@@ -19,12 +21,15 @@ from app.tui.screens.retrying import ask_to_retry, why_no_retry
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import BUILD
 from app.tui.text import age, duration, safe
+from app.tui.widgets.chrome import rule
 from app.tui.widgets.columns import Column, Facet
 from app.tui.widgets.detail import Detail
 from engine import Build, BuildState
 
 __all__ = ["BuildsPage"]
 
+_SETTLE = 0.08
+"""Seconds the cursor rests before its build is described, so that a held key does not send a description per row."""
 _LAST = 1 << 30
 """A place behind everyone in the waiting line: builds that are just starting have none yet."""
 
@@ -105,12 +110,20 @@ class BuildsPage(TablePage[Build]):
         Facet[Build]("id", lambda build: build.id),
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: Timer | None = None
+        self._told = ""
+        """The identity of the build that is described below the list."""
+
     def on_mount(self) -> None:
         self.set_interval(1.0, self._tick)
 
     def _tick(self) -> None:
         if self.is_current:
             self.table.refresh_rows(lambda build: build.state is BuildState.RUNNING)
+            if self.table.current is not None and self.table.current.state is BuildState.RUNNING:
+                self._tell()
 
     def identity(self, row: Build) -> str:
         return row.id
@@ -136,10 +149,31 @@ class BuildsPage(TablePage[Build]):
         yield self.make_table()
         yield self.told
 
-    def refresh_chrome(self) -> None:
-        super().refresh_chrome()
+    def show(self) -> None:
+        super().show()
+        self._tell()
+
+    def on_resize(self, event: Resize) -> None:
+        super().on_resize(event)
+        self.call_after_refresh(self._tell)
+
+    def on_resource_table_changed(self) -> None:
+        super().on_resource_table_changed()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_SETTLE, self._tell)
+
+    def _tell(self) -> None:
+        """Say below the list what is to be said of the selected build: everything where there is room for it."""
         row = self.table.current
-        self.told.show([Line(remark(row)), Line(advice(row), 4)] if row is not None else [], keep_place=False)
+        lines: list[Line] = []
+        if row is not None and self.has_class("-wide"):
+            lines = [Line(rule(safe(self.heading(row), "bold"), self.app.size.width - 3)), *self.describe(row)]
+        elif row is not None:
+            lines = [Line(remark(row)), Line(advice(row), 4)]
+        identity = self.identity(row) if row is not None else ""
+        self.told.show(lines, keep_place=identity == self._told)
+        self._told = identity
 
     def document(self, row: Build) -> Mapping[str, object]:
         return json_output.build(row, self.deck.clock())
