@@ -8,8 +8,19 @@ the report, and neither can a program that merely repeats its arguments.
 import os
 import sys
 
-# Imported for real: a module whose C library is missing is found all the same, and fails only here.
 MODULES = ("zlib", "ssl", "hashlib", "ctypes", "sqlite3", "bz2", "lzma", "venv", "ensurepip", "pip")
+# What of a module is imported for real: a part whose C library is missing is found all the same, and fails only then.
+# The rest of these is Python, which nearly half of the time would go into; that it is there says enough.
+PARTS = {
+    "ssl": "_ssl",
+    "ctypes": "_ctypes",
+    "sqlite3": "_sqlite3",
+    "bz2": "_bz2",
+    "lzma": "_lzma",
+    "venv": None,
+    "ensurepip": None,
+}
+IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 RELEASE_LEVELS = {"alpha": "a", "beta": "b", "candidate": "rc"}
 
 
@@ -25,12 +36,34 @@ def reason(error):
         return type(error).__name__
 
 
+def is_whole(name, part):
+    """Whether the Python of a module is there and its `part` in C works; if not, importing it says why."""
+    places = [os.path.join(entry, name) for entry in sys.path]
+    if not any(os.path.isfile(place + ".py") or os.path.isfile(place + "/__init__.py") for place in places):
+        return False
+    try:
+        return part is None or bool(__import__(part))
+    except BaseException:
+        return False
+
+
+def implementation():
+    known = IMPLEMENTATIONS.get(getattr(getattr(sys, "implementation", None), "name", ""))
+    if known is None:
+        import platform
+
+        known = platform.python_implementation()
+    return known
+
+
 def missing_modules():
     missing = {}
     for name in MODULES:
         # When the import takes the process down, this line says which one did.
         sys.stderr.write("importing %s\n" % name)
         sys.stderr.flush()
+        if name in PARTS and is_whole(name, PARTS[name]):
+            continue
         try:
             module = __import__(name)
             if name == "hashlib":
@@ -76,7 +109,6 @@ def version():
 
 
 def report():
-    import platform
     import struct
     import sysconfig
 
@@ -86,7 +118,7 @@ def report():
     stdlib = sysconfig.get_path("stdlib") or ""
     return {
         "version": version(),
-        "implementation": platform.python_implementation(),
+        "implementation": implementation(),
         "executable": text(sys.executable),
         "real_executable": text(os.path.realpath(sys.executable)),
         "prefix": text(sys.prefix),
