@@ -201,7 +201,7 @@ class World:
         """The cache."""
         from engine.environments.store import EnvironmentStore
 
-        return EnvironmentStore(self.config.settings.data_dir)
+        return EnvironmentStore(self.config.settings.data_dir, self._index("environments"))
 
     @cached_property
     def foreign(self) -> ForeignStore:
@@ -228,7 +228,7 @@ class World:
         """What is deployed."""
         from engine.content.store import ContentStore
 
-        return ContentStore(self.config.settings.data_dir)
+        return ContentStore(self.config.settings.data_dir, self._index("content"))
 
     @cached_property
     def audit(self) -> AuditTail:

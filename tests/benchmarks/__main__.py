@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks builds``: time the making of environments beside their peers."""
+"""``python -m tests.benchmarks builds`` times the making of environments beside their peers, ``scale`` all else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.benchmarks import scale
 from tests.benchmarks.builds import CACHES, SETS, Budget, measure, table
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.readme import BlockMissing, replace_block
@@ -29,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     builds.add_argument("--scratch", type=Path, help="a directory to work in and to keep; a new one by default")
     builds.add_argument("--json", type=Path, metavar="FILE", help="write every run")
     builds.add_argument("--readme", type=Path, metavar="FILE", help="replace the table in this file")
+    scale.add_command(commands)
     options = parser.parse_args(argv)
+    if options.command == "scale":
+        return scale.run(options)
 
     where = options.scratch or Path(tempfile.mkdtemp(prefix="envdeck-benchmarks-"))
     where.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import roster
+from engine import Engine, roster
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.store import ContentStore, _record
 from engine.environments.model import EnvironmentState
@@ -446,3 +446,21 @@ def test_content_is_recalled_as_it_was_and_seen_as_it_is_now(tmp_path: Path) -> 
     assert names["guid-1"] == ("name 1", True)
     assert names["guid-2"] == ("renamed", False)
     assert first.contents() == ContentStore(tmp_path).contents()
+
+
+def test_a_command_leaves_the_indexes_of_a_large_cache_in_the_cache_of_its_user(tmp_path: Path) -> None:
+    data_dir, home = tmp_path / "data", tmp_path / "home"
+    publish(data_dir, 1)
+    directory = data_dir / "content" / "guid-1"
+    directory.mkdir(parents=True)
+    (directory / "content.json").write_text(json.dumps(_record(content(1))))
+    age(directory / "content.json")
+    config = tmp_path / "envdeck.gcfg"
+    config.write_text(f"[Server]\nDataDir = {data_dir}\n")
+    engine = Engine([config], {"HOME": str(home), "PATH": ""})
+    assert [e.key for e in engine.refresh().environments] == ["key-1"]
+    engine.close()
+    kept = sorted(path.name.partition("-")[0] for path in (home / ".cache/envdeck").glob("*.index"))
+    assert kept == ["content", "environments"]
+    again = Engine([config], {"HOME": str(home), "PATH": ""}).refresh()
+    assert [(e.key, c.guid) for e, c in zip(again.environments, again.contents, strict=True)] == [("key-1", "guid-1")]
