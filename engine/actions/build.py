@@ -190,7 +190,12 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         space_reserve=settings.space_reserve,
         concurrency=settings.build_concurrency,
         expected=expect(
-            world.builds(), key=job.key, installer=job.installer, image=job.image, requested=len(job.lines)
+            world.builds(),
+            key=job.key,
+            installer=job.installer,
+            image=job.image,
+            requested=len(job.lines),
+            fresh=job.fresh,
         ),
         replay=settings.replay,
     )

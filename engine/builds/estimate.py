@@ -21,17 +21,23 @@ _SIMILAR = 2.0
 """The greatest ratio of two numbers of requirement lines that are still called similar."""
 
 
-def expect(history: Iterable[Build], *, key: str, installer: str, image: str, requested: int) -> Expectation | None:
+def expect(
+    history: Iterable[Build], *, key: str, installer: str, image: str, requested: int, fresh: bool = False
+) -> Expectation | None:
     """What to expect of a build of `key` with so many requirement lines; None when nothing like it was built yet.
 
-    `history` is newest first. The last build of the same environment is the best judge. Without one, it is those of a
-    similar number of lines, made by the same installer in the same place.
+    `history` is newest first. The last build of the same environment is the best judge, for a `fresh` one the last that
+    was not made from a lock. Without one, it is those of a similar number of lines, made by the same installer in the
+    same place.
     """
     told = [b for b in history if b.state is BuildState.DONE and not b.reused and b.phases and b.installer == installer]
-    same = next((build for build in told if build.key == key), None)
+    installed = [build for build in told if Phase.RESOLVE in build.phases]
+    same = next((build for build in (installed if fresh else told) if build.key == key), None)
     if same is not None:
         return Expectation(_seconds([same]), same.packages_total, "the last build of this environment")
-    similar = [build for build in told if build.image == image and _is_similar(build.requested, requested)][:_ENOUGH]
+    similar = [build for build in installed if build.image == image and _is_similar(build.requested, requested)][
+        :_ENOUGH
+    ]
     if not similar:
         return None
     counts = [build.packages_total for build in similar if build.packages_total]

@@ -41,6 +41,8 @@ def read_line(progress: Progress, line: str) -> Progress:
         count = len(match["names"].split(","))
         message = f"Installing {count} packages"
         return replace(progress.has_fetched(), phase=Phase.INSTALL, installing=count, message=message)
+    if line.startswith("  Attempting uninstall: "):
+        return replace(progress, replaced=progress.replaced + 1)
     if match := _INSTALLED.match(line):
         count = len(match["names"].split())
         return replace(progress, installed=count, message=f"Installed {count} packages")

@@ -21,6 +21,8 @@ class Progress:
     installing: int = 0
     """How many distributions are written; 0 before that phase."""
     installed: int = 0
+    replaced: int = 0
+    """How many of them take the place of one that was there already."""
     message: str = ""
     fetched: int = 0
     """Bytes of the package files that are there, from an index or out of the installer's cache."""

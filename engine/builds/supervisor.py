@@ -201,6 +201,7 @@ class Supervisor:
         job = self.job
         job.attempt_dir.mkdir(parents=True)
         self._seeding.begin(self.transcript.say)
+        self.transcript.supplied(len(self._seeding.supply.wheels))
         job.work_dir.mkdir(mode=0o700)
         (job.work_dir / "tmp").mkdir()
         source = job.job_dir / "source"

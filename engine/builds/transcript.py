@@ -35,6 +35,7 @@ class Transcript:
         self._progress = Progress()
         self._told = ""
         self._last: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
+        self._supplied = 0
         self.phase = Phase.QUEUE
 
     def __enter__(self) -> Transcript:
@@ -78,17 +79,30 @@ class Transcript:
 
     def _tell_progress(self) -> None:
         told = self._progress
-        done = told.installed if told.installing else told.collected
-        counts = {"done": done, "total": told.installing, "bytes": told.bytes_done, "bytes_total": told.bytes_total}
+        done, total = told.collected, 0
+        if told.installing or self._supplied:
+            done, total = self._there + told.installed, self._there + told.installing
+        counts = {"done": done, "total": total, "bytes": told.bytes_done, "bytes_total": told.bytes_total}
         self._told = told.message
         self.event(type="progress", message=told.message, **counts)
+
+    def supplied(self, packages: int) -> None:
+        """So many packages are there before the installer begins."""
+        if packages:
+            self._supplied = packages
+            self.event(type="progress", done=packages, total=packages)
+
+    @property
+    def _there(self) -> int:
+        """How many of what was there before the installer began are there to stay."""
+        return max(0, self._supplied - self._progress.replaced)
 
     def installed(self, done: int) -> None:
         """So many packages are on the disk by now, which no installer tells before the last of them is."""
         done = min(done, self.installing)
         if done > self._progress.installed:
             self._progress = replace(self._progress, installed=done)
-            self.event(type="progress", done=done, total=self.installing)
+            self.event(type="progress", done=self._there + done, total=self._there + self.installing)
 
     def enter(self, phase: Phase) -> None:
         """The build has come to `phase`."""

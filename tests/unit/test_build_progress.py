@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.builds.estimate import expect, expectation_record, read_expectation
 from engine.builds.job import fold
 from engine.builds.model import Build, BuildState, Expectation, Phase
 from engine.builds.progress import Progress, bytes_in
+from engine.builds.transcript import Transcript
 
 
 def after_pip(*lines: str) -> Progress:
@@ -135,6 +137,33 @@ def test_the_last_build_of_the_same_environment_is_the_best_judge() -> None:
     assert expected is not None
     assert (expected.basis, expected.packages, expected.total) == ("the last build of this environment", 40, 28.0)
     assert expected.seconds[Phase.INSTALL] == 20.0
+
+
+def test_what_was_made_from_a_lock_judges_only_what_may_be_made_so_again() -> None:
+    replayed = done(phases={Phase.VENV: 100.0, Phase.VERIFY: 100.5, Phase.PUBLISH: 100.75}, finished_at=101.0)
+    history = [replayed, done()]
+    for fresh, total in ((False, 1.0), (True, 28.0)):
+        expected = expect(history, key="k", installer="pip", image="", requested=10, fresh=fresh)
+        assert expected is not None
+        assert expected.total == total
+    of_others = expect(history, key="other", installer="pip", image="", requested=10)
+    assert of_others is not None
+    assert of_others.basis == "one build of similar size"
+
+
+def test_packages_that_are_there_before_the_installer_begins_count_as_done(tmp_path: Path) -> None:
+    with Transcript(tmp_path, "mark") as transcript:
+        transcript.supplied(140)
+        transcript.enter(Phase.RESOLVE)
+        for line in (b"Collecting a", b"Collecting b", b"Installing collected packages: a, b"):
+            transcript.take(line)
+        transcript.installed(1)
+        events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+        told = fold(build(phases={}), events)
+        assert (told.packages_done, told.packages_total) == (141, 142)
+        transcript.take(b"Successfully installed a-1 b-2")
+        events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+        assert fold(told, events).packages_done == 142
 
 
 def test_without_one_similar_builds_are_asked_and_their_median_counts() -> None:
