@@ -145,6 +145,7 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
         lines=lines,
         environment=hit,
         running=next((b for b in found.builds if b.key == key and not b.state.final), None),
+        unusable=None if hit else next((e for e in found.environments if e.key == key), None),
         nearest=None if hit else find_nearest(lines, ingredients, found.environments),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.builds.model import Build
 from engine.bundles.model import Bundle
+from engine.environments.difference import Change, ingredient_changes
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import Problem
 from engine.executors.accounts import BuildAccount
@@ -23,7 +24,10 @@ __all__ = ["BuildPlan", "CancelPlan", "ContentDefaults", "Nearest", "Outcome", "
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """On a miss: the environment of the same installation that differs least, and what differs."""
+    """On a miss: the environment of the same interpreter that differs least, and what differs.
+
+    Where there is none, one of another interpreter that was built from the same lines: what an upgrade left behind.
+    """
 
     environment: Environment
     only_here: tuple[str, ...]
@@ -32,6 +36,8 @@ class Nearest:
     """Lines that the environment was built with and this plan does not have."""
     other_ingredients: tuple[str, ...] = ()
     """Names of the other ingredients of the key that differ, such as ``index`` or ``options``."""
+    changes: tuple[Change, ...] = ()
+    """The same part by part: what that environment has, and what this plan has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class BuildPlan:
     """The requirement lines the key covers."""
     environment: Environment | None = None
     """The environment that would be reused: a hit."""
+    unusable: Environment | None = None
+    """On a miss: the environment of this very key that is there and cannot be used; it tells why itself."""
     running: Build | None = None
     """A build of the same key that is under way."""
     nearest: Nearest | None = None
@@ -106,26 +114,31 @@ def find_nearest(
 ) -> Nearest | None:
     """The usable environment on the same interpreter whose lines differ least; None when there is none.
 
-    An environment that shares nothing with the plan explains nothing, so it is not named.
+    An environment that shares nothing with the plan explains nothing, so it is not named. One on another interpreter
+    explains something if its lines are the same: it is what was used before a Python was upgraded.
     """
     wanted = set(lines)
     best: tuple[int, Environment] | None = None
+    elsewhere: Environment | None = None
     for environment in environments:
         # The cheapest question first: there may be ten thousand of them.
-        if environment.state is not EnvironmentState.READY or (wanted and wanted.isdisjoint(environment.lines)):
-            continue
-        if environment.ingredients.get("interpreter") != ingredients.get("interpreter"):
+        if environment.state is EnvironmentState.DAMAGED or (wanted and wanted.isdisjoint(environment.lines)):
             continue
         distance = len(wanted.symmetric_difference(environment.lines))
-        if best is None or distance < best[0]:
+        if environment.ingredients.get("interpreter") != ingredients.get("interpreter"):
+            if distance == 0 and elsewhere is None:
+                elsewhere = environment
+        elif environment.state is EnvironmentState.READY and (best is None or distance < best[0]):
             best = (distance, environment)
-    if best is None:
+    nearest = best[1] if best is not None else elsewhere
+    if nearest is None:
         return None
-    there = set(best[1].lines)
-    others = sorted({*ingredients, *best[1].ingredients} - {"requirements"})
+    there = set(nearest.lines)
+    others = sorted({*ingredients, *nearest.ingredients} - {"requirements"})
     return Nearest(
-        best[1],
+        nearest,
         tuple(sorted(wanted - there)),
         tuple(sorted(there - wanted)),
-        tuple(name for name in others if best[1].ingredients.get(name) != ingredients.get(name)),
+        tuple(name for name in others if nearest.ingredients.get(name) != ingredients.get(name)),
+        ingredient_changes(nearest.ingredients, ingredients),
     )

@@ -220,7 +220,8 @@ def add_commands(children: Commands) -> None:
         "  (as `envdeck installations`, or null), packages [{name, requirement, action,\n"
         "  reason, where, notes, mutable}], needs_source, lines (those the key covers),\n"
         "  environment (path or null), nearest (null or {key, path, only_here,\n"
-        "  only_there, other_ingredients}), running (a build's id or null), ingredients,\n"
+        "  only_there, other_ingredients, changes [{name, there, here}]}), unusable (null or\n"
+        "  {path, state, reason}: of this very key, but not fit), running (a build's id or null), ingredients,\n"
         "  management {managed, level, reason, levels [{level, value, standing,\n"
         "  reason}]}, provenance [{source, standing, raw, constraint, reason}], target_match (null,\n"
         "  or {basis, environment, reason, environments, error}), error}",

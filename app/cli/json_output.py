@@ -242,6 +242,10 @@ def _nearest(nearest: Nearest) -> Document:
         "only_here": list(nearest.only_here),
         "only_there": list(nearest.only_there),
         "other_ingredients": list(nearest.other_ingredients),
+        "changes": [
+            {"name": change.name, "there": change.one or None, "here": change.other or None}
+            for change in nearest.changes
+        ],
     }
 
 
@@ -270,6 +274,13 @@ def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> Document:
         "needs_source": item.packages.needs_source,
         "lines": list(item.lines),
         "environment": str(item.environment.path) if item.environment else None,
+        "unusable": {
+            "path": str(item.unusable.path),
+            "state": item.unusable.state.value,
+            "reason": item.unusable.reason,
+        }
+        if item.unusable
+        else None,
         "nearest": _nearest(item.nearest) if item.nearest else None,
         "running": item.running.id if item.running else None,
         "ingredients": dict(item.ingredients),

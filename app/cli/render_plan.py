@@ -158,12 +158,14 @@ def _cache(item: BuildPlan) -> Text:
     if item.environment:
         return stack(Text.assemble(("✓ hit", "green")), safe(item.environment.path))
     parts = [Text("· miss: an environment would be built")]
+    if item.unusable:
+        parts.append(safe(f"the one of this key is {item.unusable.state.value}: {item.unusable.reason}", "yellow"))
     if item.nearest:
         parts.append(safe(f"nearest is {item.nearest.environment.key}, which differs in:", "dim"))
         parts += [safe(f"+ {line}", "green") for line in item.nearest.only_here]
         parts += [safe(f"- {line}", "red") for line in item.nearest.only_there]
-        if item.nearest.other_ingredients:
-            parts.append(safe(f"and in its {', '.join(item.nearest.other_ingredients)}"))
+        for change in item.nearest.changes:
+            parts.append(safe(f"{change.name}: {change.one or 'none'} there, {change.other or 'none'} here", "yellow"))
     return stack(*parts)
 
 

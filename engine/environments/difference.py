@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from engine.environments.model import Environment
 from engine.text import clean
 
-__all__ = ["Change", "Difference", "compare_environments"]
+__all__ = ["Change", "Difference", "compare_environments", "ingredient_changes"]
 
 _LINES = "requirements"
 """The ingredient that is compared line by line."""
@@ -59,19 +59,19 @@ def compare_environments(one: Environment, other: Environment) -> Difference:
         sum(first.get(name) == second.get(name) for name in names),
         tuple(sorted(lines - others)),
         tuple(sorted(others - lines)),
-        tuple(_ingredients(one, other)),
+        ingredient_changes(one.ingredients, other.ingredients),
     )
+
+
+def ingredient_changes(one: Mapping[str, object], other: Mapping[str, object]) -> tuple[Change, ...]:
+    """What differs between the ingredients of two keys besides the requirement lines, part by part."""
+    first, second = _flat(one), _flat(other)
+    names = (name for name in sorted({*first, *second}) if first.get(name) != second.get(name))
+    return tuple(Change(name, first.get(name, ""), second.get(name, "")) for name in names)
 
 
 def _packages(environment: Environment) -> dict[str, str]:
     return {clean(canonicalize_name(package.name)): package.version for package in environment.packages}
-
-
-def _ingredients(one: Environment, other: Environment) -> Iterator[Change]:
-    first, second = _flat(one.ingredients), _flat(other.ingredients)
-    for name in sorted({*first, *second}):
-        if first.get(name) != second.get(name):
-            yield Change(name, first.get(name, ""), second.get(name, ""))
 
 
 def _flat(ingredients: Mapping[str, object]) -> dict[str, str]:

@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import FakeEngine, build, config, environment, snapshot
+from fake_engine import FakeEngine, build, bundle, config, entry, environment, installation, snapshot
 
-from engine import BuildState, Impact, ImpactItem, ImpactKind, LockedPackage, Problem, Subject, Where
+from engine import (
+    BuildState,
+    Change,
+    EnvironmentState,
+    Impact,
+    ImpactItem,
+    ImpactKind,
+    LockedPackage,
+    Nearest,
+    Problem,
+    Subject,
+    Where,
+)
 
 
 @pytest.mark.parametrize(("row", "words"), [(1, "no security fixes since 2024-10-07"), (2, "until 2027-10-31")])
@@ -165,3 +177,33 @@ async def test_without_a_change_the_impact_says_how_to_ask_for_one(desk) -> None
         await d.press("5", "i")
         assert "No setting has changed" in d.text
         assert "envdeck config impact FILE" in d.text
+
+
+async def test_a_miss_tells_what_is_there_and_what_keeps_it_from_serving(desk) -> None:
+    damage = {"state": EnvironmentState.DAMAGED, "reason": "a.py is changed"}
+    spoiled = environment("Zk3vW8sQn1rT5yUa7bXc9d", "flask-api", **damage)
+    before = environment("77ab20c4Kq7rT5yUa7bXc9", "flask-api", "3.11.4")
+    near = Nearest(before, (), (), ("interpreter",), (Change("interpreter.version", "3.11.4", "3.11.7"),))
+    values = {"installer": "pip", "interpreter": {"version": "3.11.7"}, "requirements": ["flask==3.0.0"], "options": []}
+    one = entry(bundle("flask-api", "3.11.2", ("flask",)), unusable=spoiled, nearest=near, ingredients=values)
+    async with desk(FakeEngine(snapshot(bundles=(one,))), size=(100, 70)) as d:
+        await d.press("3", "enter")
+        for words in (
+            "it is there, but ✗ damaged",
+            "a.py is changed",
+            "77ab20c4 (flask-api, Python 3.11.4) differs least",
+            "interpreter.version",
+            "- 3.11.4",
+            "+ 3.11.7",
+            "the key is a digest of these",
+            "version = 3.11.7",
+        ):
+            assert words in d.text, d.text
+
+
+async def test_a_python_without_fixes_is_told_where_it_is_chosen(desk) -> None:
+    old = replace(entry(bundle("flask-api", "3.8.1", ("flask",))).plan, installation=installation("3.8.18"))
+    one = replace(entry(bundle("flask-api", "3.8.1", ("flask",))), plan=old)
+    async with desk(FakeEngine(snapshot(bundles=(one,))), size=(100, 60)) as d:
+        await d.press("3", "enter")
+        assert "no security fixes since 2024-10-07" in d.text

@@ -139,6 +139,7 @@ def test_a_plan_that_is_a_miss_names_the_nearest_environment() -> None:
         "only_here": ["flask==3.1"],
         "only_there": ["flask==3.0"],
         "other_ingredients": ["index"],
+        "changes": [],
     }
 
 

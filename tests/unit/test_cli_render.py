@@ -30,6 +30,7 @@ from engine import (
     BulkPlan,
     BundleEntry,
     Candidate,
+    Change,
     Check,
     CheckStatus,
     EffectiveValue,
@@ -245,11 +246,12 @@ def test_an_empty_answer_says_so(view: RenderableType) -> None:
 
 
 def test_the_nearest_environment_is_shown_with_what_differs() -> None:
-    nearest = Nearest(fakes.environment(), ("flask==3.1",), ("flask==3.0",), ("index",))
+    changes = (Change("index.index-url", "https://b", ""),)
+    nearest = Nearest(fakes.environment(), ("flask==3.1",), ("flask==3.0",), ("index",), changes)
     output = shown(render_plan.plan(replace(fakes.plan(), nearest=nearest)))
     assert "+ flask==3.1" in output
     assert "- flask==3.0" in output
-    assert "index" in output
+    assert "index.index-url: https://b there, none here" in output
 
 
 def test_a_password_in_a_requirement_is_not_shown() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine import Environment, EnvironmentState
+from engine import Change, Environment, EnvironmentState
 from engine.environments.staleness import judge
 from engine.plans import find_nearest
 
@@ -49,11 +49,25 @@ def test_other_ingredients_that_differ_are_named() -> None:
     nearest = find_nearest(["flask"], INGREDIENTS, [elsewhere])
     assert nearest is not None
     assert nearest.other_ingredients == ("index",)
+    assert nearest.changes == (Change("index.index-url", "https://b", ""),)
 
 
 def test_an_environment_of_another_python_or_with_nothing_in_common_explains_nothing() -> None:
     other_python = environment("a", "flask", ingredients={**INGREDIENTS, "interpreter": {"version": "3.9.1"}})
-    assert find_nearest(["flask"], INGREDIENTS, [other_python, environment("b", "django")]) is None
+    assert find_nearest(["flask", "six"], INGREDIENTS, [other_python, environment("b", "django")]) is None
+
+
+def test_the_same_lines_on_another_python_are_what_an_upgrade_left_behind() -> None:
+    ingredients = {**INGREDIENTS, "interpreter": {**PYTHON, "version": "3.11.6"}}
+    before = environment("before", "flask", ingredients=ingredients, state=EnvironmentState.STALE)
+    nearest = find_nearest(["flask"], INGREDIENTS, [before])
+    assert nearest is not None
+    assert (nearest.only_here, nearest.only_there, nearest.other_ingredients) == ((), (), ("interpreter",))
+    assert nearest.changes == (Change("interpreter.version", "3.11.6", "3.11.7"),)
+    same_python = environment("near", "flask", "six")
+    nearest = find_nearest(["flask"], INGREDIENTS, [before, same_python])
+    assert nearest is not None
+    assert nearest.environment is same_python, "the interpreter decides most of what is in an environment"
 
 
 def test_an_environment_whose_installation_is_gone_is_stale_and_says_so() -> None:

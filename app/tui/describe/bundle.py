@@ -8,10 +8,23 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from app.tui.describe.decisions import management, packages, request_source, targets
+from app.tui.describe.ingredients import ingredients
 from app.tui.document import Document, Line
-from app.tui.symbols import VERDICT, plan_mark
+from app.tui.symbols import ENVIRONMENT, LIFE, VERDICT, plan_mark
 from app.tui.text import ago, count, safe, size
-from engine import LOCAL, Action, BuildPlan, BundleEntry, Judgement, Problem, ProvenanceStep, Rule, Verdict
+from engine import (
+    LOCAL,
+    Action,
+    BuildPlan,
+    BundleEntry,
+    Judgement,
+    Life,
+    Problem,
+    ProvenanceStep,
+    Rule,
+    Verdict,
+    lifespan_of,
+)
 
 __all__ = ["answer", "build_question", "explain", "why_no_environment"]
 
@@ -68,7 +81,7 @@ def explain(entry: BundleEntry, now: float, steps: Sequence[ProvenanceStep] | Pr
         document.heading("Bundle")
         document.field("Path", str(entry.path))
         return document.lines
-    _match(document, plan)
+    _match(document, plan, now)
     request_source(document, steps)
     management(document, plan.management)
     packages(document, plan)
@@ -107,7 +120,7 @@ def _headline(document: Document, entry: BundleEntry, now: float) -> None:
     document.add(text, hang=2)
 
 
-def _match(document: Document, plan: BuildPlan) -> None:
+def _match(document: Document, plan: BuildPlan, now: float) -> None:
     match = plan.match
     document.heading("Match")
     document.field("Asks for", f"Python {match.request}")
@@ -115,6 +128,10 @@ def _match(document: Document, plan: BuildPlan) -> None:
     if match.chosen is not None:
         document.field("Chosen", Text.assemble(safe(match.chosen.version, "bold"), "  ", safe(match.chosen.path)))
         document.field("Because", match.reason)
+        if plan.installation is not None:
+            life = lifespan_of(plan.installation, now)
+            if life.state in (Life.ENDED, Life.ENDING):
+                document.field("Mind", safe(f"{LIFE[life.state].symbol} {life.reason}", LIFE[life.state].style))
     if plan.target_match is not None:
         targets(document, plan.target_match)
     document.heading("Candidates", f"{count(len(match.judgements), 'installation')}, the chosen one first")
@@ -152,12 +169,31 @@ def _environment(document: Document, plan: BuildPlan, now: float) -> None:
         document.field("Built", f"{built}, {count(len(env.packages), 'package')}, {size(env.size)}")
     elif plan.running is not None:
         document.field("Building", f"{plan.running.id}, {plan.running.phase.value}, started by {plan.running.by}")
-    elif plan.nearest is not None:
-        near = plan.nearest
-        document.field("Nearest", f"{near.environment.key[:8]} ({near.environment.bundle}) differs least")
-        rows = [(safe(f"+ {line}", "green"), safe("only asked for here", "dim")) for line in near.only_here]
-        rows += [(safe(f"- {line}", "red"), safe("only in that environment", "dim")) for line in near.only_there]
-        rows += [(safe(f"! {name}", "yellow"), safe("differs too", "dim")) for name in near.other_ingredients]
-        document.table(rows, indent=4)
-    elif plan.key:
-        document.field("Nearest", "no other environment of this installation")
+    else:
+        _why_no_hit(document, plan)
+    if plan.ingredients:
+        document.heading("Ingredients", "the key is a digest of these")
+        ingredients(document, plan.ingredients)
+
+
+def _why_no_hit(document: Document, plan: BuildPlan) -> None:
+    """What is in the cache that almost serves, and what keeps it from serving."""
+    if plan.unusable is not None:
+        mark = ENVIRONMENT[plan.unusable.state]
+        document.field(
+            "Not reused", Text.assemble("it is there, but ", mark.text()), safe(plan.unusable.reason, mark.style)
+        )
+    near = plan.nearest
+    if near is None:
+        if plan.key and plan.unusable is None:
+            document.field("Nearest", "no other environment of this installation")
+        return
+    name = f"{near.environment.key[:8]} ({near.environment.bundle}, Python {near.environment.python_version})"
+    document.field("Nearest", f"{name} differs least")
+    rows = [(safe(f"+ {line}", "green"), safe("only asked for here", "dim")) for line in near.only_here]
+    rows += [(safe(f"- {line}", "red"), safe("only in that environment", "dim")) for line in near.only_there]
+    document.table(rows, indent=4)
+    for change in near.changes:
+        document.add("    ", safe(change.name, "yellow"), safe("  differs too", "dim"), hang=6)
+        document.add("      ", safe(f"- {change.one or 'none'}", "red"), hang=8)
+        document.add("      ", safe(f"+ {change.other or 'none'}", "green"), hang=8)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
 
+from app.tui.describe.ingredients import ingredients
 from app.tui.describe.reaping import kept_reasons
 from app.tui.document import Document, Line
 from app.tui.symbols import BUILD, ENVIRONMENT, FOREIGN
@@ -81,15 +81,7 @@ def describe_environment(
     _packages(document, env.packages)
     if env.ingredients:
         document.heading("Ingredients", "the key is a digest of these")
-        document.table(
-            [
-                (
-                    safe(name, "dim"),
-                    value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False),
-                )
-                for name, value in env.ingredients.items()
-            ]
-        )
+        ingredients(document, env.ingredients)
     return document.lines
 
 
