@@ -83,5 +83,6 @@ def _ask_for_word(above: TextPage, proposal: Proposal) -> None:
             above.deck.say(f"nothing done: that takes the word {words}", Level.WARNING)
 
     words = " or ".join(answer.word for answer in proposal.answers)
-    prefix = f"{proposal.question} Type {words}: "
-    above.edit(Editing(prefix, done=done, dangerous=True, moved=above.mover.move))
+    above.edit(
+        Editing(f"Type {words}: ", question=proposal.question, done=done, dangerous=True, moved=above.mover.move)
+    )

@@ -16,6 +16,8 @@ from app.tui.widgets.one_line import OneLine
 
 __all__ = ["Editing", "Prompt", "Question"]
 
+_TYPED = 12
+"""Cells kept for what is typed beside a long question."""
 _MORE = "  Tab more"
 _GUARD = 0.3
 """Seconds a question ignores keys, so that a key that is still held cannot answer it."""
@@ -30,6 +32,7 @@ class Editing:
     """A line of text being typed."""
 
     prefix: str
+    """What stands before the text, always in full."""
     done: Callable[[str], None]
     changed: Callable[[str], object] = _ignore
     cancelled: Callable[[], None] = lambda: None
@@ -45,6 +48,8 @@ class Editing:
     """How many entries back in `history` the text was taken from."""
     still: bool = False
     """Whether the list stays as it is while one types, since the text is about the row under the cursor."""
+    question: str = ""
+    """What stands before that, as far as there is room."""
     dangerous: bool = False
     """True where the text confirms something: nothing may change under it, and only typed keys count."""
 
@@ -285,7 +290,13 @@ def _next_answers(question: Question, width: int) -> int:
 
 
 def _draw_editing(editing: Editing, width: int) -> Text:
-    line = Text(f" {editing.prefix}", style="reverse red" if editing.dangerous else "bold", end="")
+    line = Text(" ", style="reverse red" if editing.dangerous else "bold", end="")
+    if editing.question:
+        asked = safe(editing.question)
+        room = max(0, width - len(editing.prefix) - _TYPED)
+        line.append_text(cut(asked, room) if asked.cell_len > room else asked)
+        line.append(" ")
+    line.append(editing.prefix)
     # Keep the cursor in sight: show the end of what is before it.
     room = max(1, width - len(line.plain) - 2)
     start = max(0, editing.cursor - room)

@@ -296,7 +296,8 @@ class ResourceTable(LineWidget, Generic[R]):
             away = self._shift and index == self._lead - 1
             head.append("< " if away else "  ", "bold" if away else "")
         if self._more(width):
-            head = cut(head, width - 1)
+            head.truncate(width - 1)
+            head.pad_right(width - 1 - head.cell_len)
             head.append(">", "bold")
         return self.strip(head)
 
