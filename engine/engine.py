@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
+    from engine.actions.audit import Plan
     from engine.actions.caches import CachePlan, RuntimeCache
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
@@ -536,6 +537,10 @@ class Engine:
         return self._world.audit_problem
 
     # Carrying out
+
+    def command_line(self, plan: Plan) -> str:
+        """What to type in a shell to carry `plan` out; "" where there is no such line."""
+        return self._world.told(actions.audit.event_of(plan)).command
 
     @overload
     def execute(self, plan: BuildPlan | CancelPlan) -> Outcome: ...

@@ -505,8 +505,11 @@ class World:
         from engine.audit.writing import record
 
         if not self.read_only:
-            event = event.with_options(*(f"--config={path.absolute()}" for path in self._config_files))
-            self.audit_problem = record(self.config.settings.data_dir, event, self.actor)
+            self.audit_problem = record(self.config.settings.data_dir, self.told(event), self.actor)
+
+    def told(self, event: AuditEvent) -> AuditEvent:
+        """`event` with a command line that means this configuration."""
+        return event.with_options(*(f"--config={path.absolute()}" for path in self._config_files))
 
     # Permission
 

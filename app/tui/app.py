@@ -91,6 +91,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.monotonic = monotonic
         self.snapshot = engine.snapshot()
         self.status = Text("")
+        self.started_by = ""
+        """The key that started what is being done."""
         self.key_map, self.key_problems = read_key_map(self.snapshot.config.settings.keys)
         self.frozen = False
         """Whether the picture stands still although the engine has newer ones."""
@@ -265,8 +267,10 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             if page.prompt.busy:
                 page.take_prompt_key(event)
                 continue
-            action = resolve(page.context(), key_of(event))
+            key = key_of(event)
+            action = resolve(page.context(), key)
             if action is not None:
+                self.started_by = key
                 self.perform_action(action)
 
     def perform_action(self, action: Action, argument: str = "") -> None:

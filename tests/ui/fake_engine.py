@@ -92,6 +92,7 @@ from engine import (
     Verdict,
     Where,
 )
+from engine.actions.audit import event_of
 from engine.environments.reaping import KeepReason
 
 NOW = 1_750_000_000.0
@@ -543,6 +544,9 @@ class FakeEngine(Engine):
         self.refuse: Problem | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._changing = threading.Lock()
+
+    def command_line(self, plan: Any) -> str:
+        return event_of(plan).command
 
     def publish(self, **changes: Any) -> None:
         """Make a newer snapshot, as an engine thread would."""

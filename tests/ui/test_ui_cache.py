@@ -57,6 +57,7 @@ async def test_the_whole_plan_is_shown_from_the_question_and_leads_back_to_it(de
         d.wait_guard()
         await d.press("d")
         await d.until(lambda: title in d.text, "the plan")
+        assert f"envdeck {'reap' if action == 'x' else 'rebuild'} {FIRST}" in d.text, "the same by hand"
         d.engine.publish(environments=())
         await d.pilot.pause(0.4)
         await d.press("y", "enter", "q")

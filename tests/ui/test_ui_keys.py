@@ -150,3 +150,13 @@ async def test_n_goes_through_what_a_filter_shows(desk) -> None:
         assert d.app.page.table.current.key == SECOND
         await d.press("N")
         assert d.app.page.table.current.key == FIRST
+
+
+async def test_the_key_that_asks_is_none_that_answers_whatever_the_key_map_says(desk) -> None:
+    async with desk(FakeEngine(with_keys("env.rebuild=f")), size=(120, 24)) as d:
+        await d.press("2", "f")
+        assert "y=rebuild" in d.status
+        assert "f=fresh" not in d.status
+        d.wait_guard()
+        await d.press("f")
+        assert d.engine.executed == []

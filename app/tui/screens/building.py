@@ -45,6 +45,7 @@ def ask_to_build(page: Page, plan: BuildPlan, remark: str = "") -> None:
                 "Building",
                 build_question(plan) + remark,
                 [Answer("y", "build", "build", execute)],
+                command=deck.engine.command_line(plan),
                 lines=lambda: explain(entry, deck.clock(), None),
             ),
         )

@@ -34,6 +34,7 @@ def ask_to_cancel(page: Page, build_id: str) -> None:
                     [Answer("y", "cancel", "cancel", lambda: execute(plan))],
                     lines=lambda: describe_build(plan.build, deck.snapshot.taken_at),
                     no="go on",
+                    command=deck.engine.command_line(plan),
                 ),
             )
 

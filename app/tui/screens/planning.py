@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.tui.document import Line
+from app.tui.document import Document, Line
 from app.tui.events import Level
-from app.tui.screens.page import Page
+from app.tui.screens.page import Copies, Page
 from app.tui.screens.text_page import TextPage
+from app.tui.text import safe
 from app.tui.widgets.prompt import Editing, Question
 
 __all__ = ["Answer", "Proposal", "propose", "show_plan"]
@@ -40,6 +41,21 @@ class Proposal:
     much: bool = False
     """More than one item, or more than can be lost in passing: a single key is not enough."""
     no: str = "no"
+    command: str = ""
+    """The command line that does the same."""
+
+    def document(self) -> list[Line]:
+        """The plan, and how to carry it out without the terminal UI."""
+        document = Document()
+        document.lines.extend(self.lines())
+        if self.command:
+            document.heading("The same by hand", "y c copies it")
+            document.add("  ", safe(self.command, "bold"), hang=4)
+        return document.lines
+
+    @property
+    def copies(self) -> Copies:
+        return {"c": ("command", self.command)} if self.command else {}
 
 
 def propose(page: Page, proposal: Proposal) -> None:
@@ -47,21 +63,31 @@ def propose(page: Page, proposal: Proposal) -> None:
     if not page.is_current or page.prompt.busy:
         page.deck.say(f"{proposal.title.lower()}: nothing done, since you went on to something else", Level.WARNING)
     elif proposal.much:
-        show_plan(page, proposal.title, proposal.lines(), lambda above: _ask_for_word(above, proposal))
+        show_plan(
+            page, proposal.title, proposal.document(), lambda above: _ask_for_word(above, proposal), proposal.copies
+        )
     else:
+        # The key that asks is never the one that answers, whatever a key map says.
+        answers = [answer for answer in proposal.answers if answer.key != page.deck.started_by]
         page.prompt.ask(
             Question(
                 proposal.question,
-                {answer.key: (answer.label, answer.do) for answer in proposal.answers},
+                {answer.key: (answer.label, answer.do) for answer in answers},
                 no=proposal.no,
-                details=lambda: show_plan(page, proposal.title, proposal.lines()),
+                details=lambda: show_plan(page, proposal.title, proposal.document(), copies=proposal.copies),
             )
         )
 
 
-def show_plan(page: Page, title: str, lines: Sequence[Line], then: Callable[[TextPage], None] | None = None) -> None:
+def show_plan(
+    page: Page,
+    title: str,
+    lines: Sequence[Line],
+    then: Callable[[TextPage], None] | None = None,
+    copies: Copies | None = None,
+) -> None:
     """Show `lines` on a page above `page`, and call `then` with it when it is there."""
-    above = TextPage(page.view, title, lambda _snapshot: lines)
+    above = TextPage(page.view, title, lambda _snapshot: lines, copies)
     page.app.push_screen(above)
 
     def begin() -> None:

@@ -41,6 +41,7 @@ def ask_to_reap(page: Page, keys: Sequence[str] | None) -> None:
                     [Answer("y", "delete it", "reap", lambda: execute(plan))],
                     lines=lambda: reap_lines(plan),
                     much=much,
+                    command=deck.engine.command_line(plan),
                 ),
             )
 

@@ -57,6 +57,7 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
                 answers,
                 lines=lambda: rebuild_lines(plan),
                 much=len(good.items) > 1,
+                command=deck.engine.command_line(good),
             ),
         )
 

@@ -191,6 +191,8 @@ class Prompt(OneLine):
                 self._set(editing, text, len(text))
             case "up" | "down" if editing.moved is not None:
                 editing.moved(event.key)
+            case "pageup" | "pagedown" if editing.moved is not None:
+                editing.moved(event.key.replace("page", "page-"))
             case "up":
                 self._recall(editing, editing.recalled + 1)
             case "down":
