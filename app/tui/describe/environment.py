@@ -159,7 +159,7 @@ def _verification(env: Environment, examined: Examined | Problem | None, now: fl
 
 def _history(document: Document, env: Environment, builds: Sequence[Build], now: float) -> None:
     """Every build of its key: what came of it, and where its log is."""
-    document.heading("History", f"{count(len(builds), 'build')} of this key; in the list l shows the log of the one that counts")
+    document.heading("History", f"{count(len(builds), 'build')} of this key; in the list l shows the log")
     rows: list[list[Text]] = []
     notes: list[list[Text]] = []
     for one in builds:
