@@ -42,6 +42,8 @@ class Measured:
     requirements: str
     caches: str
     seconds: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    """The same without the start of the command line, where that can be told apart."""
     bytecode: bool = False
     packages: int = 0
     failure: str = ""
@@ -141,12 +143,14 @@ def _once(scratch: Scratch, contender: Contender, result: Measured, count: bool)
         contender.before(run)
         os.sync()
         began = time.perf_counter()
-        env = contender.make(run)
+        made = contender.make(run)
         seconds = time.perf_counter() - began
         contender.after(run)
-        _inspect(env, run.requirements, result)
+        _inspect(made.path, run.requirements, result)
         if count:
             result.seconds.append(seconds)
+            if made.alone is not None:
+                result.alone.append(made.alone)
     except Failed as failure:
         result.failure = str(failure)
     finally:
@@ -181,8 +185,8 @@ def table(measured: Sequence[Measured], machine: str, versions: str) -> str:
     packages = {m.requirements: m.packages for m in measured if m.packages}
     heads = [f"{one} ({packages.get(one, 0)}) {caches}" for one, caches in columns]
     lines = [
-        f"{machine}; {versions}. Median seconds of whole processes, interleaved; × is the ratio to the first row; "
-        f"in brackets packages.",
+        f"{machine}; {versions}. Median seconds of whole processes, interleaved, and × the ratio to the first row. In "
+        "brackets, of sets the number of packages, of times the build alone, without the start of the command line.",
         "",
         "| | bytecode | " + " | ".join(f"{head} | ×" for head in heads) + " |",
         "|---|---|" + "--:|--:|" * len(columns),
@@ -204,4 +208,5 @@ def _cells(one: Measured | None, first: Measured | None) -> list[str]:
     median, base = one and one.median, first and first.median
     if median is None:
         return ["–", ""]
-    return [f"{median:.2f}", f"{median / base:.3g}" if base else ""]
+    alone = f" ({statistics.median(one.alone):.2f})" if one and one.alone else ""
+    return [f"{median:.2f}{alone}", f"{median / base:.3g}" if base else ""]

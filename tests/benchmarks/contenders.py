@@ -17,7 +17,7 @@ import psutil
 from engine.config.catalogue import find
 from tests.benchmarks.scratch import ROOT, Scratch
 
-__all__ = ["CONTENDERS", "Contender", "Failed", "Run"]
+__all__ = ["CONTENDERS", "Contender", "Failed", "Made", "Run"]
 
 _QUIET_SECONDS = 900.0
 
@@ -61,11 +61,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What a run came to."""
+
+    path: Path
+    """The environment."""
+    alone: float | None = None
+    """Seconds of the build itself, without the start of the command line, where that can be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
-    """A way to make an environment. `make` is timed and returns its path; `before` is not, and `after` neither."""
+    """A way to make an environment. `make` is timed; `before` is not, and `after` neither."""
 
     name: str
-    make: Callable[[Run], Path]
+    make: Callable[[Run], Made]
     before: Callable[[Run], None] = lambda _run: None
     after: Callable[[Run], None] = lambda _run: None
     cold: bool = True
@@ -73,27 +83,27 @@ class Contender:
     available: Callable[[], bool] = lambda: True
 
 
-def _stock(run: Run) -> Path:
+def _stock(run: Run) -> Made:
     env = run.work / "env"
     run.call(run.scratch.python, "-m", "venv", env)
     run.call(env / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", run.requirements)
-    return env
+    return Made(env)
 
 
-def _virtualenv(run: Run) -> Path:
+def _virtualenv(run: Run) -> Made:
     env = run.work / "env"
     run.call(run.scratch.virtualenv, "-q", "-p", run.scratch.python, env)
     run.call(env / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", run.requirements)
-    return env
+    return Made(env)
 
 
-def _uv(*options: str) -> Callable[[Run], Path]:
-    def make(run: Run) -> Path:
+def _uv(*options: str) -> Callable[[Run], Made]:
+    def make(run: Run) -> Made:
         env = run.work / "env"
         run.call(run.scratch.uv, "venv", "-q", "--no-config", "-p", run.scratch.python, env)
         install = (run.scratch.uv, "pip", "install", "-q", "--no-config", "-p", env / "bin/python")
         run.call(*install, *options, "-r", run.requirements)
-        return env
+        return Made(env)
 
     return make
 
@@ -123,7 +133,7 @@ def _serve(run: Run, data_dir: Path, *settings: str) -> None:
     (run.work / "server.gcfg").write_text("\n".join(lines) + "\n")
 
 
-def _build(run: Run) -> Path:
+def _build(run: Run) -> Made:
     """The command line, from its start to the published environment."""
     said = run.call(
         sys.executable,
@@ -137,7 +147,8 @@ def _build(run: Run) -> Path:
         "--json",
         PYTHONPATH=str(ROOT),
     )
-    return Path(json.loads(said)["path"])
+    document = json.loads(said)
+    return Made(Path(document["path"]), document["seconds"])
 
 
 def _fresh(*settings: str) -> Callable[[Run], None]:

@@ -12,7 +12,7 @@ import pytest
 from tests.benchmarks import builds
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.builds import SETS, Budget, Measured, measure, table
-from tests.benchmarks.contenders import CONTENDERS, Contender, Failed, Run
+from tests.benchmarks.contenders import CONTENDERS, Contender, Failed, Made, Run
 from tests.benchmarks.readme import BlockMissing, replace_block
 from tests.benchmarks.scratch import Scratch
 
@@ -34,7 +34,7 @@ def test_the_sets_are_frozen_and_their_changed_twins_differ_in_a_few_releases(na
     assert 1 <= different <= max(1, 0.05 * len(pins))
 
 
-def fake(root: Path, contender: str, packages: str = "") -> Path:
+def fake(root: Path, contender: str, packages: str = "") -> Made:
     site = root / contender / "lib/python3.11/site-packages"
     for line in (packages or (REQUIREMENTS / "tiny.txt").read_text()).splitlines():
         if "==" in line:
@@ -43,7 +43,7 @@ def fake(root: Path, contender: str, packages: str = "") -> Path:
     (site / "flask" / "__pycache__").mkdir(parents=True)
     (site / "flask" / "__init__.py").touch()
     (site / "flask" / "__pycache__" / "x.pyc").touch()
-    return root / contender
+    return Made(root / contender, 0.5)
 
 
 def test_contenders_take_turns_there_and_back_after_one_round_that_warms_up(
@@ -52,7 +52,7 @@ def test_contenders_take_turns_there_and_back_after_one_round_that_warms_up(
     ran: list[str] = []
 
     def contender(name: str) -> Contender:
-        def make(run: Run) -> Path:
+        def make(run: Run) -> Made:
             ran.append(name)
             return fake(run.work, name)
 
@@ -69,7 +69,7 @@ def test_contenders_take_turns_there_and_back_after_one_round_that_warms_up(
 def test_who_fails_or_leaves_packages_out_is_not_timed_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_run: Run) -> Path:
+    def fails(_run: Run) -> Made:
         raise Failed("it broke")
 
     monkeypatch.setattr(
@@ -103,7 +103,7 @@ def test_the_table_has_medians_and_ratios_to_the_first_row() -> None:
     text = table(
         [
             Measured(first, "tiny", "warm", [4.0, 2.0, 9.0], bytecode=True, packages=7),
-            Measured(second, "tiny", "warm", [1.0], packages=7),
+            Measured(second, "tiny", "warm", [1.0], [0.75], packages=7),
             Measured(second, "tiny", "cold", failure="it broke"),
         ],
         "a machine",
@@ -111,7 +111,7 @@ def test_the_table_has_medians_and_ratios_to_the_first_row() -> None:
     )
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == "| | bytecode | tiny (7) warm | × | tiny (7) cold | × |"
-    assert rows[2:] == [f"| {first} | yes | 4.00 | 1 | – |  |", f"| {second} | no | 1.00 | 0.25 | – |  |"]
+    assert rows[2:] == [f"| {first} | yes | 4.00 | 1 | – |  |", f"| {second} | no | 1.00 (0.75) | 0.25 | – |  |"]
     assert "failed: " in text
     assert "Rounds: 1 to 3" in text
 
