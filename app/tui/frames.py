@@ -59,7 +59,8 @@ class Frames:
         colors = console._color_system or ColorSystem.TRUECOLOR
         changed: dict[int, list[Cell | None]] = {}
         for y, x, strip in _strips(update):
-            if not 0 <= y < size.height:
+            # A screen may still be drawn for the size that the terminal had before.
+            if not 0 <= y < size.height or x >= size.width:
                 continue
             line = changed.setdefault(y, list(self._shown[y]))
             cells = _cells(strip, colors)[: size.width - x]

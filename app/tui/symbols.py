@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from app.tui.text import safe
 from engine import (
     Action,
     AuditResult,
@@ -56,8 +57,8 @@ class Mark:
     style: str
 
     def text(self, word: str | None = None) -> Text:
-        """``✓ usable`` in its colour; `word` replaces the state's own word."""
-        return Text(f"{self.symbol} {self.word if word is None else word}".rstrip(), style=self.style, end="")
+        """``✓ usable`` in its colour; `word`, which may be foreign, replaces the state's own word."""
+        return safe(f"{self.symbol} {self.word if word is None else word}".rstrip(), self.style)
 
 
 USABILITY = {

@@ -2,8 +2,8 @@
 
 Usage: ``fake_app.py SCENARIO [flags of envdeck]``. Scenarios: ``normal``; ``many`` and ``huge``, with 500 and 10 000
 environments and nothing running; ``running``, a build that tells twice a second what it does; ``flood``, a build that
-writes 50 000 lines as fast as it can as soon as somebody looks at its log. The last tells at the end how long the loop
-stood still at worst.
+writes 50 000 lines as fast as it can as soon as somebody looks at its log, which tells at the end how long the loop
+stood still at worst; ``hostile``, where every text attacks the terminal.
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ def main() -> int:
             audited(AuditAction.REAP, {"key": env.key, "bytes": 9}, 500 - i) for i, env in enumerate(many[:500])
         )
         engine = FakeEngine(snapshot(environments=many, builds=(), audit=AuditPage(records)))
+    elif scenario == "hostile":
+        from poison import poisoned_engine
+
+        attack = "[on magenta]odd \x1b]52;c;aGFja2Vk\x07\x1b[2J\x1b]0;owned\x07\x9b31m\x85\r\n\u202e\udcff[/foo] end"
+        engine = poisoned_engine(lambda: attack)
     elif scenario == "normal":
         for build in engine.current.builds:
             engine.write(build.id, *map(log_line, range(60)))

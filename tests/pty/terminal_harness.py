@@ -152,6 +152,12 @@ class Terminal:
         """How many frames came so far."""
         return self.output.count(_FRAME)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size, as pulling at its window does."""
+        with self._lock:
+            self._screen.resize(rows, columns)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def hang_up(self) -> None:
         """Take the terminal away, as a lost connection does."""
         self._closing = True

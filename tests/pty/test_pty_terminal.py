@@ -89,9 +89,3 @@ def test_no_color_sends_no_colours() -> None:
         terminal.until_shown("MISS")
         codes = {code for found in re.findall(rb"\x1b\[([0-9;]*)m", terminal.output) for code in found.split(b";")}
         assert codes <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"22", b"39", b"49"}
-
-
-def test_the_command_line_answers_a_dumb_terminal() -> None:
-    with Terminal([sys.executable, "-m", "app"], environ={"TERM": "dumb"}) as terminal:
-        assert terminal.wait() == 2
-        terminal.until_shown("envdeck --help")

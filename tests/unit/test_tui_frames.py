@@ -112,6 +112,21 @@ def test_after_forgetting_and_on_another_size_all_is_sent(first: LayoutUpdate, s
     assert frames.reduce(second, CONSOLE, SIZE) == fresh
 
 
+@settings(max_examples=30)
+@given(screens, st.integers(1, WIDTH), st.integers(1, HEIGHT))
+def test_what_was_drawn_for_a_larger_terminal_is_cut(lines: list[list[Strip]], width: int, height: int) -> None:
+    # The terminal has its new size before the screen is laid out for it.
+    size, region = Size(width, height), Region(0, 0, width, height)
+    frames = Frames()
+    fitting = LayoutUpdate([[Strip.blank(width)]] * height, region)
+    shown, blank = Watcher(), Watcher()
+    for watcher in (shown, blank):
+        watcher.screen.resize(height, width)
+    shown.stream.feed(frames.reduce(LayoutUpdate(lines, Region(0, 0, WIDTH, HEIGHT)), CONSOLE, size))
+    shown.stream.feed(frames.reduce(fitting, CONSOLE, size))
+    assert [row[:width] for row in shown.screen.display[:height]] == blank.screen.display
+
+
 def line(text: str, style: Style | None = None, y: int = 0) -> ChopsUpdate:
     strip = Strip([Segment(text, style)]).crop_extend(0, WIDTH, None)
     return ChopsUpdate([{0: strip}] * HEIGHT, [(y, 0, WIDTH)], [[WIDTH]] * HEIGHT)

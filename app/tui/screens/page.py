@@ -124,9 +124,7 @@ class Page(Screen[None], inherit_bindings=False):
 
     def on_resize(self, event: Resize) -> None:
         size = event.size
-        self.query_one("#cramped", OneLine).show(
-            safe(f"envdeck needs 60x16, this terminal is {size.width}x{size.height}")
-        )
+        self.query_one("#cramped", OneLine).show(safe(f"envdeck needs 60x16, this is {size.width}x{size.height}"))
         self.call_after_refresh(self.refresh_chrome)
 
     def refresh_chrome(self) -> None:
