@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.actions.resolve import Resolution, resolve_in
+from engine.actions.resolve import Resolution, Resolver
 from engine.bundles.model import Bundle
 from engine.config.model import ConfigState
 from engine.content.model import Content
@@ -154,6 +154,7 @@ def assess(before: Found, after: Found, contents: Iterable[Content], bundles: It
 
 def _contents(before: Found, after: Found, contents: Iterable[Content]) -> Iterator[ImpactItem | None]:
     one, other = before.config.settings.data_dir, after.config.settings.data_dir
+    was, will = Resolver(before), Resolver(after)
     for content in contents:
         if one != other:
             reason = f"it is under {one}, and Server.DataDir becomes {other}"
@@ -162,7 +163,7 @@ def _contents(before: Found, after: Found, contents: Iterable[Content]) -> Itera
                 Subject.CONTENT, name, ImpactKind.BREAKS, "there", "not seen any more", reason, content.guid
             )
         else:
-            yield compare_resolutions(resolve_in(before, content), resolve_in(after, content))
+            yield compare_resolutions(was.resolve(content), will.resolve(content))
 
 
 def _bundles(before: Found, after: Found, bundles: Iterable[Bundle]) -> Iterator[ImpactItem | None]:

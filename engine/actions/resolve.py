@@ -24,6 +24,7 @@ from engine.bundles.reading import read_bundle
 from engine.content.model import Content, PickedInstallation, Reason
 from engine.content.rules import (
     Present,
+    Standing,
     standing,
 )
 from engine.content.store import ContentStore, hold_shared
@@ -38,7 +39,7 @@ from engine.plans import BuildPlan
 from engine.targets import LOCAL
 from engine.world import World
 
-__all__ = ["Resolution", "rebuild", "resolve", "resolve_in"]
+__all__ = ["Resolution", "Resolver", "rebuild", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +80,38 @@ def resolve(world: World, content: Content) -> Resolution:
     """
     if not world.probed:
         world.probe()
-    return resolve_in(world.found(), content)
+    return Resolver(world.found()).resolve(content)
 
 
-def resolve_in(now: Found, content: Content) -> Resolution:
-    """The same, with what there is `now`."""
-    if content.problem is not None or content.installation is None or content.active_bundle is None:
-        return Resolution(content, None, None, None, (), problem=content.problem)
-    found = standing(content.installation, _present(now))
+class Resolver:
+    """Resolves any number of contents with what there is `now`, which is looked through once."""
+
+    def __init__(self, now: Found) -> None:
+        self._now = now
+        self._present = _present(now)
+        self._environments = {environment.key: environment for environment in reversed(now.environments)}
+
+    def resolve(self, content: Content) -> Resolution:
+        """How the active bundle of `content` would run."""
+        if content.problem is not None or content.installation is None or content.active_bundle is None:
+            return Resolution(content, None, None, None, (), problem=content.problem)
+        found = standing(content.installation, self._present)
+        environment = self._environments.get(content.key)
+        kept = found.installation
+        if kept is not None and self._now.config.settings.python_enabled:
+            if not content.managed:
+                return Resolution(content, kept, None, None, (found.reason, _UNMANAGED))
+            if environment is not None and environment.state is EnvironmentState.READY:
+                there = Reason("environment-there", f"its environment {content.key} is there")
+                return Resolution(content, kept, environment, None, (found.reason, there))
+        return _planned(self._now, content, found, environment)
+
+
+def _planned(now: Found, content: Content, found: Standing, environment: Environment | None) -> Resolution:
+    """How it would run where that takes a plan: on another installation, or in another environment."""
+    assert content.active_bundle is not None
     kept = found.installation
     reasons: tuple[Reason, ...] = (found.reason,)
-    environment = next((e for e in now.environments if e.key == content.key), None)
-    if kept is not None and now.config.settings.python_enabled:
-        if not content.managed:
-            return Resolution(content, kept, None, None, (*reasons, _UNMANAGED))
-        if environment is not None and environment.state is EnvironmentState.READY:
-            there = Reason("environment-there", f"its environment {content.key} is there")
-            return Resolution(content, kept, environment, None, (*reasons, there))
     try:
         store = ContentStore(now.config.settings.data_dir)
         bundle = read_bundle(store.bundle_dir(content.guid, content.active))

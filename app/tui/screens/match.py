@@ -139,8 +139,9 @@ class MatchPage(TablePage[BundleEntry]):
 
     def _trial(self, text: str, bundle: Bundle | None) -> Trial | Problem | None:
         """What the request `text` would get; for "" what the bundle does ask for. None while it is worked out."""
-        engine = self.deck.engine
-        basis = (text, bundle, self.snapshot.generation)
+        engine, now = self.deck.engine, self.snapshot
+        running = [build.id for build in now.builds if not build.state.final]
+        basis = (text, bundle, now.config.settings, now.installations, now.environments, now.declarations, running)
         # One answer per bundle: while the next one is worked out the last one stays, and typing does not flicker.
         return self.deck.lookups.get(
             ("trial", bundle and bundle.path, bool(text)),
