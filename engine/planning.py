@@ -164,7 +164,7 @@ def _installer(
                 python=Version(place.version) if local else None,
                 externals=len(externals),
             ),
-            *uv_obstacles(packages.requirements_text, who),
+            *uv_obstacles(packages.requirements_text, packages.constraints_text, who),
         )
 
     return choose_installer(

@@ -222,6 +222,7 @@ def add_commands(children: Commands) -> None:
         "  environment (path or null), nearest (null or {key, path, only_here,\n"
         "  only_there, other_ingredients, changes [{name, there, here}]}), unusable (null or\n"
         "  {path, state, reason}: of this very key, but not fit), running (a build's id or null), ingredients,\n"
+        "  installer (null or {name (pip or uv), reason, uv_wanted, obstacles}),\n"
         "  management {managed, level, reason, levels [{level, value, standing,\n"
         "  reason}]}, provenance [{source, standing, raw, constraint, reason}], target_match (null,\n"
         "  or {basis, environment, reason, environments, error}), error}",

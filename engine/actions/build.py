@@ -174,7 +174,7 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         tool = world.uv()
         if tool.problem is not None:
             raise Refused(tool.problem)
-        uv = uv_run(job.requirements, world.builder, tool, env)
+        uv = uv_run(job.requirements, job.constraints, world.builder, tool, env)
         env |= uv.env
     job = replace(
         job,

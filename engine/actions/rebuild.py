@@ -297,7 +297,7 @@ def _why_no_uv(world: World, environment: Environment) -> str:
     elsewhere = place_obstacles(
         target_is_local=True, executor=choose(settings.executor, LOCAL), python=None, externals=0
     )
-    return next(iter((*elsewhere, *uv_obstacles(request[0], world.builder))), "")
+    return next(iter((*elsewhere, *uv_obstacles(*request, world.builder))), "")
 
 
 def _request(environment: Environment) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from engine.errors import Severity
 from engine.executors.accounts import BuildAccount
 from engine.files import is_there
 from engine.packages.installer import UvTool
-from engine.packages.uv_request import uv_request
+from engine.packages.uv_request import UvRequest, uv_request
 
 __all__ = ["uv_obstacles", "uv_run"]
 
@@ -22,20 +22,25 @@ _SYSTEM_CERTIFICATES = (
 )
 
 
-def uv_obstacles(requirements: str, who: BuildAccount) -> tuple[str, ...]:
-    """What of `requirements`, the file for pip, and of the pip configuration of `who` uv cannot do as pip does it."""
+def uv_obstacles(requirements: str, constraints: str, who: BuildAccount) -> tuple[str, ...]:
+    """What of `requirements` and `constraints`, the files for pip, and of the pip configuration of `who` uv cannot do
+    as pip does it."""
     files = pip_files(who.home, account=who.account)
     broken = tuple(f.problem.message for f in files if f.problem and f.problem.severity is Severity.ERROR)
-    options = configuration(who.home, account=who.account)
-    return broken + uv_request(requirements, options, lambda path: is_there(Path(path))).obstacles
+    return broken + _request(requirements, constraints, who).obstacles
 
 
-def uv_run(requirements: str, who: BuildAccount, tool: UvTool, environ: Mapping[str, str]) -> UvRun:
-    """What a build hands to the uv `tool` for `requirements`; ask for the obstacles first."""
-    request = uv_request(requirements, configuration(who.home, account=who.account), lambda path: is_there(Path(path)))
+def uv_run(requirements: str, constraints: str, who: BuildAccount, tool: UvTool, environ: Mapping[str, str]) -> UvRun:
+    """What a build hands to the uv `tool` for `requirements` and `constraints`; ask for the obstacles first."""
+    request = _request(requirements, constraints, who)
     env = dict(request.env)
     if not {*env, *environ} & {"SSL_CERT_FILE", "SSL_CERT_DIR"}:
         # uv brings certificates of its own along, pip heeds the machine's, where a company puts its own.
         there = next((path for path in _SYSTEM_CERTIFICATES if is_there(Path(path))), None)
         env |= {"SSL_CERT_FILE": there} if there else {}
     return UvRun(tool.path, request.requirements, request.config, env)
+
+
+def _request(requirements: str, constraints: str, who: BuildAccount) -> UvRequest:
+    options = configuration(who.home, account=who.account)
+    return uv_request(requirements, constraints, options, lambda path: is_there(Path(path)))

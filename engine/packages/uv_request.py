@@ -97,15 +97,19 @@ class _Asked:
     obstacles: list[str] = field(default_factory=list)
 
 
-def uv_request(requirements: str, options: Mapping[str, str], is_there: Callable[[str], bool]) -> UvRequest:
-    """What to ask uv for to install `requirements`, the requirements file for pip, under pip's configuration `options`.
+def uv_request(
+    requirements: str, constraints: str, options: Mapping[str, str], is_there: Callable[[str], bool]
+) -> UvRequest:
+    """What to ask uv for to install `requirements` under `constraints`, the files for pip, as pip would.
 
+    `options` is pip's configuration. The constraints are given to uv as they are.
     `is_there` says whether there is anything at a path: pip passes over a directory of packages that is missing, and uv
     stops there.
     """
     asked = _Asked()
     try:
         lines = parse_requirements(requirements.encode(), "requirements.txt", _no_include)
+        limits = parse_requirements(constraints.encode(), "constraints.txt", _no_include)
     except InputError as error:
         return UvRequest(obstacles=(f"the requirements cannot be read again: {error.problem.message}",))
     for name, value in sorted(options.items()):
@@ -117,6 +121,8 @@ def uv_request(requirements: str, options: Mapping[str, str], is_there: Callable
         else:
             _requirement_line(asked, line)
             kept.append(line.text)
+    for limit in limits:
+        _requirement_line(asked, limit)
     _insecure(asked)
     if asked.no_binary and asked.only_binary:
         asked.obstacles.append("only-binary and no-binary are both set, which pip and uv combine differently")

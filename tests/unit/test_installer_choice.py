@@ -83,8 +83,8 @@ def test_the_release_of_uv_is_in_its_answer(output: str, version: Version | None
 # What uv is handed
 
 
-def ask(requirements: str = "", options: Mapping[str, str] | None = None, missing: str = "/gone") -> UvRequest:
-    return uv_request(requirements, options or {}, lambda path: not path.startswith(missing))
+def ask(requirements: str = "", options: Mapping[str, str] | None = None, constraints: str = "") -> UvRequest:
+    return uv_request(requirements, constraints, options or {}, lambda path: not path.startswith("/gone"))
 
 
 def config(request: UvRequest) -> dict[str, object]:
@@ -194,6 +194,13 @@ def test_what_uv_cannot_do_as_pip_does_it_is_left_to_pip_and_says_why(options, r
     obstacles = ask(requirements, options).obstacles
     assert any(told in obstacle for obstacle in obstacles), obstacles
     assert "s3cret" not in "".join(obstacles)
+
+
+def test_constraints_are_given_as_they_are_unless_uv_cannot_read_them() -> None:
+    assert ask("a\n", constraints="b<2\n").obstacles == ()
+    assert ask("a\n", constraints="b @ svn+https://h/b\n").obstacles == (
+        "uv cannot fetch from svn: b @ svn+https://h/b",
+    )
 
 
 def test_an_index_without_encryption_is_fine_where_pip_takes_it() -> None:
