@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import email.parser
+import errno
 import hashlib
 import io
 import os
@@ -45,6 +46,8 @@ _UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _INSTALLERS = ("INSTALLER", "REQUESTED", "direct_url.json")
 """What an installer writes into the metadata directory."""
 _PYTHON_LINE = b"#!python"
+# What a file system says of a name that it cannot have, or takes for another one.
+_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 # What `zipfile` and those below it raise over bytes that make no sense.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError, LookupError)
 
@@ -96,6 +99,10 @@ def unpack(wheel: Path, pin: Pin, tag: str, place: Path) -> Unpacked:
             return _unpack(archive, wheel.stat().st_size, pin, tag, place)
     except _DAMAGE as error:
         raise Unfit("damaged", f"it is damaged: {error}") from None
+    except OSError as error:
+        if error.errno not in _NAMES:
+            raise
+        raise Unfit("bad-name", f"the file system does not take a name in it: {error}") from None
 
 
 def _unpack(archive: zipfile.ZipFile, packed: int, pin: Pin, tag: str, place: Path) -> Unpacked:

@@ -38,33 +38,6 @@ from engine.wheels.reclaiming import reclaim, unused
 from engine.wheels.store import FILLING, WheelStore
 from engine.wheels.vouching import vouched
 
-ALPHA = {
-    "alpha/__init__.py": "from alpha.part import value\n",
-    "alpha/part.py": "def value():\n    return [n for n in range(3)]\n",
-    "alpha/old.py": "print 'Python 2'\n",
-    "alpha/data/table.csv": "1,2\n",
-    "alpha/tool": "#!/bin/sh\necho tool\n",
-    "alpha, and +more.txt": 'a "name" with, everything\n',
-    "shared/__init__.py": "# the same in both\n",
-    "alpha-1.0.data/scripts/alpha-run.py": "#!python\nimport alpha\nprint(alpha.value())\n",
-    "alpha-1.0.data/scripts/alpha-plain": "#!pythonw -E\nprint(1)\n",
-    "alpha-1.0.data/scripts/alpha-native": b"\x7fELF not really",
-    "alpha-1.0.data/scripts/alpha-cmd": "#!python\nraise SystemExit('pip writes this one')\n",
-    "alpha-1.0.data/data/share/alpha/notes.txt": "notes\n",
-    "alpha-1.0.data/data/share/alpha/helper.py": "x = 1\n",
-    "alpha-1.0.data/data/top.txt": "at the top\n",
-    "alpha-1.0.data/headers/alpha.h": "int alpha;\n",
-    "alpha-1.0.data/platlib/alpha/native.py": "y = 2\n",
-    "alpha-1.0.dist-info/entry_points.txt": (
-        "[console_scripts]\nalpha-cmd = alpha:value\nalpha.more = alpha.part:value [extra]\n"
-        "[gui_scripts]\nalpha-window = alpha.part:value\n"
-    ),
-    "alpha-1.0.dist-info/licenses/LICENSE": "free\n",
-}
-BETA = {"beta.py": "import alpha\n", "shared/__init__.py": "# the same in both\n", "shared/beta.py": "z = 3\n"}
-EXECUTABLES = {path: wheels.EXECUTABLE for path in ALPHA if "/scripts/" in path or path == "alpha/tool"}
-del EXECUTABLES["alpha-1.0.data/scripts/alpha-plain"]
-
 INDEX = "1" * 32
 
 
@@ -73,8 +46,8 @@ class Room:
 
     def __init__(self, root: Path) -> None:
         self.packages = root / "packages"
-        self.alpha = wheels.make(self.packages, "alpha", "1.0", ALPHA, modes=EXECUTABLES)
-        self.beta = wheels.make(self.packages, "beta", "2.0", BETA, "alpha>=1")
+        self.alpha = wheels.make(self.packages, "alpha", "1.0", wheels.ALPHA, modes=wheels.EXECUTABLES)
+        self.beta = wheels.make(self.packages, "beta", "2.0", wheels.BETA, "alpha>=1")
         self.store = WheelStore(root / "data")
         self.source = wheels.source(self.packages, INDEX)
         self.wanted = [wheels.wanted(self.alpha), wheels.wanted(self.beta)]
@@ -366,7 +339,7 @@ def test_pip_replaces_linked_files_and_does_not_write_through_them(room: Room, t
         room.packages,
         "alpha",
         "2.0",
-        {path.replace("1.0", "2.0"): "new = 1\n" for path in ALPHA if "dist-info" not in path},
+        {path.replace("1.0", "2.0"): "new = 1\n" for path in wheels.ALPHA if "dist-info" not in path},
     )
     pip(env, "install", "--no-index", "--find-links", str(room.packages), "--upgrade", "alpha")
     pip(env, "install", "--no-index", "--find-links", str(room.packages), "--force-reinstall", "--no-deps", "beta")
@@ -423,6 +396,25 @@ def _size_of_the_two(filled: Room) -> int:
         for d, name, _, s in read_digests(wheel.path, wheel.entry)
         if d.target.find("/shared") > 0 and "__init__" in name
     )
+
+
+def test_an_environment_on_another_file_system_gets_copies(filled: Room) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == filled.store.root.stat().st_dev:
+        pytest.skip("this machine has no second file system that can be written")
+    env = Path(tempfile.mkdtemp(prefix="envdeck-wheels-", dir=other))
+    try:
+        result = filled.link(env)
+        assert result.copied
+        assert vouched(filled.find(), env) == {}
+        venv(env)
+        ran = subprocess.run(
+            [env / "bin" / "python", "-v", "-c", "import beta"], capture_output=True, text=True, check=True
+        )
+        assert "matches" in ran.stderr, "bytecode was made again: the time of its source is not what it was"
+        assert not [line for line in ran.stderr.splitlines() if "wrote" in line and "site-packages" in line]
+    finally:
+        shutil.rmtree(env)
 
 
 def test_linking_never_replaces_a_file_that_was_there(filled: Room, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zipfile
@@ -204,6 +205,20 @@ def test_whatever_the_names_are_nothing_is_written_elsewhere(
         path = root / "in" / "out" / file.place.source
         assert stat.S_ISREG(path.lstat().st_mode)
         assert not path.lstat().st_mode & 0o222
+
+
+@pytest.mark.parametrize(("code", "refused"), [(errno.ENAMETOOLONG, True), (errno.EILSEQ, True), (errno.ENOSPC, False)])
+def test_a_name_that_the_file_system_does_not_take_is_the_wheels_fault_and_a_full_disk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, refused: bool
+) -> None:
+    wheel = wheels.make(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fchmod", fail)
+    with pytest.raises(Unfit if refused else OSError):
+        unpacked(wheel)
 
 
 # RECORD and the rest of the metadata

@@ -21,6 +21,34 @@ PLAIN = 0o100644
 PYTHON = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
 TAG = f"cpython-3{sys.version_info.minor}-x86_64-linux-gnu"
 
+# Between them all that a wheel can have, and that two can have together.
+ALPHA = {
+    "alpha/__init__.py": "from alpha.part import value\n",
+    "alpha/part.py": "def value():\n    return [n for n in range(3)]\n",
+    "alpha/old.py": "print 'Python 2'\n",
+    "alpha/data/table.csv": "1,2\n",
+    "alpha/tool": "#!/bin/sh\necho tool\n",
+    "alpha, and +more.txt": 'a "name" with, everything\n',
+    "shared/__init__.py": "# the same in both\n",
+    "alpha-1.0.data/scripts/alpha-run.py": "#!python\nimport alpha\nprint(alpha.value())\n",
+    "alpha-1.0.data/scripts/alpha-plain": "#!pythonw -E\nprint(1)\n",
+    "alpha-1.0.data/scripts/alpha-native": b"\x7fELF not really",
+    "alpha-1.0.data/scripts/alpha-cmd": "#!python\nraise SystemExit('pip writes this one')\n",
+    "alpha-1.0.data/data/share/alpha/notes.txt": "notes\n",
+    "alpha-1.0.data/data/share/alpha/helper.py": "x = 1\n",
+    "alpha-1.0.data/data/top.txt": "at the top\n",
+    "alpha-1.0.data/headers/alpha.h": "int alpha;\n",
+    "alpha-1.0.data/platlib/alpha/native.py": "y = 2\n",
+    "alpha-1.0.dist-info/entry_points.txt": (
+        "[console_scripts]\nalpha-cmd = alpha:value\nalpha.more = alpha.part:value [extra]\n"
+        "[gui_scripts]\nalpha-window = alpha.part:value\n"
+    ),
+    "alpha-1.0.dist-info/licenses/LICENSE": "free\n",
+}
+BETA = {"beta.py": "import alpha\n", "shared/__init__.py": "# the same in both\n", "shared/beta.py": "z = 3\n"}
+EXECUTABLES = {path: EXECUTABLE for path in ALPHA if "/scripts/" in path or path == "alpha/tool"}
+del EXECUTABLES["alpha-1.0.data/scripts/alpha-plain"]
+
 
 def spelled(data: bytes, algorithm: str = "sha256") -> str:
     digest = base64.urlsafe_b64encode(hashlib.new(algorithm, data).digest()).rstrip(b"=").decode()
