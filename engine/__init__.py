@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from engine.targets import LOCAL
     from engine.text import clean, clean_log_line, mask_credentials, one_line
     from engine.trial import RuleOutcome, Trial, parse_request
+    from engine.wheels.deciding import Forecast
 
 _HOMES = {
     "engine.actions.caches": "CachePlan RuntimeCache",
@@ -122,6 +123,7 @@ _HOMES = {
     "engine.targets": "LOCAL",
     "engine.text": "clean clean_log_line mask_credentials one_line",
     "engine.trial": "RuleOutcome Trial parse_request",
+    "engine.wheels.deciding": "Forecast",
 }
 """Every module with what is public of it: the same as the imports above, which only type checkers see."""
 

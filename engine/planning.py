@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from engine.builds.model import Build
-from engine.builds.pip_config import index_configuration
+from engine.builds.pip_config import configuration, index_configuration
 from engine.builds.uv_asking import uv_obstacles
 from engine.bundles.model import Bundle
 from engine.bundles.source import source_digest
@@ -34,6 +34,9 @@ from engine.packages.plan import PackagePlan, PackageRules, external_names, plan
 from engine.packages.support import support_packages
 from engine.plans import BuildPlan, ContentDefaults, find_nearest
 from engine.targets import LOCAL
+from engine.wheels.deciding import Asked, Forecast, forecast
+from engine.wheels.locks import LockRecords
+from engine.wheels.store import WheelStore
 
 __all__ = ["ContentDefaults", "Externals", "Found", "identities", "plan_build"]
 
@@ -140,6 +143,7 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
     hit = next((e for e in found.environments if e.key == key and e.state is EnvironmentState.READY), None)
     return plan.having(
         problem=_why_not(place.target, found) if hit is None else None,
+        supply=_supply(key, ingredients, packages, place, found) if hit is None and lines else None,
         key=key,
         ingredients=ingredients,
         lines=lines,
@@ -148,6 +152,31 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
         unusable=None if hit else next((e for e in found.environments if e.key == key), None),
         nearest=None if hit else find_nearest(lines, ingredients, found.environments),
     )
+
+
+def _supply(
+    key: str, ingredients: Mapping[str, object], packages: PackagePlan, place: _Place, found: Found
+) -> Forecast:
+    """What a build would get from the wheel store now."""
+    settings, who = found.config.settings, found.builder
+    externals = ingredients.get("externals")
+    visible = externals.get("packages", ()) if isinstance(externals, Mapping) else ()
+    pip = next((i.facts.pip for i in found.installations if i.executable == place.path and i.facts), None)
+    asked = Asked(
+        key=key,
+        installer=str(ingredients["installer"]),
+        target=place.target,
+        executor=choose(settings.executor, place.target),
+        pip_version=Version(pip or "0").release,
+        interpreter=place.identity,
+        requirements=packages.requirements_text,
+        constraints=packages.constraints_text,
+        settings=configuration(who.home, account=who.account),
+        index=index_configuration(who.home, account=who.account),
+        externals=[name for name, *_ in visible],
+        replay=settings.replay,
+    )
+    return forecast(asked, WheelStore(settings.data_dir), LockRecords(settings.data_dir))
 
 
 def _installer(

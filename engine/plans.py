@@ -18,6 +18,7 @@ from engine.matching import Match
 from engine.offhost.selection import TargetMatch
 from engine.packages.installer import InstallerChoice
 from engine.packages.plan import PackagePlan
+from engine.wheels.deciding import Forecast
 
 __all__ = ["BuildPlan", "CancelPlan", "ContentDefaults", "Nearest", "Outcome", "find_nearest"]
 
@@ -78,6 +79,8 @@ class BuildPlan:
     """What would install the packages, and why; None when nothing can be built."""
     builder: BuildAccount | None = None
     """Who the build would run as, and why not as ``Applications.RunAs`` if so."""
+    supply: Forecast | None = None
+    """What would come from the wheel store; None when nothing is to be built."""
     externals: tuple[ExternalPackage, ...] = ()
     """What the environment sees of the installation's own packages."""
     target_match: TargetMatch | None = None

@@ -223,6 +223,7 @@ def add_commands(children: Commands) -> None:
         "  only_there, other_ingredients, changes [{name, there, here}]}), unusable (null or\n"
         "  {path, state, reason}: of this very key, but not fit), running (a build's id or null), ingredients,\n"
         "  installer (null or {name (pip or uv), reason, uv_wanted, obstacles}),\n"
+        "  supply (null or {stored, total, replayed, reason}: what comes from the wheel store),\n"
         "  management {managed, level, reason, levels [{level, value, standing,\n"
         "  reason}]}, provenance [{source, standing, raw, constraint, reason}], target_match (null,\n"
         "  or {basis, environment, reason, environments, error}), error}",

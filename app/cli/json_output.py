@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Environment,
         Expectation,
         Fault,
+        Forecast,
         Installation,
         InstallerChoice,
         InterpreterFacts,
@@ -261,6 +262,18 @@ def _installer(choice: InstallerChoice | None) -> Document | None:
     }
 
 
+def _supply(found: Forecast | None) -> Document | None:
+    """What would come from the wheel store; null when nothing is to be built."""
+    if found is None:
+        return None
+    return {
+        "stored": found.stored,
+        "total": found.total,
+        "replayed": found.replayed,
+        "reason": found.reason or found.unusable,
+    }
+
+
 def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> Document:
     """A plan; `steps` are where its version request comes from."""
     return {
@@ -285,6 +298,7 @@ def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> Document:
         "running": item.running.id if item.running else None,
         "ingredients": dict(item.ingredients),
         "installer": _installer(item.installer),
+        "supply": _supply(item.supply),
         "management": management(item.management),
         "provenance": provenance(steps),
         "target_match": _target_match(item.target_match) if item.target_match else None,

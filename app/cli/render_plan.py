@@ -92,6 +92,8 @@ def plan(item: BuildPlan, steps: Sequence[ProvenanceStep] = ()) -> RenderableTyp
     if item.installer:
         facts.append(("installer", safe(f"{item.installer.name}: {item.installer.reason}")))
         facts += [("", safe(f"! {one}", "yellow")) for one in item.installer.obstacles[1:]]
+    if item.supply:
+        facts.append(("store", safe(item.supply)))
     if item.running:
         facts.append(("building", safe(f"{item.running.id}, started by {item.running.by}")))
     if facts:

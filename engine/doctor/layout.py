@@ -29,6 +29,7 @@ _DIRECTORIES = {
     "externals": re.compile(r"[0-9a-f]{32}|\.new-\w+"),
     "jobs": ATTEMPT_NAME,
     "rebuilds": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.json"),
+    "wheels": re.compile(r"[0-9a-f]{64}|commands|locks|pins|refused|\.filling-\w+"),
 }
 _KEY_FILES = ("current.json", "damaged.json", "last-used", "pinned.json", "request.json", "verified.json")
 _CONTENT_FILES = ("bundles", "content.json", "used")

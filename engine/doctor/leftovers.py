@@ -19,6 +19,7 @@ from engine.doctor.trials import PREFIX
 from engine.environments.store import measure, subdirectories
 from engine.environments.tree import read_regular
 from engine.files import is_temporary
+from engine.wheels.store import FILLING
 from engine.world import World
 
 __all__ = ["TEMPORARY_AGE", "changed_at", "examine_leftovers", "find_leftovers", "is_left_over", "users_of_overlay"]
@@ -125,6 +126,8 @@ def _temporaries(world: World, now: float) -> Iterator[RepairStep]:
         data_dir,
         data_dir / "rebuilds",
         data_dir / "externals",
+        data_dir / "wheels",
+        data_dir / "wheels" / "locks",
         *world.store.key_dirs(),
         *subdirectories(data_dir / "jobs"),
         *subdirectories(world.content_store.root),
@@ -146,7 +149,8 @@ def is_left_over(path: Path, data_dir: Path, now: float) -> bool:
         return False
     if path.is_dir():
         trial = path.parent == data_dir and path.name.startswith(PREFIX)
-        return trial or (path.parent == data_dir / "externals" and path.name.startswith(_NEW_OVERLAY))
+        overlay = path.parent == data_dir / "externals" and path.name.startswith(_NEW_OVERLAY)
+        return trial or overlay or (path.parent == data_dir / "wheels" and path.name.startswith(FILLING))
     return path.is_file() and is_temporary(path.name)
 
 

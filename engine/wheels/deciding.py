@@ -8,20 +8,20 @@ Reads the store and decides; what follows from it is done by the build.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from packaging.utils import NormalizedName
 
-from engine.packages.seeding import OLDEST_PIP, seedable
+from engine.packages.seeding import OLDEST_PIP, Seedable, SeedablePin, seedable
 from engine.targets import LOCAL
 from engine.wheels.agreement import agreeing
 from engine.wheels.locks import Lock, LockRecords
-from engine.wheels.model import Pin, StoredWheel, bytecode_tag, index_digest
+from engine.wheels.model import Pin, StoredWheel, Wanted, bytecode_tag, index_digest
 from engine.wheels.store import WheelStore
 
-__all__ = ["Asked", "Supply", "decide"]
+__all__ = ["Asked", "Forecast", "Supply", "decide", "forecast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,94 @@ class Supply:
         return f"{some}; no lock is replayed, because {self.reason}" if self.reason else some
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a build would get from the store now, told without opening what it holds."""
+
+    stored: int = 0
+    """How many packages would come from it."""
+    total: int = 0
+    """Of how many that are asked for, or that the lock names."""
+    replayed: bool = False
+    """Whether a lock would be replayed: then all come from it, and no index is asked."""
+    reason: str = ""
+    """Why not, as one clause; empty where one would, or nothing can come from it at all."""
+    unusable: str = ""
+    """Why nothing can come from it at all."""
+
+    def __str__(self) -> str:
+        if self.unusable:
+            return f"nothing from the wheel store: {self.unusable}"
+        some = f"{self.stored} of {self.total} packages from the wheel store"
+        return f"{some}, without pip and index" if self.replayed else f"{some}; pip runs, because {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    """What is known once it is clear that the store may be used."""
+
+    rule: Seedable
+    index: str
+    tag: str
+    why_no_replay: str
+
+
 def decide(asked: Asked, store: WheelStore, locks: LockRecords) -> Supply:
     """What the build that is `asked` for gets from `store` as it is now.
 
     Raises `OSError`, `ValueError` when the store cannot be read.
     """
+    usable = _usable(asked)
+    if isinstance(usable, str):
+        return Supply(unusable=usable)
+    rule, index, tag, reason = usable.rule, usable.index, usable.tag, usable.why_no_replay
+    supply = Supply(requested=rule.requested, total=len(rule.requested), index=index, tag=tag, reason=reason)
+    if asked.fresh:
+        return replace(supply, left=dict.fromkeys(rule.requested, reason))
+    if not reason:
+        lock = locks.read(asked.key)
+        found = _replayable(lock, usable, store)
+        if not isinstance(found, str):
+            return replace(supply, wheels=found, lock=lock, total=len(found))
+        reason = found
+    left = dict(rule.left)
+    wheels: list[StoredWheel] = []
+    for pin in rule.pins:
+        allowed = (store.find(sha256, tag) for sha256 in _digests(store, index, pin))
+        wheel = next((wheel for wheel in allowed if wheel is not None), None)
+        if wheel is None:
+            left[pin.name] = "the store does not hold it"
+        else:
+            wheels.append(wheel)
+    agreed, disagreeing = agreeing(wheels)
+    return replace(supply, wheels=agreed, reason=reason, left=left | dict(disagreeing))
+
+
+def forecast(asked: Asked, store: WheelStore, locks: LockRecords) -> Forecast:
+    """What `decide` would come to, as far as can be told at once. Never fails."""
+    usable = _usable(asked)
+    if isinstance(usable, str):
+        return Forecast(unusable=usable)
+    rule, index, tag, reason = usable.rule, usable.index, usable.tag, usable.why_no_replay
+    total = len(rule.requested)
+    if asked.fresh:
+        return Forecast(total=total, reason=reason)
+    if not reason:
+        lock = locks.read(asked.key)
+        reason = _no_replay(lock, usable) or next(
+            (_gone(w) for w in (lock.wheels if lock else ()) if not store.holds(w.sha256, tag)), ""
+        )
+        if lock is not None and not reason:
+            return Forecast(len(lock.wheels), len(lock.wheels), replayed=True)
+    stored = sum(any(store.holds(sha256, tag) for sha256 in _digests(store, index, pin)) for pin in rule.pins)
+    return Forecast(stored, total, reason=reason)
+
+
+def _usable(asked: Asked) -> _Usable | str:
+    """What may be done with the store for this build, or why nothing may."""
     tag = bytecode_tag(asked.interpreter)
     if unusable := _unusable(asked, tag):
-        return Supply(unusable=unusable)
+        return unusable
     assert tag is not None
     rule = seedable(
         asked.requirements,
@@ -103,31 +183,18 @@ def decide(asked: Asked, store: WheelStore, locks: LockRecords) -> Supply:
         externals=asked.externals,
     )
     if rule.unusable:
-        return Supply(unusable=rule.unusable)
-    index = index_digest(asked.index, asked.interpreter)
-    supply = Supply(requested=rule.requested, total=len(rule.requested), index=index, tag=tag)
+        return rule.unusable
+    reason = rule.mutable
+    if asked.replay == "verify":
+        reason = "[Envdeck] Replay is verify"
     if asked.fresh:
         reason = "everything is fetched anew"
-        return replace(supply, reason=reason, left=dict.fromkeys(rule.requested, reason))
-    reason = "[Envdeck] Replay is verify" if asked.replay == "verify" else rule.mutable
-    if not reason:
-        lock = locks.read(asked.key)
-        found = _replayable(lock, index, tag, store)
-        if not isinstance(found, str):
-            return replace(supply, wheels=found, lock=lock, total=len(found))
-        reason = found
-    left = dict(rule.left)
-    wheels: list[StoredWheel] = []
-    for pin in rule.pins:
-        digests = store.known(index, Pin.of(pin.name, pin.version))
-        allowed = (store.find(sha256, tag) for sha256 in digests if pin.allows(sha256))
-        wheel = next((wheel for wheel in allowed if wheel is not None), None)
-        if wheel is None:
-            left[pin.name] = "the store does not hold it"
-        else:
-            wheels.append(wheel)
-    agreed, disagreeing = agreeing(wheels)
-    return replace(supply, wheels=agreed, reason=reason, left=left | dict(disagreeing))
+    return _Usable(rule, index_digest(asked.index, asked.interpreter), tag, reason)
+
+
+def _digests(store: WheelStore, index: str, pin: SeedablePin) -> Iterator[str]:
+    """The digests of the wheels that will do for `pin`, the best first."""
+    return (sha256 for sha256 in store.known(index, Pin.of(pin.name, pin.version)) if pin.allows(sha256))
 
 
 def _unusable(asked: Asked, tag: str | None) -> str:
@@ -142,19 +209,31 @@ def _unusable(asked: Asked, tag: str | None) -> str:
     return "" if tag else "it keeps nothing for this kind of interpreter"
 
 
-def _replayable(lock: Lock | None, index: str, tag: str, store: WheelStore) -> tuple[StoredWheel, ...] | str:
-    """The wheels of `lock`, or why it cannot be replayed."""
+def _no_replay(lock: Lock | None, usable: _Usable) -> str:
+    """Why `lock` cannot be replayed, whatever the store holds; empty when nothing is against it."""
     if lock is None:
         return "no build of this key has left one"
     if lock.reason:
         return lock.reason
-    if (lock.index, lock.tag) != (index, tag):
+    if (lock.index, lock.tag) != (usable.index, usable.tag):
         return "the last one was made with another index configuration or interpreter"
+    return ""
+
+
+def _gone(wanted: Wanted) -> str:
+    return f"the store does not hold {wanted.pin.name} {wanted.pin.version} any more"
+
+
+def _replayable(lock: Lock | None, usable: _Usable, store: WheelStore) -> tuple[StoredWheel, ...] | str:
+    """The wheels of `lock`, or why it cannot be replayed."""
+    if reason := _no_replay(lock, usable):
+        return reason
+    assert lock is not None
     wheels = []
     for wanted in lock.wheels:
-        wheel = store.find(wanted.sha256, tag)
+        wheel = store.find(wanted.sha256, usable.tag)
         if wheel is None:
-            return f"the store does not hold {wanted.pin.name} {wanted.pin.version} any more"
+            return _gone(wanted)
         wheels.append(wheel)
     agreed, disagreeing = agreeing(wheels)
     if disagreeing:

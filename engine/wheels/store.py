@@ -22,7 +22,7 @@ from pathlib import Path
 
 from engine.environments.locks import open_lock_file
 from engine.files import read_json, write_json
-from engine.wheels.entries import read_entry
+from engine.wheels.entries import ENTRY, read_entry
 from engine.wheels.model import Pin, StoredWheel, Wanted
 
 __all__ = ["FILLING", "WheelStore"]
@@ -66,6 +66,10 @@ class WheelStore:
         if entry is None:
             return None
         return StoredWheel(sha256, tag, path, Pin.of(entry.name, entry.version), entry)
+
+    def holds(self, sha256: str, tag: str) -> bool:
+        """Whether `find` most likely finds it: there is something, which nobody has opened."""
+        return bool(_DIGEST.fullmatch(sha256)) and (self.path(sha256, tag) / ENTRY).is_file()
 
     def stored(self) -> Iterator[tuple[str, str]]:
         """Digest and tag of everything that is stored, by name, without reading it."""

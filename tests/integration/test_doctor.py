@@ -433,6 +433,7 @@ def test_what_a_deletion_left_goes_wherever_it_is(world, aged) -> None:
 def test_what_a_killed_write_left_goes_when_it_is_old(world, aged) -> None:
     key_dir, job_dir, data_dir = publish(world), job(world, ATTEMPT), world.store.data_dir
     (data_dir / "externals" / ".new-abcdefgh").mkdir(parents=True)
+    (data_dir / "wheels" / ".filling-abcdefgh").mkdir(parents=True)
     (data_dir / ".doctor-12345678").mkdir()
     for path in (
         key_dir / ".current.json.a1b2c3d4",
@@ -446,9 +447,9 @@ def test_what_a_killed_write_left_goes_when_it_is_old(world, aged) -> None:
     assert later(world, 0).feasible == ()
     plan = later(world)
     assert {kind for kind, _ in planned(plan)} == {RepairKind.TEMPORARY}
-    assert len(plan.feasible) == 5
+    assert len(plan.feasible) == 6
     aged()
-    assert len(repair(world, plan).done) == 5
+    assert len(repair(world, plan).done) == 6
     assert all(path.exists() for path in kept)
     assert later(world).feasible == ()
 
@@ -557,13 +558,14 @@ def test_what_envdeck_did_not_make_is_told_of_and_never_touched(world, aged) -> 
         data_dir / "trash" / "odd",
         data_dir / "rebuilds" / "odd",
         data_dir / "externals" / "odd",
+        data_dir / "wheels" / "odd",
     ]
     for path in odd:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert set(strangers(data_dir)) == set(odd)
     check = next(c for c in examine(world).checks if c.code == "strangers")
-    assert (check.health, len(check.details)) == (Health.NOTE, 9)
+    assert (check.health, len(check.details)) == (Health.NOTE, 10)
     aged()
     assert repair(world, later(world)).failed == ()
     assert all(path.exists() for path in (*odd, foreign / "pyvenv.cfg", data_dir / "apps"))

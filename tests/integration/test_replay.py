@@ -336,3 +336,19 @@ def test_a_supervisor_that_is_killed_after_its_verdict_spoils_nothing(deck: Deck
     again = deck.engine.wait(started.id, 120)
     assert again.state is BuildState.DONE
     assert len(deck.lock_of(again).wheels) == 1
+
+
+def test_the_plan_says_what_would_come_from_the_store(deck: Deck, stock: SimpleNamespace) -> None:
+    def supply(*requirements: str) -> str:
+        return str(deck.engine.plan_build(deck.engine.open_bundle(str(deck.bundle(*requirements)))).supply)
+
+    assert supply(*PINNED) == "2 of 2 packages from the wheel store, without pip and index"
+    assert supply("beta==2.0") == (
+        "1 of 1 packages from the wheel store; pip runs, because no build of this key has left one"
+    )
+    assert supply("alpha", "beta==2.0") == (
+        "1 of 2 packages from the wheel store; pip runs, because alpha is not pinned"
+    )
+    assert supply("--no-index", "beta==2.0") == (
+        "nothing from the wheel store: the requirements decide with --no-index where packages come from"
+    )

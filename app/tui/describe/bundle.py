@@ -162,6 +162,8 @@ def _environment(document: Document, plan: BuildPlan, now: float) -> None:
     document.field("Key", plan.key or "none without an installation")
     if plan.installer is not None:
         document.field("Installer", f"{plan.installer.name}: {plan.installer.reason}")
+    if plan.supply is not None:
+        document.field("Wheel store", str(plan.supply))
     env = plan.environment
     if env is not None:
         document.field("Reused", str(env.path))
