@@ -616,6 +616,10 @@ class FakeEngine(Engine):
         self.calls.append(("impact", None))
         return self.impact
 
+    def impact_of(self, config: ConfigState) -> Impact:
+        self.calls.append(("impact of", None))
+        return self.impact or Impact(self.current.config, config, (), 1)
+
     def plan_cancel(self, build_id: str) -> CancelPlan:
         return CancelPlan(self.build(build_id))
 

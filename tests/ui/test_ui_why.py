@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngine, build, bundle, config, entry, environment, installation, snapshot
 
+from app.tui.screens.editing import DraftPage
 from engine import (
     BuildState,
     Change,
+    ConfigDraft,
     EnvironmentState,
     Impact,
     ImpactItem,
@@ -207,3 +210,17 @@ async def test_a_python_without_fixes_is_told_where_it_is_chosen(desk) -> None:
     async with desk(FakeEngine(snapshot(bundles=(one,))), size=(100, 60)) as d:
         await d.press("3", "enter")
         assert "no security fixes since 2024-10-07" in d.text
+
+
+async def test_an_edited_configuration_tells_what_it_would_do_before_it_is_put_in_place(desk) -> None:
+    file = Path("/etc/envdeck/envdeck.gcfg")
+    draft = ConfigDraft(file, b"[Python]\n", True)
+    state = config(changed={"Python.VersionMatching": ("major-minor", "exact")})
+    engine = FakeEngine()
+    item = ImpactItem(Subject.CONTENT, "board", ImpactKind.BREAKS, "Python 3.9.5", "cannot run", "nothing is 3.9.3")
+    engine.impact = Impact(config(), state, (item,), 4)
+    async with desk(engine, size=(100, 40)) as d:
+        d.app.push_screen(DraftPage(draft, b"[Python]\nVersionMatching = exact\n", state))
+        await d.until(lambda: "✗ breaks 1  unchanged 4" in d.text, "the impact")
+        assert "major-minor -> exact" in d.text
+        assert "nothing is 3.9.3" in d.text

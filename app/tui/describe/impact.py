@@ -10,7 +10,7 @@ from app.tui.symbols import IMPACT
 from app.tui.text import clock, count, safe
 from engine import Impact, ImpactKind, Problem, Subject
 
-__all__ = ["describe_impact", "impact_note"]
+__all__ = ["describe_impact", "impact_note", "items", "summary"]
 
 
 def impact_note(found: Impact | Problem | None) -> list[Line]:
@@ -49,19 +49,24 @@ def describe_impact(found: Impact | Problem | None, now: float) -> list[Line]:
     document.add(summary(found), hang=2)
     document.heading("Settings", f"loaded {clock(found.after.loaded_at, now)}")
     changes(document, found.after)
-    for subject, title in ((Subject.CONTENT, "Content"), (Subject.BUNDLE, "Bundles, if they were deployed now")):
-        items = [item for item in found.items if item.subject is subject]
-        if not items:
-            continue
-        document.heading(title, count(len(items), "change"))
-        document.table(
-            [
-                (IMPACT[item.kind].text(), safe(item.name, "bold"), safe(f"{item.before} -> {item.after}"))
-                for item in items
-            ],
-            notes=[[safe(item.reason, "dim")] for item in items],
-        )
+    items(document, found)
     if found.unchanged:
         document.blank()
         document.add(safe(f"{found.unchanged} more are not concerned.", "dim"))
     return document.lines
+
+
+def items(document: Document, found: Impact) -> None:
+    """What becomes of each thing that the change concerns: content, then bundles."""
+    for subject, title in ((Subject.CONTENT, "Content"), (Subject.BUNDLE, "Bundles, if they were deployed now")):
+        concerned = [item for item in found.items if item.subject is subject]
+        if not concerned:
+            continue
+        document.heading(title, count(len(concerned), "change"))
+        document.table(
+            [
+                (IMPACT[item.kind].text(), safe(item.name, "bold"), safe(f"{item.before} -> {item.after}"))
+                for item in concerned
+            ],
+            notes=[[safe(item.reason, "dim")] for item in concerned],
+        )

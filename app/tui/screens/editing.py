@@ -21,7 +21,7 @@ from app.tui.screens.page import Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import count
 from app.tui.widgets.prompt import Question
-from engine import ConfigDraft, ConfigState, Refused
+from engine import ConfigDraft, ConfigState, Impact, Problem, Refused, Snapshot
 
 __all__ = ["DraftPage", "edit_config"]
 
@@ -93,9 +93,18 @@ class DraftPage(TextPage):
     scopes = (Scope.DRAFT, Scope.TEXT)
 
     def __init__(self, draft: ConfigDraft, text: bytes, state: ConfigState) -> None:
-        lines: Sequence[Line] = describe_draft(draft, text, state)
-        super().__init__(View.CONFIG, f"Edited {draft.path}", lambda _snapshot: lines)
+        super().__init__(View.CONFIG, f"Edited {draft.path}", self._describe)
         self._draft, self._text, self._state = draft, text, state
+
+    def _describe(self, _snapshot: Snapshot) -> Sequence[Line]:
+        return describe_draft(self._draft, self._text, self._state, self._impact())
+
+    def _impact(self) -> Impact | Problem | None:
+        """What it would do; None while that is worked out, and where there is nothing to work out."""
+        state, engine = self._state, self.deck.engine
+        if state.errors or not state.changed:
+            return None
+        return self.deck.lookups.get("draft impact", (self._draft.path, self._text), lambda: engine.impact_of(state))
 
     def context(self) -> InputContext:
         errors = len(self._state.errors)
