@@ -291,7 +291,7 @@ ACTIONS: tuple[Action, ...] = (
         "cancel",
         ("c",),
         "cancel",
-        "Cancel the build (asks first)",
+        "Cancel the marked builds, or the selected one (asks first)",
         Scope.BUILDS,
         2,
         ("cancel",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import FakeEngine, environment, snapshot
+from fake_engine import FakeEngine, build, environment, snapshot
 
 from engine import BuildPlan, CancelPlan, Problem
 
@@ -134,6 +134,24 @@ async def test_cancelling_asks_first(desk) -> None:
         d.wait_guard()
         await d.press("y")
         assert [type(plan) for plan in d.engine.executed] == [CancelPlan]
+
+
+async def test_cancelling_several_takes_the_word_and_one_refusal_keeps_no_other(desk) -> None:
+    base = snapshot()
+    two = (build("b1", "etl-one"), build("b2", "etl-two"))
+    async with desk(FakeEngine(replace(base, builds=(*two, *base.builds[1:])))) as d:
+        await d.press("4", "*")
+        assert "2 marked" in d.lines[1], "what has ended cannot be marked"
+        await d.press("c")
+        await d.until(lambda: "Cancel 2 builds? Type cancel:" in d.status, "the question")
+        assert "Would be cancelled  2 builds" in d.text
+        await d.press("y", "enter")
+        assert d.engine.executed == []
+        await d.press("q", "c")
+        await d.until(lambda: "Type cancel:" in d.status, "the question again")
+        await d.press(*"cancel", "enter")
+        await d.until(lambda: "cancelling 2 builds" in d.status, "the outcome")
+        assert sorted(plan.build.id for plan in d.engine.executed) == ["b1", "b2"]
 
 
 async def test_a_build_that_has_ended_cannot_be_cancelled(desk) -> None:

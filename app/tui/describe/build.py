@@ -16,6 +16,7 @@ __all__ = [
     "LogErrors",
     "advice",
     "build_headline",
+    "cancel_lines",
     "cancel_question",
     "describe_build",
     "fetched",
@@ -200,6 +201,25 @@ def log_ending(build: Build, now: float, first_error: int) -> list[Line]:
     keys += ["s save", "q back"]
     verdict.add(safe("   " + "   ".join(keys), "dim"), hang=3)
     return verdict.lines
+
+
+def cancel_lines(plans: Sequence[CancelPlan], now: float) -> list[Line]:
+    """What cancelling several builds would do: which would be, and which cannot for which reason."""
+    document = Document()
+    good = [plan.build for plan in plans if plan.problem is None]
+    document.heading("Would be cancelled", f"{count(len(good), 'build')}; what a build has made goes, its log stays")
+    document.table(
+        [
+            (safe("✗", "red"), build.bundle, BUILD[build.state].word, duration(build.seconds(now)), build.by)
+            for build in good
+        ]
+    )
+    bad = [plan for plan in plans if plan.problem is not None]
+    if bad:
+        document.heading("Cannot be cancelled", count(len(bad), "build"))
+    for plan in bad:
+        document.add("  ", safe(plan.build.bundle, "bold"), "  ", str(plan.problem), hang=4)
+    return document.lines
 
 
 def cancel_question(plan: CancelPlan, now: float) -> str:

@@ -36,7 +36,7 @@ _LAST = 1 << 30
 
 class BuildsPage(TablePage[Build]):
     view = View.BUILDS
-    scopes = (Scope.BUILDS,)
+    scopes = (Scope.BUILDS, Scope.MARKS)
     columns = (
         Column[Build](
             "state",
@@ -183,15 +183,21 @@ class BuildsPage(TablePage[Build]):
 
     def context(self) -> InputContext:
         row = self.table.current
-        return replace(super().context(), cannot_cancel=why_no_cancel(row), cannot_retry=why_no_retry(row))
+        return replace(
+            super().context(),
+            cannot_cancel="" if self.table.marks else why_no_cancel(row),
+            cannot_retry=why_no_retry(row),
+        )
 
     def do_log(self, _argument: str) -> None:
         if self.table.current is not None:
             self.deck.open_log(self.table.current.id)
 
-    def do_cancel(self, _argument: str) -> None:
-        if self.table.current is not None:
-            ask_to_cancel(self, self.table.current.id)
+    def do_cancel(self, argument: str) -> None:
+        ask_to_cancel(self, *(build.id for build in self.meant(argument)))
+
+    def why_no_mark(self, row: Build) -> str:
+        return why_no_cancel(row)
 
     def do_retry(self, _argument: str) -> None:
         if self.table.current is not None:
