@@ -77,7 +77,7 @@ def pip_environment(source: Source, home: Path) -> dict[str, str]:
 def fetch(
     source: Source, wanted: Sequence[Wanted], place: Path, give_up: Callable[[], bool], timeout: float
 ) -> tuple[dict[Wanted, Path], dict[Wanted, str]]:
-    """Fetch `wanted` into the new directory `place`: the file of each, and why others have none.
+    """Fetch `wanted`, which are sound, into the new directory `place`: the file of each, and why others have none.
 
     All at once, and where that fails, halves of it, because pip downloads nothing when it cannot have one of them.
     Raises `OSError`.
@@ -115,6 +115,7 @@ def _run(
     give_up: Callable[[], bool],
     timeout: float,
 ) -> tuple[int | None, bytes]:
+    assert all(each.sound for each in wanted), "pip would read something else"
     pins = place / "pins.txt"
     pins.write_text("".join(f"{w.pin.name}=={w.pin.version} --hash=sha256:{w.sha256}\n" for w in wanted), "utf-8")
     argv = [

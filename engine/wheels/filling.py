@@ -101,7 +101,9 @@ class _Fill:
         self._learn_commands()
         missing = []
         for each in dict.fromkeys(wanted):
-            if why := self._refusal(each):
+            if not each.sound:
+                self.refused[each] = "it is no name, version and digest"
+            elif why := self._refusal(each):
                 self.refused[each] = why
             elif each.sha256 not in self.store.known(self.source.index, each.pin) or not self._find(each):
                 missing.append(each)

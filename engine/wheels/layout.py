@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from engine.text import one_line
+
 __all__ = ["Layout", "Place", "Unfit", "commands_of", "is_shadowed"]
 
 # What venv makes, and what envdeck does: written after packages are linked, so it must not be written through a link.
@@ -30,12 +32,12 @@ _WRAPPERS = (".exe", "-script.py", ".pya")
 
 
 class Unfit(Exception):
-    """A wheel that the store does not take: `code` and what is wrong."""
+    """A wheel that the store does not take: `code` and what is wrong, safe to show."""
 
     def __init__(self, code: str, what: str) -> None:
         super().__init__(what)
         self.code = code
-        self.what = what
+        self.what = one_line(what, 500)
 
 
 @dataclass(frozen=True, slots=True)

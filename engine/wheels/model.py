@@ -16,6 +16,9 @@ from engine.text import mask_credentials
 
 __all__ = ["Directory", "Entry", "Pin", "Script", "StoredWheel", "Wanted", "bytecode_tag", "index_digest"]
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_VERSION = re.compile(r"[0-9A-Za-z.!+]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOABI = re.compile(r"cpython-3\d+t?d?(-[a-z0-9_]+)*")
 
 
@@ -38,6 +41,17 @@ class Wanted:
 
     pin: Pin
     sha256: str
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is what it says and nothing else that pip could read into a line of requirements.
+
+        A build names what it has installed, and it could name an option, a path or a URL.
+        """
+        return all(
+            pattern.fullmatch(text)
+            for pattern, text in ((_NAME, self.pin.name), (_VERSION, self.pin.version), (_SHA256, self.sha256))
+        )
 
 
 @dataclass(frozen=True, slots=True)

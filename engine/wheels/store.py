@@ -7,7 +7,7 @@ DataDir/wheels/
       site/ data/ …         its files, by where they belong
   pins/<index>/<name>.json  which digests an index configuration serves for each version
   refused/<sha256>.<tag>    why a wheel does not come in, so that it is not fetched again
-  commands/<pip>            the text that a version of pip makes commands of
+  commands/pip-<version>    the text that a version of pip makes commands of
   .filling-<random>/        what is being made; left behind only by a process that was killed
 """
 
@@ -55,7 +55,7 @@ class WheelStore:
 
     def commands_path(self, pip_version: str) -> Path:
         """Where the text is that this version of pip makes commands of."""
-        return self.root / "commands" / re.sub(r"[^A-Za-z0-9.+-]", "_", pip_version)
+        return self.root / "commands" / re.sub(r"[^A-Za-z0-9.+-]", "_", f"pip-{pip_version}")
 
     def find(self, sha256: str, tag: str) -> StoredWheel | None:
         """The wheel with the digest `sha256` (hexadecimal) for interpreters of the kind `tag`; None if not there."""

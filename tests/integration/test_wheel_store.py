@@ -178,6 +178,33 @@ def test_only_what_the_index_serves_under_that_name_version_and_digest_comes_in(
     assert room.store.known(INDEX, Pin.of("gamma", "1.0")) == (right.sha256,)
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "sha256"),
+    [
+        ("x\n--index-url=https://evil.example/simple\nalpha", "1.0", "0" * 64),
+        ("evil @ file:///tmp/evil #", "1.0", "0" * 64),
+        ("-e /tmp/evil #", "1.0", "0" * 64),
+        ("--find-links=/tmp/evil", "1.0", "0" * 64),
+        ("../../../alpha", "1.0", "0" * 64),
+        ("alpha", "1.0 @ file:///tmp/evil", "0" * 64),
+        ("alpha", "1.0\n-e /tmp/evil", "0" * 64),
+        ("alpha", "1.0;python_version>'3'", "0" * 64),
+        ("alpha", "1.0,!=2", "0" * 64),
+        ("alpha", "1.*", "0" * 64),
+        ("alpha", "1.0", "0" * 64 + "\n-e /tmp/evil"),
+        ("alpha", "1.0", "${HOME}"),
+        ("", "", ""),
+    ],
+)
+def test_a_wish_that_pip_could_read_something_else_into_never_reaches_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch, name: str, version: str, sha256: str
+) -> None:
+    monkeypatch.setattr("engine.wheels.filling.fetch", lambda *_: pytest.fail("pip was asked"))
+    wish = Wanted(Pin.of(name, version), sha256)
+    result = fill(room.store, room.source, [wish])
+    assert list(result.refused) == [wish]
+
+
 def test_a_wheel_that_is_not_what_it_says_is_refused_once_and_remembered(room: Room) -> None:
     good = wheels.make(room.packages, "gamma")
     bad = wheels.make(room.packages, "delta", record="delta.py,sha256=AAAA,1\n")
@@ -330,6 +357,7 @@ def test_pip_finds_what_is_linked_satisfied_and_can_take_it_out(room: Room, tmp_
     assert snapshot(room.store) == before
 
 
+@pytest.mark.slow
 def test_pip_replaces_linked_files_and_does_not_write_through_them(room: Room, tmp_path: Path) -> None:
     env = tmp_path / "env"
     venv(env)
