@@ -30,6 +30,7 @@ async def test_an_installation_tells_until_when_there_are_security_fixes(desk, r
     async with desk(size=(100, 40)) as d:
         assert "✗ 2024-10" in d.lines[3]
         assert "✓ 2027-10" in d.lines[4]
+        assert "since 2024-10-07" not in d.text, "a warning of the probe is more urgent"
         await d.press(*["j"] * (row - 1), "enter")
         assert "Security fixes" in d.text
         assert words in d.text
@@ -224,3 +225,11 @@ async def test_an_edited_configuration_tells_what_it_would_do_before_it_is_put_i
         await d.until(lambda: "✗ breaks 1  unchanged 4" in d.text, "the impact")
         assert "major-minor -> exact" in d.text
         assert "nothing is 3.9.3" in d.text
+
+
+async def test_an_installation_tells_how_much_would_have_to_move(desk) -> None:
+    async with desk(size=(120, 40)) as d:
+        await d.press("j", "j")
+        assert "security fixes until 2027-10-31; 3 environments and 0 of content on it" in d.text
+        await d.press("k")
+        assert "until 2027-10-31; nothing on it" in d.text

@@ -14,7 +14,7 @@ from app.tui.describe.installation import describe_installation
 from app.tui.document import Document, Line, note
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import LIFE, USABILITY
-from app.tui.text import safe
+from app.tui.text import count, safe
 from app.tui.widgets.columns import Column
 from engine import CheckStatus, Installation, lifespan_of
 
@@ -121,12 +121,24 @@ class InstallationsPage(TablePage[Installation]):
         return describe_installation(row, now.environments, now.contents, now.taken_at)
 
     def remark(self, row: Installation) -> Text:
-        """What is wrong with it and what to do, else how long there are fixes."""
+        """What is wrong with it and what to do, else how long there are fixes and what would have to move."""
         if row.decisive is not None:
             remedy = f"  try: {row.decisive.remedy}" if row.decisive.remedy else ""
             return Text.assemble(_reason(row, 0.0), safe(remedy, "dim"))
-        known = lifespan_of(row, self.snapshot.taken_at)
-        return safe(known.reason, LIFE[known.state].style)
+        now = self.snapshot
+        known = lifespan_of(row, now.taken_at)
+        place = (row.executable, row.target)
+        built = sum((env.python_path, env.target) == place for env in now.environments)
+        deployed = sum(
+            item.installation is not None and (item.installation.path, item.installation.target) == place
+            for item in now.contents
+        )
+        use = (
+            f"; {count(built, 'environment')} and {deployed} of content on it"
+            if built or deployed
+            else "; nothing on it"
+        )
+        return Text.assemble(safe(known.reason, LIFE[known.state].style), safe(use, "dim"))
 
     def document(self, row: Installation) -> Mapping[str, object]:
         return json_output.installation(row, self.snapshot.taken_at)
