@@ -45,18 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         budget = Budget(max(1, options.rounds), options.minutes * 60)
         measured = measure(scratch, sets, budget, caches=options.caches, names=options.only, tell=_tell)
         text = table(measured, about, scratch.versions())
+        print(text)
+        if options.json:
+            options.json.write_text(json.dumps([asdict(each) for each in measured], indent=1) + "\n")
+        if options.readme:
+            replace_block(options.readme, "builds", text)
+    except BlockMissing as error:
+        print(error, file=sys.stderr)
+        return 2
     finally:
         if options.scratch is None:
+            _tell("removing what was made, which takes some disks a while")
             scratch.remove()
-    print(text)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in measured], indent=1) + "\n")
-    if options.readme:
-        try:
-            replace_block(options.readme, "builds", text)
-        except BlockMissing as error:
-            print(error, file=sys.stderr)
-            return 2
     return 1 if any(each.failure for each in measured) else 0
 
 

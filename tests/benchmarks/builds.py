@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ from tests.benchmarks.scratch import Scratch
 __all__ = ["CACHES", "SETS", "Budget", "Measured", "measure", "table"]
 
 SETS = ("tiny", "medium", "large")
+_SPACE = 15 * 2**30
+"""Bytes that must be free for spent directories to be kept."""
 _REQUIREMENTS = Path(__file__).with_name("requirements")
 CACHES = _WARM, _COLD = "warm", "cold"
 
@@ -98,10 +100,7 @@ def _measure_set(
         until = share if caches == _COLD else share * 0.7
         longest = 0.0
         if caches == _WARM:
-            began = time.monotonic()
-            # One round that is not counted fills the caches, and finds those who cannot take part.
-            _round(scratch, results, by_name, tell, count=False)
-            longest = time.monotonic() - began
+            _round(scratch, [each for each in results if by_name[each.contender].warms], by_name, tell, count=False)
         done = 0
         while done == 0 or budget.allows(done, longest, until):
             began = time.monotonic()
@@ -134,14 +133,13 @@ def _once(scratch: Scratch, contender: Contender, result: Measured, count: bool)
     """One run, timed from the start of its first process to the end of its last."""
     work = scratch.root / "work"
     home = scratch.root / "home" if result.caches == _WARM else work / "home"
-    kept = scratch.root / "kept" / result.requirements / contender.name
+    kept = scratch.root / "kept" / result.requirements
     for directory in (work, home, kept):
         directory.mkdir(parents=True, exist_ok=True)
     lists = [_REQUIREMENTS / f"{result.requirements}{suffix}.txt" for suffix in ("", "-changed")]
     run = Run(scratch, work, kept, home, *lists)
     try:
         contender.before(run)
-        os.sync()
         began = time.perf_counter()
         made = contender.make(run)
         seconds = time.perf_counter() - began
@@ -154,7 +152,23 @@ def _once(scratch: Scratch, contender: Contender, result: Measured, count: bool)
     except Failed as failure:
         result.failure = str(failure)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(scratch, contender, work)
+
+
+def _clear(scratch: Scratch, contender: Contender, work: Path) -> None:
+    """Make room for the next run, without work for the disk that would slow that down.
+
+    What was never written to the disk is gone at once. What was takes some disks milliseconds per file to free, so that
+    is put aside for the end.
+    """
+    spent = scratch.root / "spent"
+    if contender.on_disk and shutil.disk_usage(scratch.root).free > _SPACE:
+        spent.mkdir(exist_ok=True)
+        work.rename(Path(tempfile.mkdtemp(dir=spent)) / work.name)
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    if contender.on_disk:
+        shutil.rmtree(spent, ignore_errors=True)
 
 
 def _inspect(env: Path, requirements: Path, result: Measured) -> None:
@@ -198,7 +212,11 @@ def table(measured: Sequence[Measured], machine: str, versions: str) -> str:
             cells += _cells(found.get((name, one, caches)), found.get((names[0], one, caches)))
         lines.append("| " + " | ".join(cells) + " |")
     counted = {len(m.seconds) for m in measured if m.seconds}
-    lines += ["", f"Rounds: {min(counted)} to {max(counted)}, after one that warmed up."] if counted else []
+    lines += (
+        ["", f"Rounds: {min(counted)} to {max(counted)}, after one of pip and of uv that filled the caches."]
+        if counted
+        else []
+    )
     failures = dict.fromkeys(f"{m.contender}, {m.requirements}: {m.failure}" for m in measured if m.failure)
     lines += ["", *(f"* failed: {failure}" for failure in failures)] if failures else []
     return "\n".join(lines) + "\n"

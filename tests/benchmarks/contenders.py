@@ -34,7 +34,7 @@ class Run:
     work: Path
     """A new directory for this run alone, deleted after it."""
     kept: Path
-    """A directory that the contender keeps between its runs of this requirement set."""
+    """A directory that stays between the runs of this requirement set."""
     home: Path
     """The home directory with the caches: the same for every run, or a new one where caches are to be cold."""
     requirements: Path
@@ -80,6 +80,10 @@ class Contender:
     after: Callable[[Run], None] = lambda _run: None
     cold: bool = True
     """Whether it means anything with cold caches: what keeps a store of its own does not."""
+    warms: bool = False
+    """Whether it fills caches that others use too, so that it runs once before anybody is timed."""
+    on_disk: bool = False
+    """Whether its files have surely been written to the disk when it ends."""
     available: Callable[[], bool] = lambda: True
 
 
@@ -129,7 +133,7 @@ def _serve(run: Run, data_dir: Path, *settings: str) -> None:
     shutil.copy(run.requirements, bundle / "requirements.txt")
     lines = ["[Server]", f"DataDir = {data_dir}", "[Python]", "Enabled = true", f"Executable = {run.scratch.python}"]
     # Nothing but the list itself, as with the others.
-    lines += ["[Envdeck]", "SupportPackage = python-api: !fastapi", *settings]
+    lines += ["[Envdeck]", f"Uv = {run.scratch.uv}", "SupportPackage = python-api: !fastapi", *settings]
     (run.work / "server.gcfg").write_text("\n".join(lines) + "\n")
 
 
@@ -151,6 +155,13 @@ def _build(run: Run) -> Made:
     return Made(Path(document["path"]), document["seconds"])
 
 
+def _build_with_uv(run: Run) -> Made:
+    made = _build(run)
+    if made.path.parents[2].name != "uv":
+        raise Failed(f"it was not uv that made {made.path}")
+    return made
+
+
 def _fresh(*settings: str) -> Callable[[Run], None]:
     """Nothing was ever built before."""
     return lambda run: _serve(run, run.work / "data", *settings)
@@ -165,7 +176,9 @@ def _known(*settings: str) -> Callable[[Run], None]:
         if not data_dir.exists():
             _build(run)
             _wait_for_quiet(data_dir)
-        shutil.rmtree(data_dir / "python-environments", ignore_errors=True)
+        environments = data_dir / "python-environments"
+        if environments.exists():
+            environments.rename(run.work / "reaped")
 
     return before
 
@@ -210,22 +223,41 @@ def _quiet(run: Run) -> None:
     _wait_for_quiet(run.work / "data")
 
 
+_WITH_UV = ("[Python]", "DefaultPackageManager = uv")
+
 CONTENDERS: Sequence[Contender] = (
-    Contender("venv + pip", _stock),
+    Contender("venv + pip", _stock, warms=True),
     Contender("virtualenv + pip", _virtualenv),
-    Contender("uv, no bytecode", _uv()),
+    Contender("uv, no bytecode", _uv(), warms=True),
     Contender("uv with bytecode", _uv("--compile-bytecode")),
-    Contender("envdeck, first build", _build, _fresh(), _quiet),
-    Contender("envdeck with uv", _build, _fresh("[Python]", "DefaultPackageManager = uv"), _quiet),
+    Contender("envdeck, first build", _build, _fresh(), _quiet, on_disk=True),
+    Contender(
+        "envdeck with uv", _build_with_uv, _fresh("[Python]", "DefaultPackageManager = uv"), _quiet, on_disk=True
+    ),
     Contender(
         "envdeck, a few releases new",
         _build,
         _partly_known("Replay = verify"),
         _quiet,
         cold=False,
+        on_disk=True,
         available=_has("Envdeck.Replay"),
     ),
-    Contender("envdeck, seeded", _build, _known("Replay = verify"), cold=False, available=_has("Envdeck.Replay")),
-    Contender("envdeck, replayed", _build, _known("Replay = exact"), cold=False, available=_has("Envdeck.Replay")),
+    Contender(
+        "envdeck, seeded",
+        _build,
+        _known("Replay = verify"),
+        cold=False,
+        on_disk=True,
+        available=_has("Envdeck.Replay"),
+    ),
+    Contender(
+        "envdeck, replayed",
+        _build,
+        _known("Replay = exact"),
+        cold=False,
+        on_disk=True,
+        available=_has("Envdeck.Replay"),
+    ),
 )
 """In the order of the table. The first is what the others are compared with."""

@@ -44,6 +44,9 @@ class Scratch:
         subprocess.run([self.python, "-m", "venv", self.root / "tools"], check=True)
         pip = self.root / "tools" / "bin" / "pip"
         subprocess.run([pip, "install", "-q", "--disable-pip-version-check", "uv", "virtualenv"], check=True)
+        # Once, because it unpacks what it begins every environment with when it runs for the first time.
+        home = self.root / "home"
+        subprocess.run([self.virtualenv, "-q", self.root / "first"], env=self.environ(home), check=True)
 
     def environ(self, home: Path) -> dict[str, str]:
         """The variables of every contender: what a build of envdeck sees, and a home directory for the caches."""
