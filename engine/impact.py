@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from engine.actions.resolve import Resolution, Resolver
-from engine.bundles.model import Bundle
-from engine.config.model import ConfigState
-from engine.content.model import Content
-from engine.planning import Found, plan_build
-from engine.plans import BuildPlan
+if TYPE_CHECKING:
+    from engine.actions.resolve import Resolution
+    from engine.bundles.model import Bundle
+    from engine.config.model import ConfigState
+    from engine.content.model import Content
+    from engine.planning import Found
+    from engine.plans import BuildPlan
 
 __all__ = ["Impact", "ImpactItem", "ImpactKind", "Subject", "assess", "compare_plans", "compare_resolutions"]
 
@@ -154,6 +156,9 @@ def assess(before: Found, after: Found, contents: Iterable[Content], bundles: It
 
 def _contents(before: Found, after: Found, contents: Iterable[Content]) -> Iterator[ImpactItem | None]:
     one, other = before.config.settings.data_dir, after.config.settings.data_dir
+    # Only here: what an impact looks like is known without what it takes to find one.
+    from engine.actions.resolve import Resolver
+
     was, will = Resolver(before), Resolver(after)
     for content in contents:
         if one != other:
@@ -167,5 +172,7 @@ def _contents(before: Found, after: Found, contents: Iterable[Content]) -> Itera
 
 
 def _bundles(before: Found, after: Found, bundles: Iterable[Bundle]) -> Iterator[ImpactItem | None]:
+    from engine.planning import plan_build
+
     for bundle in bundles:
         yield compare_plans(plan_build(bundle, before), plan_build(bundle, after))

@@ -10,19 +10,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.actions.audit import config_loaded
-from engine.actions.build import settle_lost, unsettled
-from engine.audit.reading import AuditPage
-from engine.builds.model import Build
-from engine.builds.pip_config import configuration
+from engine import actions
 from engine.config.watch import ConfigWatcher
-from engine.content.model import Content
 from engine.obstacles import find_obstacles
-from engine.planning import Found, plan_build
-from engine.plans import BuildPlan
 from engine.snapshot import BundleEntry, Snapshot
-from engine.world import World
+
+# What a look needs is loaded by the thread that looks: the first picture does not have to wait for it.
+if TYPE_CHECKING:
+    from engine.audit.reading import AuditPage
+    from engine.builds.model import Build
+    from engine.content.model import Content
+    from engine.planning import Found
+    from engine.plans import BuildPlan
+    from engine.world import World
 
 __all__ = ["LivePicture"]
 
@@ -56,9 +58,7 @@ class LivePicture:
         self._probing = 0
         self._planned: dict[Path, BuildPlan] = {}
         self._planned_for: object = None
-        # A picture to start with, without a look at anything but the configuration.
-        nothing_yet = Found(world.config, world.installations(), (), (), world.builder)
-        self.snapshot = self._picture(0, nothing_yet, (), (), (), AuditPage())
+        self.snapshot = self._first_picture()
 
     def start(self) -> None:
         """Begin to probe, to watch the config files and to follow the builds, in daemon threads; returns at once."""
@@ -122,24 +122,24 @@ class LivePicture:
 
     def _settle(self, builds: tuple[Build, ...]) -> None:
         """Bring lost builds to their end, in a thread of its own once live: an executor may take long to answer."""
-        lost = unsettled(builds)
+        lost = actions.build.unsettled(builds)
         if lost and self._thread is None:
-            settle_lost(self._world, lost)
+            actions.build.settle_lost(self._world, lost)
         elif lost and not self._settling.locked():
             threading.Thread(target=self._settle_slowly, args=(lost,), name="settle", daemon=True).start()
 
     def _settle_slowly(self, builds: tuple[Build, ...]) -> None:
         with self._settling:
-            if not settle_lost(self._world, builds):
+            if not actions.build.settle_lost(self._world, builds):
                 self.stopped.wait(_SETTLE_AGAIN)
 
     def _config_saved(self) -> None:
         if self._world.reload():
-            self._world.record(config_loaded(self._world.config))
+            self._world.record(actions.audit.config_loaded(self._world.config))
         self.request(force_probe=False)
 
     def _live(self) -> None:
-        self._world.record(config_loaded(self._world.config))
+        self._world.record(actions.audit.config_loaded(self._world.config))
         while not self.stopped.is_set():
             with self._requests:
                 wanted, self._probe_wanted = self._probe_wanted, None
@@ -165,6 +165,28 @@ class LivePicture:
             with self._lock:
                 self._probing -= 1
             self._wake.set()
+
+    def _first_picture(self) -> Snapshot:
+        """A picture to start with, without a look at anything but the configuration."""
+        world = self._world
+        installations = world.installations()
+        return Snapshot(
+            generation=0,
+            taken_at=time.time(),
+            host=socket.gethostname(),
+            user=world.user,
+            config=world.config,
+            installations=installations,
+            environments=(),
+            builds=(),
+            bundles=(),
+            data_dir=world.config.settings.data_dir,
+            read_only=world.read_only,
+            obstacles=find_obstacles(
+                world.config, installations, off_host=False, data_dir=world.data_dir_problem, space=None
+            ),
+            probing=not world.probed,
+        )
 
     def _picture(
         self,
@@ -204,6 +226,9 @@ class LivePicture:
 
     def _bundles(self, found: Found) -> tuple[BundleEntry, ...]:
         """An entry per bundle on the shelf; its plan is made again only when something it depends on changed."""
+        from engine.builds.pip_config import configuration
+        from engine.planning import plan_build
+
         # Of builds a plan holds only which one has its key; how far that is changes many times a second.
         pip = configuration(found.builder.home, account=found.builder.account)
         basis = (replace(found, builds=()), tuple((b.id, b.key) for b in found.builds), pip)

@@ -5,9 +5,14 @@ Each is a problem with what to do about it, so that an admin who has just instal
 
 from __future__ import annotations
 
-from engine.config.model import ConfigState
+from typing import TYPE_CHECKING
+
 from engine.errors import Problem, Severity
-from engine.installations.model import Installation, Usability
+from engine.installations.model import Usability
+
+if TYPE_CHECKING:
+    from engine.config.model import ConfigState
+    from engine.installations.model import Installation
 
 __all__ = ["find_obstacles", "unreadable", "unwritable"]
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from engine.builds.model import Build
-from engine.bundles.model import Bundle
-from engine.environments.difference import Change, ingredient_changes
-from engine.environments.model import Environment, EnvironmentState
-from engine.errors import Problem
-from engine.executors.accounts import BuildAccount
-from engine.installations.externals import ExternalPackage
-from engine.installations.model import Installation
-from engine.management import ManagementDecision
-from engine.matching import Match
-from engine.offhost.selection import TargetMatch
-from engine.packages.installer import InstallerChoice
-from engine.packages.plan import PackagePlan
-from engine.wheels.deciding import Forecast
+from engine.environments.difference import ingredient_changes
+from engine.environments.model import EnvironmentState
+
+if TYPE_CHECKING:
+    from engine.builds.model import Build
+    from engine.bundles.model import Bundle
+    from engine.environments.difference import Change
+    from engine.environments.model import Environment
+    from engine.errors import Problem
+    from engine.executors.accounts import BuildAccount
+    from engine.installations.externals import ExternalPackage
+    from engine.installations.model import Installation
+    from engine.management import ManagementDecision
+    from engine.matching import Match
+    from engine.offhost.selection import TargetMatch
+    from engine.packages.installer import InstallerChoice
+    from engine.packages.plan import PackagePlan
+    from engine.wheels.deciding import Forecast
 
 __all__ = ["BuildPlan", "CancelPlan", "ContentDefaults", "Nearest", "Outcome", "find_nearest"]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,7 +88,7 @@ class _Known(Generic[V]):
 
 
 class Roster(Generic[V]):
-    """The values of all entries, in the order of `order`. Not for several threads at once."""
+    """The values of all entries, in the order of `order`. Methods may be called from any thread."""
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Roster(Generic[V]):
         *,
         reverse: bool = False,
     ) -> None:
+        self._lock = threading.Lock()
         self._source = source
         self._order = order
         self._reverse = reverse
@@ -112,13 +114,14 @@ class Roster(Generic[V]):
 
     def look(self, *, thorough: bool = False) -> tuple[V, ...]:
         """The values now; the same object as long as nothing changed. The first look is a thorough one."""
-        if self._values is None:
+        with self._lock:
+            if self._values is not None:
+                return self._look(thorough=thorough)
             with _uncollected():
                 if self._index is not None:
                     for entry, signature, record in self._index.read():
                         self._known[entry] = _Known(signature, True, record, record)
                 return self._look(thorough=True)
-        return self._look(thorough=thorough)
 
     def _look(self, *, thorough: bool) -> tuple[V, ...]:
         now = time.time_ns()
@@ -134,10 +137,12 @@ class Roster(Generic[V]):
 
     def keep(self) -> None:
         """Write the index if that saves the next process anything."""
-        if self._index is not None and self._read >= _WORTH_KEEPING:
+        with self._lock:
+            if self._index is None or self._read < _WORTH_KEEPING:
+                return
             self._read = 0
-            settled = ((entry, known.signature, known.record) for entry, known in self._known.items() if known.settled)
-            self._index.write(settled)
+            settled = [(entry, known.signature, known.record) for entry, known in self._known.items() if known.settled]
+        self._index.write(settled)
 
     def _list(self, now: int, *, thorough: bool) -> tuple[set[str], bool]:
         """Bring the list of entries up to date.

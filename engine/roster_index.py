@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -57,7 +58,10 @@ class Codec(Protocol[V]):
         ...
 
     def unpacker(self, texts: Sequence[str], values: Sequence[Any]) -> Callable[[str, list[Any]], V]:
-        """What makes the record of an entry of a row that `pack` packed. Raises anything for any other."""
+        """What makes the record of an entry of a row that `pack` packed. Raises anything for any other.
+
+        The texts are safe to show, the values are as they were found.
+        """
         ...
 
 
@@ -92,10 +96,12 @@ class RosterIndex(Generic[V]):
         yield from found
 
     def _document(self) -> dict[str, Any] | None:
-        with self._path.open("rb") as file:
-            if os.fstat(file.fileno()).st_uid != os.geteuid():
+        # Not blocking: a pipe in the place of the file would be waited for.
+        with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
                 return None
-            data = file.read(_LIMIT)
+            data = file.read()
         checksum, _, body = data.partition(b"\n")
         if int(checksum, 16) != zlib.crc32(body):
             return None

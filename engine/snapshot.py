@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.audit.reading import AuditPage
-from engine.builds.model import Build
-from engine.config.model import ConfigState
-from engine.content.model import Content
-from engine.environments.model import Environment
-from engine.errors import Problem
-from engine.installations.model import Installation
 from engine.offhost.model import Declarations
-from engine.packages.installer import UvTool
-from engine.plans import BuildPlan
+
+if TYPE_CHECKING:
+    from engine.builds.model import Build
+    from engine.config.model import ConfigState
+    from engine.content.model import Content
+    from engine.environments.model import Environment
+    from engine.errors import Problem
+    from engine.installations.model import Installation
+    from engine.packages.installer import UvTool
+    from engine.plans import BuildPlan
 
 __all__ = ["BundleEntry", "Snapshot"]
 

@@ -305,10 +305,9 @@ class World:
 
     def keep_indexes(self) -> None:
         """Write what saves the next process from reading every record, where that is much."""
-        with self.lock:
-            for opened in (self.__dict__.get("store"), self.__dict__.get("content_store")):
-                if opened is not None:
-                    opened.keep_index()
+        for opened in (self.__dict__.get("store"), self.__dict__.get("content_store")):
+            if opened is not None:
+                opened.keep_index()
 
     def used_by(self) -> dict[str, tuple[str, ...]]:
         """The key of every environment that an active bundle uses, with the names of the content that does.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -33,23 +35,18 @@ from app.tui.messages import EngineChanged
 from app.tui.offload import offload
 from app.tui.outside import pager, run_outside
 from app.tui.profile import PLAIN, Profile
-from app.tui.screens.builds import BuildsPage
-from app.tui.screens.config import ConfigPage
-from app.tui.screens.content import ContentPage
-from app.tui.screens.environments import EnvironmentsPage
-from app.tui.screens.events import EventsPage
 from app.tui.screens.installations import InstallationsPage
-from app.tui.screens.log_page import LogPage
-from app.tui.screens.match import MatchPage
-from app.tui.screens.opening import build_by_name, open_bundle
 from app.tui.screens.page import Page, key_of
-from app.tui.screens.palette import PalettePage
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.terminal import erases_in_colour
 from app.tui.text import count
 from app.tui.widgets.prompt import Editing
 from engine import BuildState, Engine, EnvdeckError
+
+if TYPE_CHECKING:
+    from app.tui.screens.content import ContentPage
+    from app.tui.screens.events import EventsPage
 
 __all__ = ["EnvdeckApp"]
 
@@ -59,6 +56,39 @@ _KEYS_AHEAD = 100
 """Keys that are kept while a page is being put up."""
 
 
+# The first view is on the screen before the others are loaded: they are more than half of all there is to load.
+
+
+def _environments() -> Screen[Any]:
+    from app.tui.screens.environments import EnvironmentsPage
+
+    return EnvironmentsPage()
+
+
+def _match() -> Screen[Any]:
+    from app.tui.screens.match import MatchPage
+
+    return MatchPage()
+
+
+def _builds() -> Screen[Any]:
+    from app.tui.screens.builds import BuildsPage
+
+    return BuildsPage()
+
+
+def _config() -> Screen[Any]:
+    from app.tui.screens.config import ConfigPage
+
+    return ConfigPage()
+
+
+def _load_the_rest() -> None:
+    """Load what is not on the screen yet, so that the first look at another view does not have to wait for it."""
+    for name in ("environments", "match", "builds", "config", "log_page", "palette", "content", "events"):
+        import_module(f"app.tui.screens.{name}")
+
+
 class EnvdeckApp(App[None], inherit_bindings=False):
     """envdeck's terminal UI."""
 
@@ -66,10 +96,10 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]  # wider in Textual
         View.INSTALLATIONS.value: InstallationsPage,
-        View.ENVIRONMENTS.value: EnvironmentsPage,
-        View.MATCH.value: MatchPage,
-        View.BUILDS.value: BuildsPage,
-        View.CONFIG.value: ConfigPage,
+        View.ENVIRONMENTS.value: _environments,
+        View.MATCH.value: _match,
+        View.BUILDS.value: _builds,
+        View.CONFIG.value: _config,
     }
     DEFAULT_MODE = View.INSTALLATIONS.value
 
@@ -141,9 +171,14 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         # The screen is empty after `fg` until something asks for a repaint (textual.md §3.8).
         self.app_resume_signal.subscribe(self, lambda _signal: self.repaint())
         self._unsubscribe = self.engine.subscribe(self._engine_changed)
-        self.engine.start()
         self._complain_of_keys()
         self.take_snapshot()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Start what would only hold up the first picture."""
+        self.engine.start()
+        threading.Thread(target=_load_the_rest, name="load", daemon=True).start()
 
     def on_resize(self) -> None:
         # Terminals rearrange what they show when their size changes.
@@ -228,7 +263,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.events.append(event)
         self.status = event.line()
         self.page.prompt.say(self.status)
-        if isinstance(self.page, EventsPage):
+        if self.page.shows_events:
             self.redraw()
 
     def perform(self, work: Callable[[], T], then: Callable[[T], object]) -> None:
@@ -330,6 +365,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         """Show the live log of a build, above the Builds view. Keys that are typed meanwhile are for the log."""
         # A frozen picture would not know the build.
         self._thaw()
+        from app.tui.screens.log_page import LogPage
+
         self._awaited = LogPage(build_id)
         self.go(View.BUILDS)
         self.call_after_refresh(self.push_screen, self._awaited)
@@ -383,9 +420,13 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.push_screen(TextPage(self.page.view, "Help", lambda _snapshot: lines))
 
     def do_events(self, _argument: str) -> None:
+        from app.tui.screens.events import EventsPage
+
         self._show_above(EventsPage)
 
     def do_palette(self, _argument: str) -> None:
+        from app.tui.screens.palette import PalettePage
+
         self.push_screen(PalettePage(self.page.view, self.page.context()))
 
     def do_refresh(self, _argument: str) -> None:
@@ -419,6 +460,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self.say(f"themes: {', '.join(sorted(self.available_themes))}", Level.WARNING)
 
     def do_content(self, _argument: str) -> None:
+        from app.tui.screens.content import ContentPage
+
         self._show_above(ContentPage)
 
     def _show_above(self, kind: type[ContentPage] | type[EventsPage]) -> None:
@@ -430,12 +473,16 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self.pop_screen()
 
     def do_open(self, argument: str) -> None:
+        from app.tui.screens.opening import open_bundle
+
         if argument:
             open_bundle(self, argument)
         else:
             self.page.edit(Editing("open bundle: ", done=partial(open_bundle, self)))
 
     def do_build_bundle(self, argument: str) -> None:
+        from app.tui.screens.opening import build_by_name
+
         build_by_name(self, argument)
 
     def read_outside(self, text: str) -> None:

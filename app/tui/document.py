@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from app.tui.symbols import SEVERITY
 from app.tui.text import safe
-from engine import Excerpt, Problem
+
+if TYPE_CHECKING:
+    from engine import Excerpt, Problem
 
 __all__ = ["Document", "Line", "empty_note", "note", "plain"]
 

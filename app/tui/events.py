@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from app.tui.symbols import AUDIT, Mark
 from app.tui.text import count, duration, safe
-from engine import AuditPage, AuditRecord, Build, BuildState, Snapshot, Usability
+from engine import BuildState, Usability
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from engine import AuditPage, AuditRecord, Build, Snapshot
 
 __all__ = ["Event", "EventRow", "Level", "changes", "event_rows"]
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells
 
-from engine import LogLevel, LogLine, log_level
+from engine import LogLevel, log_level
+
+if TYPE_CHECKING:
+    from engine import LogLine
 
 __all__ = ["LogText"]
 

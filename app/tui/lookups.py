@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine import EnvdeckError, Problem
+from engine import EnvdeckError
 
 if TYPE_CHECKING:
     from app.tui.app import EnvdeckApp
+    from engine import Problem
 
 __all__ = ["Lookups"]
 

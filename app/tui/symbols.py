@@ -6,6 +6,7 @@ Only glyphs of neutral width (textual.md §3.9) and the sixteen ANSI colours. `A
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -13,7 +14,6 @@ from app.tui.text import safe
 from engine import (
     Action,
     AuditResult,
-    BuildPlan,
     BuildState,
     CheckStatus,
     EnvironmentState,
@@ -25,6 +25,11 @@ from engine import (
     Usability,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from engine import (
+        BuildPlan,
+    )
 
 __all__ = [
     "ACTION",

@@ -16,8 +16,8 @@ def content_name(content: Content) -> str:
 
 def users_by_key(contents: Iterable[Content]) -> Mapping[str, tuple[str, ...]]:
     """The key of every environment that an active bundle uses, with the names of the content that does."""
-    users: dict[str, tuple[str, ...]] = {}
+    users: dict[str, list[str]] = {}
     for content in contents:
         if content.key:
-            users[content.key] = (*users.get(content.key, ()), content_name(content))
-    return users
+            users.setdefault(content.key, []).append(content_name(content))
+    return {key: tuple(names) for key, names in users.items()}

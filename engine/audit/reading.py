@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from engine.audit.model import AuditRecord, decode
+from engine.audit.model import decode
 from engine.audit.writing import ASIDE, AUDIT_FILE
 from engine.errors import Problem, Where
 from engine.files import StorageError
+
+if TYPE_CHECKING:
+    from engine.audit.model import AuditRecord
 
 __all__ = ["AuditPage", "AuditQuery", "AuditReader", "AuditTail"]
 

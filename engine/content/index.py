@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.content.model import Content, ContentBundle, PickedInstallation
+from engine.text import clean
 
 if TYPE_CHECKING:
     from engine.roster_index import Pool
@@ -52,7 +53,7 @@ class ContentCodec:
         def installation(number: int) -> PickedInstallation:
             if number not in installations:
                 version, path, target, identity = values[number]
-                installations[number] = PickedInstallation(str(version), str(path), str(target), dict(identity))
+                installations[number] = PickedInstallation(clean(version), clean(path), clean(target), dict(identity))
             return installations[number]
 
         def bundle(row: list[Any]) -> ContentBundle:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.environments.model import Environment, EnvironmentState, LockedPackage
+from engine.text import clean
 
 if TYPE_CHECKING:
     from engine.roster_index import Pool
@@ -94,5 +95,5 @@ class _Packages(dict[int, LockedPackage]):
 
     def __missing__(self, number: int) -> LockedPackage:
         name, version = self._values[number]
-        package = self[number] = LockedPackage(str(name), str(version))
+        package = self[number] = LockedPackage(clean(name), clean(version))
         return package

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from engine.errors import Problem
+if TYPE_CHECKING:
+    from engine.errors import Problem
 
 __all__ = ["OLDEST_UV", "PIP", "UV", "InstallerChoice", "UvTool", "choose_installer", "place_obstacles", "uv_version"]
 

@@ -293,6 +293,7 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
         lambda index: index.write_bytes(b"\xff\xfe\x00 no checksum"),
         lambda index: index.write_text("00000000\n"),
         lambda index: (index.unlink(), index.mkdir()),
+        lambda index: (index.unlink(), os.mkfifo(index)),
         _forge(lambda d: d.update(form="0 environments")),
         _forge(lambda d: d.update(root="/somewhere/else")),
         _forge(lambda d: d.update(entries=[["/a", [1], [0]]])),

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from app.tui.document import Document, Line
+from app.tui.document import Document
 from app.tui.symbols import CHECK, ENVIRONMENT, LIFE, USABILITY
 from app.tui.text import safe
 from app.tui.usage import content_name, users_by_key
 from engine import (
     LOCAL,
     CheckStatus,
-    Content,
-    Environment,
-    Installation,
-    InterpreterFacts,
     Usability,
     lifespan_of,
 )
+
+if TYPE_CHECKING:
+    from app.tui.document import Line
+    from engine import (
+        Content,
+        Environment,
+        Installation,
+        InterpreterFacts,
+    )
 
 __all__ = ["describe_installation"]
 

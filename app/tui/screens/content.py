@@ -108,13 +108,18 @@ class ContentPage(TablePage[ContentRow]):
     def __init__(self, view: View) -> None:
         super().__init__()
         self.view = view
+        self._listed: tuple[object, list[ContentRow]] = (None, [])
+        """The rows, and what they were made of: there may be a hundred thousand."""
 
     def identity(self, row: ContentRow) -> str:
         return row.content.guid
 
     def rows(self) -> list[ContentRow]:
-        environments = {env.key: env for env in self.snapshot.environments}
-        return [ContentRow(item, environments.get(item.key)) for item in self.snapshot.contents]
+        basis = (self.snapshot.environments, self.snapshot.contents)
+        if self._listed[0] != basis:
+            environments = {env.key: env for env in self.snapshot.environments}
+            self._listed = basis, [ContentRow(item, environments.get(item.key)) for item in self.snapshot.contents]
+        return self._listed[1]
 
     def tally(self) -> str:
         return f"content {super().tally()}"

@@ -23,6 +23,7 @@ class EventsPage(TablePage[EventRow]):
     """Follows the end as long as the cursor is there."""
 
     top = False
+    shows_events = True
     columns = (
         Column[EventRow](
             "when", lambda row, now: safe(clock(row.at, now), "dim"), 5, "t", lambda row: row.at, grow=100

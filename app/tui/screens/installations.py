@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -11,12 +12,15 @@ from app.cli import json_output
 from app.tui.actions import Scope, View
 from app.tui.amounts import Unit
 from app.tui.describe.installation import describe_installation
-from app.tui.document import Document, Line, note
+from app.tui.document import Document, note
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import LIFE, USABILITY
 from app.tui.text import count, safe
 from app.tui.widgets.columns import Column
 from engine import CheckStatus, Installation, lifespan_of
+
+if TYPE_CHECKING:
+    from app.tui.document import Line
 
 __all__ = ["InstallationsPage"]
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.events import Key, Paste, Resize
 from textual.screen import Screen
 
-from app.tui.actions import Scope, View
+from app.tui.actions import Scope
 from app.tui.context import InputContext, footer
 from app.tui.text import safe
 from app.tui.widgets.chrome import footer_line, status_line, views_line
-from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
-from app.tui.widgets.prompt import Editing, Prompt, Question
-from engine import Snapshot
+from app.tui.widgets.prompt import Prompt, Question
 
 if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.events import Key, Paste, Resize
+
+    from app.tui.actions import View
     from app.tui.app import EnvdeckApp
+    from app.tui.widgets.lines import LineWidget
+    from app.tui.widgets.prompt import Editing
+    from engine import Snapshot
 
 __all__ = ["Copies", "Page", "key_of"]
 
@@ -55,6 +58,8 @@ class Page(Screen[None], inherit_bindings=False):
     """The scopes of this page, innermost first, without those that every page has."""
     top = True
     """False for a page that `q` leaves for the one below."""
+    shows_events: ClassVar[bool] = False
+    """Whether what is said is to be shown at once."""
     ready = False
     """Whether it shows what keys are about; until then they wait."""
 

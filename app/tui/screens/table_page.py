@@ -6,25 +6,29 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from rich.text import Text
-from textual.app import ComposeResult
 
 from app.tui.actions import Scope
-from app.tui.context import InputContext
 from app.tui.document import Line
 from app.tui.events import Level
 from app.tui.marks import Marks
-from app.tui.screens.page import Copies, Page
+from app.tui.screens.page import Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
 from app.tui.widgets.chrome import notice_line
-from app.tui.widgets.columns import Column, Facet
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing, Question
 from app.tui.widgets.resource_table import ResourceTable
-from engine import Problem, Snapshot
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from app.tui.context import InputContext
+    from app.tui.screens.page import Copies
+    from app.tui.widgets.columns import Column, Facet
+    from engine import Problem, Snapshot
 
 __all__ = ["TablePage"]
 

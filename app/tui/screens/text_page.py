@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
-
-from app.tui.actions import Scope, View
-from app.tui.context import InputContext
-from app.tui.document import Line, plain
+from app.tui.actions import Scope
+from app.tui.document import plain
 from app.tui.events import Level
 from app.tui.patterns import PatternError, read_pattern
-from app.tui.screens.page import Copies, Page
+from app.tui.screens.page import Page
 from app.tui.text import count, safe
 from app.tui.widgets.chrome import rule
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing
-from engine import Snapshot
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from app.tui.actions import View
+    from app.tui.context import InputContext
+    from app.tui.document import Line
+    from app.tui.screens.page import Copies
+    from engine import Snapshot
 
 __all__ = ["TextPage"]
 
