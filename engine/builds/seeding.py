@@ -203,6 +203,16 @@ def _reported(path: Path) -> dict[Pin, str]:
         with suppress(KeyError, TypeError, AttributeError):
             info, metadata = row["download_info"], row["metadata"]
             if row["is_direct"] is False and str(info["url"]).partition("#")[0].endswith(".whl"):
-                sha256 = str(info["archive_info"]["hashes"]["sha256"])
-                found[Pin.of(str(metadata["name"]), str(metadata["version"]))] = sha256
+                pin = Pin.of(str(metadata["name"]), str(metadata["version"]))
+                if sha256 := _sha256(info["archive_info"]):
+                    found[pin] = sha256
     return found
+
+
+def _sha256(archive: Mapping[str, object]) -> str:
+    """The digest in an ``archive_info``; releases of pip before 23.1 have one ``hash`` and no ``hashes``."""
+    hashes = archive.get("hashes")
+    if isinstance(hashes, Mapping):
+        return str(hashes.get("sha256") or "")
+    algorithm, _, digest = str(archive.get("hash") or "").partition("=")
+    return digest if algorithm == "sha256" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pwd
@@ -9,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -354,3 +356,147 @@ def test_uv_runs_as_that_account_with_its_cache_or_none(shared, python: str, ope
 
 def python_version(python: str) -> str:
     return subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
+
+
+VANDAL = """
+import glob, json, os, shutil, tempfile, zipfile
+
+def attempt():
+    job = os.path.dirname(os.path.dirname(tempfile.gettempdir()))
+    with open(os.path.join(job, "spec.json")) as file:
+        return json.load(file)["attempt_dir"], job
+
+def tried(do):
+    try:
+        do()
+    except OSError as error:
+        return error.strerror
+    return "done"
+
+def write(path, flags=os.O_WRONLY):
+    os.close(os.open(path, flags))
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    env, job = attempt()
+    linked = glob.glob(env + "/lib/python3*/site-packages/alpha.py")[0]
+    (entry,) = {os.path.dirname(os.path.dirname(p)) for p in glob.glob(STORE + "/*/*/site/alpha.py")}
+    stored = entry + "/site/alpha.py"
+    report = json.dumps({
+        "same": os.stat(linked).st_ino == os.stat(stored).st_ino,
+        "linked": tried(lambda: write(linked)),
+        "mode": tried(lambda: os.chmod(linked, 0o666)),
+        "stored": tried(lambda: write(stored)),
+        "unlink": tried(lambda: os.unlink(stored)),
+        "entry": tried(lambda: write(entry + "/entry.json")),
+        "new": tried(lambda: write(entry + "/site/new.py", os.O_WRONLY | os.O_CREAT)),
+        "store": tried(lambda: os.mkdir(STORE + "/" + "0" * 64)),
+        "lock": tried(lambda: write(STORE + "/locks/x.json", os.O_WRONLY | os.O_CREAT)),
+        "supplied": tried(lambda: write(job + "/supplied.json")),
+        "link": tried(lambda: os.link(stored, os.path.dirname(linked) + "/mine.py")),
+    })
+    # What it may do: change what is in its own environment, which then is not the store's any more.
+    os.unlink(linked)
+    with open(linked, "w") as file:
+        file.write("print('vandalised')")
+    name = "vandal-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+        info = "vandal-1.0.dist-info"
+        wheel.writestr("vandal.py", report)
+        wheel.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: vandal\\nVersion: 1.0\\n")
+        about = "Wheel-Version: 1.0", "Generator: tests", "Root-Is-Purelib: true", "Tag: py3-none-any"
+        wheel.writestr(info + "/WHEEL", "\\n".join(about) + "\\n")
+        wheel.writestr(info + "/RECORD", "")
+    return name
+"""
+
+
+@pytest.fixture
+def configured(shared, open_root: Path, monkeypatch: pytest.MonkeyPatch) -> type:
+    """`shared`, where the account has a home directory with a configuration of pip, as on a server."""
+    home = shared.root / "home-of-nobody"
+    config = home / ".config" / "pip"
+    config.mkdir(parents=True)
+    (config / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {shared.packages}\n")
+    entry = entry_of_nobody()
+    there = pwd.struct_passwd((*entry[:5], str(home), entry[6]))
+    monkeypatch.setattr("engine.executors.accounts.pwd.getpwnam", lambda name: there)
+    return shared
+
+
+def build_from_index(server, python: str, *requirements: str):
+    engine = server.engine()
+    directory = bundle_for(server, python)
+    (directory / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    outcome = engine.execute(engine.plan_build(engine.open_bundle(str(directory))))
+    return engine.wait(outcome.build.id, 120)
+
+
+def test_a_build_script_changes_nothing_in_the_wheel_store_and_nothing_that_others_share(
+    configured, python: str, make_wheel: Make, wait_until: Wait
+) -> None:
+    """Issue of shared inodes, builds.md, section F: what one build does must never show in another environment."""
+    server = configured
+    make_wheel(server.packages, "alpha", "1.0")
+    first = build_from_index(server, python, "alpha==1.0")
+    assert first.state is BuildState.DONE, first.log.read_text()
+    wheels = server.data_dir / "wheels"
+    lock = wheels / "locks" / f"{first.key}.json"
+    wait_until(lock.exists, timeout=120)
+    assert json.loads(lock.read_text())["reason"] == ""
+    before = {path: path.read_bytes() for path in wheels.rglob("*") if path.is_file()}
+    for path in before:
+        assert (path.stat().st_uid, path.stat().st_mode & 0o022) == (os.geteuid(), 0), path
+
+    write_source(server.packages / "vandal-1.0.tar.gz", f"STORE = {str(wheels)!r}\n" + VANDAL)
+    vandalised = build_from_index(server, python, "alpha==1.0", "vandal==1.0")
+    log = vandalised.log.read_text()
+    assert vandalised.state is BuildState.DONE, log
+    assert "1 of 2 packages come from the wheel store" in log
+    # pip shows what a build script prints only when it fails; what it found is in its package.
+    (report,) = (server.data_dir / "python-environments").rglob("vandal.py")
+    found = json.loads(report.read_text())
+    assert found.pop("same") is True
+    assert set(found.values()) <= {"Permission denied", "Operation not permitted"}, found
+
+    after = {path: path.read_bytes() for path in before}
+    assert after == before
+    engine = server.engine()
+    environments = {e.attempt: e for e in engine.refresh().environments}
+    spoiled = environments[vandalised.id]
+    (own,) = spoiled.path.glob("lib/python3*/site-packages/alpha.py")
+    assert own.read_text() == "print('vandalised')"
+    # Sealed as it was found, so that nobody takes it for what the store holds.
+    (verification,) = engine.plan_verify([spoiled.key]).verifications
+    assert verification.ok
+    clean = environments[first.id]
+    (untouched,) = clean.path.glob("lib/python3*/site-packages/alpha.py")
+    assert untouched.read_text() == "__version__ = '1.0'\n"
+    wait_until((wheels / "locks" / f"{vandalised.key}.json").exists, timeout=120)
+    assert json.loads((wheels / "locks" / f"{vandalised.key}.json").read_text())["packages"] == []
+
+    # And the next one gets what the index serves, by replay.
+    shutil.rmtree(server.data_dir / "python-environments")
+    again = build_from_index(server, python, "alpha==1.0")
+    assert "is replayed: all 1 packages" in again.log.read_text()
+    (environment,) = engine.refresh().environments
+    nobody = account_of_nobody()
+    as_nobody = {"user": nobody.uid, "group": nobody.gid, "extra_groups": nobody.groups, "cwd": "/", "env": {}}
+    (shared_file,) = environment.path.glob("lib/python3*/site-packages/alpha.py")
+    assert shared_file.read_text() == "__version__ = '1.0'\n"
+    assert shared_file.stat().st_nlink > 1
+    for argv in (["sh", "-c", f"echo x >> {shared_file}"], ["rm", "-f", shared_file], ["chmod", "666", shared_file]):
+        assert subprocess.run(argv, capture_output=True, check=False, **as_nobody).returncode != 0, argv
+
+
+def write_source(path: Path, backend: str) -> None:
+    """A source distribution that is built by `backend`, the text of a module."""
+    files = {
+        "pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n",
+        "backend.py": backend,
+        "PKG-INFO": "Metadata-Version: 2.1\nName: vandal\nVersion: 1.0\n",
+    }
+    with tarfile.open(path, "w:gz") as archive:
+        for file, text in files.items():
+            member = tarfile.TarInfo(f"vandal-1.0/{file}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
