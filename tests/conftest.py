@@ -1,7 +1,16 @@
 """What holds for every test."""
 
+import pytest
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("envdeck", deadline=None)
 settings.load_profile("envdeck")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-snapshots",
+        action="store_true",
+        help="write what the screens look like now into tests/ui/snapshots, instead of comparing",
+    )

@@ -59,12 +59,8 @@ class Desk:
         for key in keys:
             name = _character_to_key(key) if len(key) == 1 else key
             self.app.post_message(Key(name, key if len(key) == 1 else None))
+        await self.pilot.pause()
         await self.settle()
-
-    async def home(self) -> None:
-        """Leave whatever is open above the view, and what narrows it."""
-        while self.app.page.prompt.busy or len(self.app.screen_stack) > 1 or self.app.page.step_back():
-            await self.hurry("escape")
 
     async def settle(self) -> None:
         """Let work that left the UI loop come back and be drawn."""

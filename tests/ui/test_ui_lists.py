@@ -181,3 +181,11 @@ async def test_keys_that_arrive_together_are_taken_one_after_the_other(desk) -> 
         await d.hurry("4", "j", "l", "t")
         await d.until(lambda: "dash-sales" in d.lines[2], "the log of the second build")
         assert d.app.page.log_view.times
+
+
+async def test_a_page_that_is_left_before_it_is_there_does_no_harm(desk) -> None:
+    async with desk() as d:
+        for _ in range(5):
+            await d.hurry("4", "l", "escape", "d", "escape", "!", "escape", "1", "d", "escape")
+        assert d.app.current_mode == "installations"
+        assert len(d.app.screen_stack) == 1

@@ -159,6 +159,9 @@ class BuildsPage(TablePage[Build]):
 
     def on_resource_table_changed(self) -> None:
         super().on_resource_table_changed()
+        if not self.has_class("-wide"):
+            self._tell()
+            return
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(_SETTLE, self._tell)

@@ -117,6 +117,8 @@ class Page(Screen[None], inherit_bindings=False):
         self.mover.focus()
 
     def on_screen_resume(self) -> None:
+        if not self.is_current:
+            return  # left again before it was shown
         self.show()
         self.prompt.say(self.deck.status)
         self.prompt.hold()
@@ -133,7 +135,9 @@ class Page(Screen[None], inherit_bindings=False):
         self.call_after_refresh(self.refresh_chrome)
 
     def refresh_chrome(self) -> None:
-        """Redraw header and footer where they differ."""
+        """Redraw header and footer where they differ; a page below another one does when it comes back."""
+        if not self.is_current:
+            return
         width = self.app.size.width
         self.query_one("#status", OneLine).show(
             status_line(self.snapshot, self.deck.version, width, frozen=self.deck.frozen)
