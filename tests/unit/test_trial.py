@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from engine import InputError, Installation, InterpreterFacts, Request, Rule, Usability, parse_request
+from app.tui.describe.trial import describe_trial
+from app.tui.document import plain
+from engine import Declarations, InputError, Installation, InterpreterFacts, Request, Rule, Usability, parse_request
 from engine.config.load import load
 from engine.config.lookup import Sources
 from engine.executors.accounts import BuildAccount
+from engine.offhost.file import load_environments
 from engine.planning import Found
 from engine.trial import try_request
 
@@ -83,3 +86,17 @@ def test_a_constraint_makes_both_rules_the_same() -> None:
     trial = try_request(parse_request(">=3.9"), found("3.9.5", "3.10.1"))
     assert trial.superseded
     assert {str(one.match.chosen and one.match.chosen.version) for one in trial.outcomes} == {"3.10.1"}
+
+
+def test_off_host_the_images_are_tried_and_told_by_their_names(tmp_path: Path) -> None:
+    file = tmp_path / "environments.yaml"
+    python = "{path: /opt/python/bin/python3, version: %s}"
+    file.write_text(
+        f"- name: example/one:1\n  matching: exact\n  python: {{installations: [{python % '3.9.5'}]}}\n"
+        f"- name: example/two:1\n  python: {{installations: [{python % '3.9.7'}, {python % '3.12.1'}]}}\n"
+    )
+    there = replace(found("3.11.7"), declarations=load_environments([file], Declarations()))
+    trial = try_request(parse_request("3.9.3"), there)
+    text = plain(describe_trial(trial, 0.0))
+    assert "/opt/python/bin/python3 on example/two:1" in text
+    assert "content runs off-host" in text

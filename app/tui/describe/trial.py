@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.text import Text
 
 from app.tui.document import Document, Line, note
 from app.tui.symbols import VERDICT, Mark, plan_mark
 from app.tui.text import ago, safe
-from engine import Judgement, Problem, RuleOutcome, Trial, Verdict
+from engine import LOCAL, Judgement, Problem, RuleOutcome, Trial, Verdict
 
 __all__ = ["describe_trial", "hint"]
 
@@ -87,7 +89,11 @@ def _environment(one: RuleOutcome, now: float) -> Text:
 def _candidates(document: Document, trial: Trial) -> None:
     """Every candidate with its verdict under each rule, and the reasons, each once where they are the same."""
     outcomes = trial.outcomes[:1] if trial.superseded else trial.outcomes
+    if len({len(one.match.judgements) for one in outcomes}) > 1:
+        # Off-host a rule may leave out what the other one considers; then only that in force can be told line by line.
+        outcomes = trial.outcomes[:1]
     document.heading("Candidates", " | ".join(one.match.rule.value for one in outcomes))
+    versions = Counter(judgement.candidate.version for judgement in trial.in_force.match.judgements)
     rows: list[list[Text]] = []
     notes: list[list[Text]] = []
     for judged in sorted(zip(*(one.match.judgements for one in outcomes), strict=True), key=_rank):
@@ -96,8 +102,13 @@ def _candidates(document: Document, trial: Trial) -> None:
         differs = any(one.reason != reason for one in judged)
         version = safe(candidate.version or "?", "bold" if _rank(judged) == 0 else "")
         rows.append([version, *marks, safe("" if differs else reason, "dim")])
-        both = zip(outcomes, judged, strict=True)
-        notes.append([safe(f"{one.rule.value}: {told.reason}", "dim") for one, told in both] if differs else [])
+        told = zip(outcomes, judged, strict=True)
+        lines = [safe(f"{one.rule.value}: {judgement.reason}", "dim") for one, judgement in told] if differs else []
+        place = "" if candidate.target == LOCAL else f" on {candidate.target}"
+        # Where the version does not tell which one is meant, the path does.
+        if place or ((versions[candidate.version] > 1 or candidate.version is None) and candidate.path not in reason):
+            lines.insert(0, safe(f"{candidate.path}{place}".strip(), "dim"))
+        notes.append(lines)
     document.table(rows, notes=notes)
     if not rows:
         document.add("  ", safe("none is configured: Python.Executable names them", "dim"), hang=4)
