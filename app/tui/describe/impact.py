@@ -29,16 +29,19 @@ def summary(found: Impact) -> Text:
         return safe("✓ none: nothing runs otherwise than before", "green")
     text = Text("", end="")
     for kind in ImpactKind:
-        if items := found.of(kind):
+        if concerned := found.of(kind):
             mark = IMPACT[kind]
-            text.append_text(Text.assemble(mark.text(), safe(f" {len(items)}  ", mark.style)))
+            text.append_text(Text.assemble(mark.text(), safe(f" {len(concerned)}  ", mark.style)))
     text.append_text(safe(f"unchanged {found.unchanged}", "default not bold"))
     return text
 
 
-def describe_impact(found: Impact | Problem | None, now: float) -> list[Line]:
-    """What changed, and what that does to each thing; None while no load has changed a setting."""
+def describe_impact(found: Impact | Problem | None, now: float, *, changed: bool) -> list[Line]:
+    """What changed, and what that does to each thing; None while that is worked out, or no load has `changed` any."""
     document = Document()
+    if found is None and changed:
+        document.add(safe("looking at content, and at the interpreters first...", "dim"))
+        return document.lines
     if found is None:
         document.add(safe("No setting has changed since envdeck was started.", "bold"))
         document.add(safe("`envdeck config impact FILE` tells what another file would do.", "dim"), hang=2)

@@ -151,7 +151,9 @@ class ConfigPage(TablePage[EffectiveValue]):
             TextPage(
                 self.view,
                 "Impact of the last load",
-                lambda snapshot: describe_impact(self._impact(), snapshot.taken_at),
+                lambda snapshot: describe_impact(
+                    self._impact(), snapshot.taken_at, changed=bool(snapshot.config.changed)
+                ),
             )
         )
 
