@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from engine.bundles.model import LineKind, RequirementLine
 from engine.bundles.requirements import parse_requirements
-from engine.errors import InputError, Where
+from engine.errors import InputError, Problem, Where
 from engine.text import mask_credentials, one_line
 
 __all__ = ["UvRequest", "uv_request"]
@@ -56,7 +56,7 @@ _SWITCHES = frozenset({"no-index", "pre", "require-hashes", "no-deps", "no-cache
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off", ""})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.ASCII)
-_OF_ONE_LINE = {"--hash", "--editable"}
+_OF_ONE_LINE = frozenset({"--hash", "--editable"})
 """What uv reads next to a requirement as pip does."""
 _VCS = re.compile(r"(?:^|@\s*)(?P<vcs>hg|svn|bzr)\+", re.ASCII)
 
@@ -102,9 +102,8 @@ def uv_request(
 ) -> UvRequest:
     """What to ask uv for to install `requirements` under `constraints`, the files for pip, as pip would.
 
-    `options` is pip's configuration. The constraints are given to uv as they are.
-    `is_there` says whether there is anything at a path: pip passes over a directory of packages that is missing, and uv
-    stops there.
+    `options` is pip's configuration; the constraints are given to uv as they are. `is_there` says whether there is
+    anything at a path: pip passes over a directory of packages that is missing, and uv stops there.
     """
     asked = _Asked()
     try:
@@ -132,7 +131,7 @@ def uv_request(
 
 
 def _no_include(_path: str, where: Where) -> bytes:
-    raise AssertionError(f"{where}: the requirements for pip have no nested files")
+    raise InputError(Problem("requirement-bad-include", "they name another file", where=where))
 
 
 def _configured(asked: _Asked, name: str, value: str) -> None:
@@ -204,10 +203,10 @@ def _option_line(asked: _Asked, line: RequirementLine) -> None:
         asked.indexes, asked.default_index = [given["--index-url"][-1]], False
     asked.indexes += given.get("--extra-index-url", [])
     for place in given.get("--find-links", [])[:1]:
-        _add_links(asked, place, "the requirements")
+        _add_links(asked, place, "a line of the requirements")
     for name in ("no-binary", "only-binary"):
         for value in given.get(f"--{name}", []):
-            _add_formats(asked, name, value, "the requirements")
+            _add_formats(asked, name, value, "a line of the requirements")
     asked.trusted += given.get("--trusted-host", [])
     asked.pre |= "--pre" in given
     asked.hashes |= "--require-hashes" in given
