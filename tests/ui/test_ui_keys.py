@@ -117,10 +117,10 @@ async def test_help_is_about_here_first_and_can_be_searched(desk) -> None:
     async with desk() as d:
         await d.press("2", "question_mark")
         assert d.lines[3].startswith(" Environments")
-        await d.press("slash", *"cancel the build")
-        assert "/cancel the build" in d.lines[1]
+        await d.press("slash", *"cancel the")
+        assert "/cancel the" in d.lines[1]
         await d.press("enter")
-        assert "Cancel the build" in d.text, "what other views can do is there too"
+        assert "Cancel the" in d.text, "what other views can do is there too"
         first = d.lines[1]
         await d.press("n")
         assert d.lines[1] != first
