@@ -172,7 +172,6 @@ def _supply(
         requirements=packages.requirements_text,
         constraints=packages.constraints_text,
         settings=configuration(who.home, account=who.account),
-        index=index_configuration(who.home, account=who.account),
         externals=[name for name, *_ in visible],
         replay=settings.replay,
     )

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.builds.pip_config import configuration, index_configuration
+from engine.builds.pip_config import configuration
 from engine.builds.spec import Job
 from engine.environments.records import Distribution
 from engine.environments.tree import Vouched
@@ -50,6 +50,7 @@ class Seeding:
         self.store = WheelStore(job.data_dir)
         self.locks = LockRecords(job.data_dir)
         self.supply = Supply(unusable="nothing is asked for")
+        self._settings: Mapping[str, str] = {}
 
     def begin(self, say: Callable[[str], None]) -> None:
         """Link what the store has for the build into its attempt, which nobody else can write in yet, and `say` so.
@@ -79,7 +80,11 @@ class Seeding:
     def _link(self) -> Supply:
         job = self.job
         with self.store.in_use():
-            supply = decide(_asked(job), self.store, self.locks)
+            asked = _asked(job)
+            # Read once, before the build: it runs as an account that may write pip's configuration, and what is fetched
+            # afterwards counts as served by the one that was in force.
+            self._settings = asked.settings
+            supply = decide(asked, self.store, self.locks)
             if supply.wheels:
                 link(
                     self.store,
@@ -145,13 +150,12 @@ class Seeding:
         from engine.wheels.filling import Source
 
         job = self.job
-        home = _home(job)
         return Source(
             Path(job.python_path),
             self.supply.tag,
             _version(job),
             self.supply.index,
-            configuration(home, account=job.account),
+            self._settings,
             job.env,
         )
 
@@ -169,7 +173,6 @@ def _asked(job: Job) -> Asked:
         requirements=job.requirements,
         constraints=job.constraints,
         settings=configuration(home, account=job.account),
-        index=index_configuration(home, account=job.account),
         externals=[name for name, _ in _externals(job)],
         replay=job.replay,
         fresh=job.fresh,

@@ -40,8 +40,6 @@ class Asked:
     constraints: str = field(repr=False)
     settings: Mapping[str, str] = field(repr=False)
     """Every option that pip's configuration sets. May hold passwords."""
-    index: Mapping[str, str] = field(repr=False)
-    """Those of them that decide which file pip picks."""
     externals: Sequence[str] = ()
     """The packages that the environment sees of the installation."""
     replay: str = "exact"
@@ -189,7 +187,7 @@ def _usable(asked: Asked) -> _Usable | str:
         reason = "[Envdeck] Replay is verify"
     if asked.fresh:
         reason = "everything is fetched anew"
-    return _Usable(rule, index_digest(asked.index, asked.interpreter), tag, reason)
+    return _Usable(rule, index_digest(asked.settings, asked.interpreter), tag, reason)
 
 
 def _digests(store: WheelStore, index: str, pin: SeedablePin) -> Iterator[str]:

@@ -13,25 +13,11 @@ from pathlib import Path
 
 from engine.text import decode, mask_credentials, one_line
 from engine.wheels.compiling import run_bounded
-from engine.wheels.model import Wanted
+from engine.wheels.model import WAYS, Wanted
 
 __all__ = ["Source", "fetch", "pip_environment"]
 
-_PASSED = frozenset(
-    {
-        "cert",
-        "client-cert",
-        "default-timeout",
-        "extra-index-url",
-        "find-links",
-        "index-url",
-        "no-index",
-        "proxy",
-        "retries",
-        "timeout",
-        "trusted-host",
-    }
-)
+_PASSED = WAYS | {"default-timeout", "retries", "timeout"}
 """The options that say where wheels are and how to get there."""
 _FAILURES = 12
 """Runs that may fail before the rest is given up: an index that does not answer fails every one of them."""

@@ -14,7 +14,34 @@ from packaging.version import InvalidVersion, Version
 
 from engine.text import mask_credentials
 
-__all__ = ["Directory", "Entry", "Pin", "Script", "StoredWheel", "Wanted", "bytecode_tag", "index_digest"]
+__all__ = [
+    "SERVED_BY",
+    "WAYS",
+    "Directory",
+    "Entry",
+    "Pin",
+    "Script",
+    "StoredWheel",
+    "Wanted",
+    "bytecode_tag",
+    "index_digest",
+]
+
+WAYS = frozenset(
+    {
+        "cert",
+        "client-cert",
+        "extra-index-url",
+        "find-links",
+        "index-url",
+        "no-index",
+        "proxy",
+        "trusted-host",
+    }
+)
+"""pip's options that say where wheels are, and whom to believe on the way there."""
+SERVED_BY = WAYS | {"constraint", "no-binary", "only-binary", "pre"}
+"""Those, and the ones that decide which of the wheels there pip picks."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _VERSION = re.compile(r"[0-9A-Za-z.!+]+")
@@ -136,14 +163,15 @@ def bytecode_tag(identity: Mapping[str, object]) -> str | None:
     return f"{soabi}-{version}" if version.is_prerelease else soabi
 
 
-def index_digest(options: Mapping[str, str], identity: Mapping[str, object]) -> str:
+def index_digest(settings: Mapping[str, str], identity: Mapping[str, object]) -> str:
     """Names what a pin gets: equal only where pip sees the same indexes and accepts the same files.
 
-    `options` are those of pip that decide which file it picks, credentials left out here. `identity` is what
-    `engine.packages.key.interpreter_identity` says: which file fits depends on the version of Python and on the
-    platform, not on where the interpreter lies.
+    `settings` is pip's configuration. The way to the indexes counts too: whoever can write the configuration, as the
+    account of builds can write its own, could lead it by a proxy that says what it likes. Credentials are left out.
+    `identity` is what `engine.packages.key.interpreter_identity` says: which file fits depends on the version of Python
+    and on the platform, not on where the interpreter lies.
     """
-    public = {name: mask_credentials(value) for name, value in options.items()}
+    public = {name: mask_credentials(value) for name, value in settings.items() if name in SERVED_BY}
     accepts = {name: value for name, value in identity.items() if name != "base_prefix"}
     text = json.dumps([public, accepts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -310,6 +310,34 @@ def test_a_report_that_lies_puts_nothing_false_into_the_store(
     assert lock.wheels == ()
 
 
+def test_a_configuration_of_pip_that_a_build_changes_leads_the_service_nowhere(
+    deck: Deck, stock: SimpleNamespace, make_wheel: Make, tmp_path: Path
+) -> None:
+    """The account of builds can write its own ``pip.conf``; what is kept counts as served by the one before."""
+    built = deck.build("alpha==1.0")
+    evil = make_wheel(tmp_path / "evil", "alpha", "1.0")
+    with evil.open("ab") as file:
+        file.write(b"and something else")
+    job = read_job(built.directory)
+    assert job is not None
+    sha256 = digest_hex(evil)
+    metadata = {"name": "alpha", "version": "1.0"}
+    download = {"url": evil.as_uri(), "archive_info": {"hashes": {"sha256": sha256}}}
+    report = {"install": [{"is_direct": False, "metadata": metadata, "download_info": download}]}
+    shutil.rmtree(deck.store.root)
+    seeding = Seeding(replace(job, fresh=True))
+    job.attempt_dir.rename(tmp_path / "attempt")
+    job.attempt_dir.mkdir()
+    seeding.begin(lambda _: None)
+    # From here on it is the build that acts.
+    (job.work_dir / "pip-report.json").write_text(json.dumps(report))
+    config = deck.server.root / "home" / ".config" / "pip" / "pip.conf"
+    config.write_text(f"[global]\nno-index = true\nfind-links = {evil.parent}\n")
+    seeding.remember({"conflicts": []}, [Distribution("alpha", "1.0", "")], lambda: False)
+    assert list(deck.store.stored()) == []
+    assert deck.store.known(stock.lock.index, Pin.of("alpha", "1.0")) == ()
+
+
 def digest_hex(path: Path) -> str:
     import hashlib
 

@@ -166,6 +166,15 @@ def test_an_index_is_told_apart_by_what_pip_sees_and_not_by_who_asks() -> None:
     assert one == index_digest({"index-url": "https://bob:other@pypi.example/simple"}, identity(base_prefix="/usr"))
     assert one != index_digest({"index-url": "https://pypi.example/simple"}, identity())
     assert one != index_digest({"index-url": "https://alice:secret@pypi.example/simple"}, identity(version="3.11.8"))
+    quick = {"index-url": "https://alice:secret@pypi.example/simple", "timeout": "3"}
+    assert one == index_digest(quick, identity())
+
+
+@pytest.mark.parametrize("option", ["proxy", "trusted-host", "cert", "client-cert", "find-links", "pre"])
+def test_whoever_leads_pip_elsewhere_does_so_under_another_name(option: str) -> None:
+    """The account of builds can write its own configuration of pip."""
+    usual = {"index-url": "https://pypi.example/simple"}
+    assert index_digest(usual, identity()) != index_digest(usual | {option: "x"}, identity())
 
 
 def test_equal_versions_are_one_pin() -> None:
