@@ -360,6 +360,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             while len(self.screen_stack) > 1:
                 self.pop_screen()
         self.switch_mode(view.value)
+        self.call_after_refresh(self.catch_up)
 
     def open_log(self, build_id: str) -> None:
         """Show the live log of a build, above the Builds view. Keys that are typed meanwhile are for the log."""

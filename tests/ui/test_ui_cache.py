@@ -73,7 +73,11 @@ async def test_going_elsewhere_from_a_plan_drops_the_question(desk) -> None:
     async with desk() as d:
         await d.press("2", "x")
         d.wait_guard()
-        await d.press("question_mark", "3", "2")
+        await d.press("question_mark")
+        d.engine.publish(environments=())
+        await d.pilot.pause(0.4)
+        await d.press("3", "2")
+        await d.until(lambda: not d.app.snapshot.environments, "what waited for the answer")
         d.wait_guard()
         await d.press("y", "escape")
         assert d.engine.executed == []
