@@ -51,7 +51,8 @@ _META = re.compile(r"(?:alt[+-]|m-)([a-z0-9])", re.IGNORECASE)
 _TAKEN_BY_TERMINALS = {"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+q", "ctrl+s"}
 """Backspace, Tab and Enter by other names, and what stops and resumes output."""
 _EVERYWHERE = {Scope.MOVE, Scope.GLOBAL}
-_PAGES = {Scope.LOG, Scope.TEXT, Scope.FIND}
+_PAGES = {Scope.DRAFT, Scope.LOG, Scope.TEXT, Scope.FIND}
+"""Those of pages without a list: texts, of which each kind has one more scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,5 +238,5 @@ def _meet(one: Scope, other: Scope) -> bool:
         return True
     shared = {Scope.LIST, Scope.MARKS}
     if {one, other} <= _PAGES:
-        return Scope.FIND not in (one, other) or Scope.LOG not in (one, other)
+        return Scope.TEXT in (one, other)
     return bool({one, other} & shared) and not {one, other} & _PAGES

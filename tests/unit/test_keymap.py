@@ -114,6 +114,8 @@ def test_the_way_out_has_the_keys_it_was_given() -> None:
         (["env.rebuild=x"], [("key-map-conflict", "a.gcfg:1:19")]),
         (["env.rebuild=j"], [("key-map-conflict", "a.gcfg:1:19")]),
         (["app.events=x"], [("key-map-conflict", "a.gcfg:1:18")] * 2),
+        (["log.follow=y"], [("key-map-conflict", "a.gcfg:1:18")]),
+        (["log.follow=o"], []),
         # Two views have nothing to do with each other, nor has what is given something else.
         (["env.rebuild=t"], []),
         (["env.rebuild=x", "env.reap=r"], []),
