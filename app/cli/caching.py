@@ -83,8 +83,8 @@ def delete(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 
 _ITEMS = """\
 items [{kind (environment,
-  attempt or trash), key, path, bytes, reapable, reasons [{code, message, names}],
-  used_by}]"""
+  attempt, trash or wheel), key, package, path, bytes, reapable,
+  reasons [{code, message, names}], used_by}]"""
 _RESULT = "result (null, or {removed, refused, failed, bytes})"
 
 
@@ -95,8 +95,9 @@ def add_commands(children: Commands) -> None:
         "delete the environments that no content uses",
         "Deletes environments that nobody uses, or only those of the KEYs. Each is shown\n"
         "with its verdict and every reason why it stays: content that uses it, running\n"
-        "processes, a pin, a build, the grace period. Asks before it deletes, and judges\n"
-        "each again right before.",
+        "processes, a pin, a build, the grace period. Without KEYs also what crashes left\n"
+        "behind and the packages in the wheel store that nothing needs. Asks before it\n"
+        "deletes, and judges each again right before.",
         "  envdeck reap --dry-run\n  envdeck reap --if-due --yes\n  envdeck reap q3Zk --grace 0",
         "  0  done, or nothing to do\n"
         "  1  a KEY stays, something could not be deleted, or nobody confirmed it\n"

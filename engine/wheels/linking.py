@@ -131,6 +131,8 @@ class _Linking:
             os.mkdir(path)  # noqa: PTH102 - thousands of them: a Path for each costs more than the call
             self.made[target] = None
         except FileExistsError:
+            if os.path.islink(path):  # noqa: PTH114
+                raise NotADirectoryError(errno.ENOTDIR, f"{path} leads somewhere else") from None
             self.there[target] = set(os.listdir(path))  # noqa: PTH208
 
     def _fill(self, place: int, directory: Directory) -> None:

@@ -457,11 +457,13 @@ def test_linking_never_replaces_a_file_that_was_there(filled: Room, tmp_path: Pa
         shutil.rmtree(env)
 
 
-def test_linking_does_not_follow_links_out_of_an_environment(filled: Room, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["share", "bin", "lib/python/site-packages", "lib"])
+def test_linking_does_not_follow_links_out_of_an_environment(filled: Room, tmp_path: Path, place: str) -> None:
     env, elsewhere = tmp_path / "env", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    site(env).parent.mkdir(parents=True)
-    site(env).symlink_to(elsewhere)
+    link_at = site(env) if place.endswith("site-packages") else env / place
+    link_at.parent.mkdir(parents=True)
+    link_at.symlink_to(elsewhere)
     with pytest.raises(StorageError):
         filled.link(env)
     assert not list(elsewhere.iterdir())
