@@ -111,7 +111,9 @@ def build_headline(build: Build, now: float) -> Text:
         details.append(duration(build.seconds(now)))
     if remaining(build, now):
         details.append(f"about {remaining(build, now)} left")
-    details.append(f"Python {build.python_version}")
+    if build.state is not BuildState.RUNNING:
+        # While it runs there is more to say than 80 cells hold.
+        details.append(f"Python {build.python_version}")
     text.append_text(safe("  " + "  ".join(details), "default not bold"))
     return text
 
