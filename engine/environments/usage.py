@@ -20,6 +20,7 @@ from engine.text import clean, mask_credentials, one_line
 
 __all__ = ["ProcessUse", "Users", "in_use", "users_of"]
 
+_BEFORE, _BELOW, _BEHIND = r"(?<![\w./-])", r"(?:/[\w.@+-]+)*", r"(?![\w.@+-])"
 _VARIABLES = ("VIRTUAL_ENV", "PATH", "PYTHONPATH")
 """Variables through which a process, or whatever it starts next, comes to use an environment."""
 
@@ -77,28 +78,48 @@ def users_of(paths: Iterable[Path]) -> Users:
 
 
 class _Finder:
-    """Finds paths in text, also by what they resolve to: the kernel reports resolved paths, people type others."""
+    """Finds paths in text, also by what they resolve to: the kernel reports resolved paths, people type others.
+
+    A path is found whole: neither behind another directory nor as the beginning of a longer name. What lies below the
+    directory that all of them share is looked up, not searched for: there may be ten thousand paths.
+    """
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.paths = tuple(dict.fromkeys(paths))
-        spellings = {(spelling, path) for path in self.paths for spelling in (str(path), os.path.realpath(path))}
-        # A path is found whole: neither behind another directory nor as the beginning of a longer name.
-        self._patterns = [
-            (re.compile(rf"(?<![\w./-]){re.escape(spelling)}(?![\w.@+-])"), path) for spelling, path in spellings
-        ]
-        # What nearly every text can be dismissed by.
-        self._quick = {os.path.commonpath(group) for group in self._groups()} if self.paths else set()
-
-    def _groups(self) -> Iterator[list[str]]:
-        yield [str(path.absolute()) for path in self.paths]
-        yield [os.path.realpath(path) for path in self.paths]
+        typed = {path: str(path) for path in self.paths}
+        resolved = {path: os.path.realpath(path) for path in self.paths}
+        self._places: dict[str, re.Pattern[str]] = {}
+        self._below: dict[str, set[Path]] = {}
+        self._others: list[tuple[re.Pattern[str], Path]] = []
+        for spellings in (typed, resolved):
+            place = _common(spellings.values())
+            self._places[place] = re.compile(rf"{_BEFORE}{re.escape(place)}({_BELOW}){_BEHIND}")
+            for path, spelling in spellings.items():
+                if spelling.startswith(place) and re.fullmatch(_BELOW, spelling[len(place) :]):
+                    self._below.setdefault(spelling, set()).add(path)
+                else:
+                    self._others.append((re.compile(f"{_BEFORE}{re.escape(spelling)}{_BEHIND}"), path))
 
     def find(self, text: str) -> Iterator[Path]:
-        """The paths that occur in `text`."""
-        if any(quick in text for quick in self._quick):
-            for pattern, path in self._patterns:
-                if pattern.search(text):
-                    yield path
+        """The paths that occur in `text`, each at least once."""
+        for place, pattern in self._places.items():
+            if place not in text:
+                continue
+            for found in pattern.finditer(text):
+                below = found[1]
+                yield from self._below.get(place + below, ())
+                while below:
+                    below = below[: below.rindex("/")]
+                    yield from self._below.get(place + below, ())
+        for pattern, path in self._others:
+            if pattern.search(text):
+                yield path
+
+
+def _common(spellings: Iterable[str]) -> str:
+    """The directory that all of them are in or are; empty for none and for the root."""
+    absolute = [spelling for spelling in spellings if spelling.startswith("/")]
+    return os.path.commonpath(absolute).rstrip("/") if absolute else ""
 
 
 def _uses(process: psutil.Process, finder: _Finder) -> tuple[dict[Path, list[str]], bool]:
