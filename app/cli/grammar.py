@@ -47,7 +47,8 @@ BUILD_FIELDS = """\
 id, key, state (queued, running, done, failed, cancelled or
   lost), phase, bundle, python_version, python_path, by, executor, image
   (empty for none), host (of its supervisor), submitted_at, started_at,
-  finished_at, seconds, packages_done, packages_total, bytes_done,
+  finished_at, seconds, packages_done, packages_total,
+  packages_supplied (of the wheel store, before the installer), bytes_done,
   bytes_total (of the files named so far), phases {phase: seconds},
   seconds_left and fraction (null while nothing tells), expected (null or
   {seconds, packages, basis}, from earlier builds), installer (pip or uv),

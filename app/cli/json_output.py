@@ -389,6 +389,7 @@ def build(item: Build, now: float) -> Document:
         "seconds": number(item.seconds(now)),
         "packages_done": item.packages_done,
         "packages_total": item.packages_total,
+        "packages_supplied": item.packages_supplied,
         "bytes_done": item.bytes_done,
         "bytes_total": item.bytes_total,
         "phases": {phase.value: number(seconds) for phase, seconds in item.phase_seconds(now).items()},

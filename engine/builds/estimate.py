@@ -34,13 +34,13 @@ def expect(
     installed = [build for build in told if Phase.RESOLVE in build.phases]
     same = next((build for build in (installed if fresh else told) if build.key == key), None)
     if same is not None:
-        return Expectation(_seconds([same]), same.packages_total, "the last build of this environment")
+        return Expectation(_seconds([same]), same.packages_installed, "the last build of this environment")
     similar = [build for build in installed if build.image == image and _is_similar(build.requested, requested)][
         :_ENOUGH
     ]
     if not similar:
         return None
-    counts = [build.packages_total for build in similar if build.packages_total]
+    counts = [build.packages_installed for build in similar if build.packages_installed]
     packages = round(statistics.median(counts)) if counts else 0
     what = f"{len(similar)} builds" if len(similar) > 1 else "one build"
     return Expectation(_seconds(similar), packages, f"{what} of similar size")

@@ -101,6 +101,7 @@ def _after(build: Build, event: dict[str, object]) -> Build:
             build,
             packages_done=_count(event, "done", build.packages_done),
             packages_total=_count(event, "total", build.packages_total),
+            packages_supplied=_count(event, "supplied", build.packages_supplied),
             bytes_done=_count(event, "bytes", build.bytes_done),
             bytes_total=_count(event, "bytes_total", build.bytes_total),
         )

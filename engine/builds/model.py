@@ -71,7 +71,7 @@ class Expectation:
     seconds: Mapping[Phase, float]
     """For each phase."""
     packages: int
-    """How many packages those builds had; 0 when that is not known."""
+    """How many packages those builds installed; 0 when that is not known."""
     basis: str
     """What it is judged by, such as ``the last build of this environment``."""
 
@@ -123,6 +123,8 @@ class Build:
     """What installs the packages: ``pip`` or ``uv``."""
     requested: int = 0
     """How many requirement lines it was given."""
+    packages_supplied: int = 0
+    """How many of the packages were there before the installer began: from the wheel store."""
     bytes_done: int = 0
     """Bytes of package files that are there, from an index or out of the installer's cache."""
     bytes_total: int = 0
@@ -135,6 +137,11 @@ class Build:
     @property
     def log(self) -> Path:
         return self.directory / "log"
+
+    @property
+    def packages_installed(self) -> int:
+        """How many the installer installs, as far as it has said."""
+        return max(0, self.packages_total - self.packages_supplied)
 
     def seconds(self, now: float) -> float:
         """How long it has been running, or ran."""
@@ -155,14 +162,12 @@ class Build:
         if self.state is not BuildState.RUNNING or self.started_at is None:
             return None
         spent = self.phase_seconds(now).get(self.phase, 0.0)
-        share = 0.0
-        if self.phase is Phase.INSTALL and self.packages_total:
-            share = min(1.0, self.packages_done / self.packages_total)
+        installs = self.packages_installed if self.phase is Phase.INSTALL else 0
+        share = min(1.0, max(0.0, (self.packages_done - self.packages_supplied) / installs)) if installs else 0.0
         by_pace = spent * (1 - share) / share if share else 0.0
         if self.expected is None:
             return by_pace if share >= _TELLING_SHARE else None
-        known = self.packages_total if self.phase is Phase.INSTALL else 0
-        scale = known / self.expected.packages if known and self.expected.packages else 1.0
+        scale = installs / self.expected.packages if installs and self.expected.packages else 1.0
         expected = {phase: seconds * scale for phase, seconds in self.expected.seconds.items()}
         by_history = max(0.0, expected.get(self.phase, 0.0) - spent)
         order = list(Phase)

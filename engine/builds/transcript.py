@@ -90,7 +90,7 @@ class Transcript:
         """So many packages are there before the installer begins."""
         if packages:
             self._supplied = packages
-            self.event(type="progress", done=packages, total=packages)
+            self.event(type="progress", done=packages, total=packages, supplied=packages)
 
     @property
     def _there(self) -> int:

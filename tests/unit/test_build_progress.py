@@ -160,7 +160,7 @@ def test_packages_that_are_there_before_the_installer_begins_count_as_done(tmp_p
         transcript.installed(1)
         events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
         told = fold(build(phases={}), events)
-        assert (told.packages_done, told.packages_total) == (141, 142)
+        assert (told.packages_done, told.packages_total, told.packages_supplied) == (141, 142, 140)
         transcript.take(b"Successfully installed a-1 b-2")
         events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
         assert fold(told, events).packages_done == 142
@@ -195,6 +195,9 @@ EXPECTED = Expectation({Phase.VENV: 1.0, Phase.RESOLVE: 4.0, Phase.INSTALL: 20.0
         ({"packages_total": 80}, 105.0, 2 * (20 + 3)),
         # Half of it is there after 4 s: its own pace says 4 s more, history says 16 s more.
         ({"packages_done": 20, "packages_total": 40}, 109.0, 4 / 2 + 16 / 2 + 3),
+        # What came from the store says nothing about the pace: half of what is to be installed is there.
+        ({"packages_done": 93, "packages_total": 106, "packages_supplied": 80, "expected": None}, 109.0, 4),
+        ({"packages_done": 80, "packages_total": 100, "packages_supplied": 80}, 105.0, 0.5 * (20 + 3)),
         # Far later than expected: nothing is left of this phase, but time never runs backwards.
         ({}, 400.0, 3),
         ({"state": BuildState.DONE}, 110.0, None),
