@@ -165,9 +165,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
+            self.end_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         # The screen is empty after `fg` until something asks for a repaint (textual.md §3.8).
         self.app_resume_signal.subscribe(self, lambda _signal: self.repaint())
         self._unsubscribe = self.engine.subscribe(self._engine_changed)
@@ -179,6 +177,11 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         """Start what would only hold up the first picture."""
         self.engine.start()
         threading.Thread(target=_load_the_rest, name="load", daemon=True).start()
+
+    def end_on(self, *numbers: signal.Signals) -> None:
+        """Leave the terminal as it was, and the engine closed, when one of these signals comes."""
+        for number in numbers:
+            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
 
     def on_resize(self) -> None:
         # Terminals rearrange what they show when their size changes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import shutil
@@ -47,7 +48,7 @@ def run_outside(deck: EnvdeckApp, argv: Sequence[str], text: bytes | None = None
     queue and wait for ever (textual.md §3.8). The engine goes on in its threads.
     """
     try:
-        with deck.suspend(), _not_interrupted():
+        with deck.suspend(), _not_interrupted(deck):
             done = subprocess.run(list(argv), input=text, check=False)
     except SuspendNotSupported:
         return "this terminal cannot be lent to another program"
@@ -60,11 +61,12 @@ def run_outside(deck: EnvdeckApp, argv: Sequence[str], text: bytes | None = None
 
 
 @contextmanager
-def _not_interrupted() -> Iterator[None]:
+def _not_interrupted(deck: EnvdeckApp) -> Iterator[None]:
     """Let Ctrl+C reach the other program alone: it is sent to all that share the terminal."""
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
     # A handler is undone in the program that is run, where ignoring would be inherited.
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        deck.end_on(signal.SIGINT)

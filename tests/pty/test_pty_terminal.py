@@ -33,7 +33,7 @@ def test_mouse_reporting_stays_off() -> None:
         assert b"\x1b[?1003h" not in terminal.output
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_deadly_signal_restores_the_terminal(number: signal.Signals, code: int) -> None:
     with Terminal([*APP, "normal"]) as terminal:
         terminal.until_shown("✗ unusable")
