@@ -8,7 +8,8 @@ old one. `Frames` remembers what each cell of the terminal was sent last and let
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import cast
 
@@ -32,6 +33,8 @@ _ERASED = 4
 """From this many blanks on, erasing the rest of the line is shorter than sending them."""
 _BACKGROUND = re.compile(r"4[0-7]|10[0-7]|48;[25](;\d+)+")
 _LINES_AND_REVERSE = frozenset(("4", "7", "9", "21", "53"))
+_WORTH_SCROLLING = 3
+"""So many lines at least have to move, that doing so is shorter than sending them."""
 _AGREED = frozenset(map(chr, range(32, 127))) | frozenset(ASCII)
 """Characters that are one cell wide in every terminal."""
 
@@ -66,6 +69,11 @@ class Frames:
             cells = _cells(strip, colors)[: size.width - x]
             line[x : x + len(cells)] = cells
         output = _Output(self._erases_in_colour)
+        if scroll := _find_scroll(self._shown, changed):
+            top, bottom, lines = scroll
+            changed = {**{y: self._shown[y] for y in range(top, bottom)}, **changed}
+            output.scroll(top, bottom, lines)
+            _scroll(self._shown, top, bottom, lines)
         for y in sorted(changed):
             output.line(y, self._shown[y], changed[y])
             self._shown[y] = changed[y]
@@ -89,6 +97,11 @@ class _Output:
         self._erases_in_colour = erases_in_colour
         self._parts: list[str] = []
         self._codes = ""
+
+    def scroll(self, top: int, bottom: int, lines: int) -> None:
+        """Move what is between two rows up by so many lines, or down by as many as it is less than none."""
+        at, step = (bottom, "\n") if lines > 0 else (top + 1, "\x1bM")
+        self._parts.append(f"\x1b[{top + 1};{bottom}r\x1b[{at};1H{step * abs(lines)}\x1b[r")
 
     def line(self, y: int, old: list[Cell | None], new: list[Cell | None]) -> None:
         """Turn the line `old` at row `y` into `new`."""
@@ -132,6 +145,41 @@ class _Output:
             self._parts.append("\x1b[m")
             self._codes = ""
         return "".join(self._parts)
+
+
+def _find_scroll(
+    shown: list[list[Cell | None]], changed: Mapping[int, list[Cell | None]]
+) -> tuple[int, int, int] | None:
+    """Where what is shown has to move as a whole: from which row to before which, and how many lines up.
+
+    The last column does not count: a thumb in it moves otherwise.
+    """
+    rows = [y for y, line in changed.items() if line != shown[y]]
+    if len(rows) < _WORTH_SCROLLING:
+        return None
+    top, bottom = min(rows), max(rows) + 1
+    if any(None in shown[y] for y in range(top, bottom)):
+        return None
+    places: dict[tuple[Cell | None, ...], int] = {}
+    for y in range(top, bottom):
+        key = tuple(shown[y][:-1])
+        # A line that is there twice says nothing about where it went.
+        places[key] = -1 if key in places else y
+    found = Counter(
+        places[key] - y for y in rows if places.get(key := tuple(changed[y][:-1]), -1) >= 0 and places[key] != y
+    )
+    lines, votes = found.most_common(1)[0] if found else (0, 0)
+    unmoved = bottom - top - len(rows)
+    return (top, bottom, lines) if votes - unmoved >= _WORTH_SCROLLING else None
+
+
+def _scroll(shown: list[list[Cell | None]], top: int, bottom: int, lines: int) -> None:
+    """Do to what is shown what `_Output.scroll` does to the terminal."""
+    blank: list[list[Cell | None]] = [[(" ", "")] * len(shown[top]) for _ in range(abs(lines))]
+    if lines > 0:
+        shown[top:bottom] = [*shown[top + lines : bottom], *blank]
+    else:
+        shown[top:bottom] = [*blank, *shown[top : bottom + lines]]
 
 
 def _runs(old: list[Cell | None], new: list[Cell | None], end: int) -> Iterator[tuple[int, int]]:

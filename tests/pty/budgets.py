@@ -81,7 +81,7 @@ def moving(columns: int, rows: int, scenario: str, mode: Mode = MODES[0]) -> Ite
         yield Figure("question opened", terminal.bytes_for("x", shown="y=delete"), 400)
         terminal.bytes_for("\x1b")
         for name, key, shown in (
-            ("help", "?", "╌╌ Help"),
+            ("help", "?", " Help "),
             ("describe", "d", "Processes"),
             ("events", "!", " events "),
         ):

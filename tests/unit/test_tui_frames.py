@@ -61,14 +61,15 @@ parts = st.builds(
 class Watcher:
     """A terminal, as pyte understands it."""
 
-    def __init__(self) -> None:
-        self.screen = pyte.Screen(WIDTH, HEIGHT)
+    def __init__(self, height: int = HEIGHT) -> None:
+        self.height = height
+        self.screen = pyte.Screen(WIDTH, height)
         self.stream = pyte.Stream(self.screen)
 
     def cells(self) -> list[list[tuple[object, ...]]]:
         """What can be seen: the ink of a blank cannot."""
         shown = []
-        for y in range(HEIGHT):
+        for y in range(self.height):
             row = [self.screen.buffer[y][x] for x in range(WIDTH)]
             shown.append(
                 [
@@ -125,6 +126,51 @@ def test_what_was_drawn_for_a_larger_terminal_is_cut(lines: list[list[Strip]], w
     shown.stream.feed(frames.reduce(LayoutUpdate(lines, Region(0, 0, WIDTH, HEIGHT)), CONSOLE, size))
     shown.stream.feed(frames.reduce(fitting, CONSOLE, size))
     assert [row[:width] for row in shown.screen.display[:height]] == blank.screen.display
+
+
+TALL = 12
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.text("ab世", min_size=1, max_size=6), min_size=TALL, max_size=TALL),
+    st.integers(-TALL, TALL),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.lists(st.text("cd", max_size=4), min_size=TALL, max_size=TALL),
+)
+def test_lines_that_move_are_moved(words: list[str], by: int, top: int, bottom: int, fresh: list[str]) -> None:
+    """Between some that stay at both ends; the last column is a thumb that does not move along."""
+    size, region = Size(WIDTH, TALL), Region(0, 0, WIDTH, TALL)
+    part = words[top : TALL - bottom]
+    moved = part[by:] + fresh[: min(by, len(part))] if by >= 0 else (fresh[:-by] + part)[: len(part)]
+    after = [*words[:top], *moved[: len(part)], *words[TALL - bottom :]]
+
+    def screen(texts: list[str], thumb: int) -> LayoutUpdate:
+        ends = ["▐" if y == thumb else " " for y in range(TALL)]
+        strips = [Strip([Segment(text, STYLES[2])]).crop_extend(0, WIDTH - 1, None) for text in texts]
+        return LayoutUpdate([[strip, Strip([Segment(end)])] for strip, end in zip(strips, ends, strict=True)], region)
+
+    everything, difference, frames = Watcher(TALL), Watcher(TALL), Frames()
+    for update in (screen(words, 1), screen(after, 4), screen(words, 2)):
+        everything.stream.feed(update.render_segments(CONSOLE))
+        difference.stream.feed(frames.reduce(update, CONSOLE, size))
+        assert difference.cells() == everything.cells()
+
+
+def test_a_line_more_at_the_end_of_a_log_costs_little_more_than_itself() -> None:
+    size, region = Size(WIDTH, TALL), Region(0, 0, WIDTH, TALL)
+
+    def log(first: int) -> LayoutUpdate:
+        texts = [f"line {first + y} of a log" for y in range(TALL)]
+        return LayoutUpdate([[Strip([Segment(text)]).crop_extend(0, WIDTH, None)] for text in texts], region)
+
+    frames = Frames()
+    frames.reduce(log(100), CONSOLE, size)
+    sent = frames.reduce(log(101), CONSOLE, size)
+    assert sent == "\x1b[1;12r\x1b[12;1H\n\x1b[r\x1b[12;1Hline 112 of a log"
+    back = frames.reduce(log(100), CONSOLE, size)
+    assert back == "\x1b[1;12r\x1b[1;1H\x1bM\x1b[r\x1b[1;1Hline 100 of a log"
 
 
 def line(text: str, style: Style | None = None, y: int = 0) -> ChopsUpdate:
