@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.cli import render
@@ -57,6 +57,7 @@ def test_uv_counts_one_package_too() -> None:
     assert after_uv("Resolved 1 package in 1ms", "Installed 1 package in 2ms").installed == 1
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.text(max_size=60) | st.from_regex(r"(Downloading|Progress) [\w.]+ (\(|of )[\d.]+ ?\w*\)?"), max_size=20)
 )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.builds.model import Expectation, Phase
-from engine.builds.spec import Job, read_job, write_job
+from engine.builds.spec import Job, UvRun, read_job, write_job
 from engine.builds.vitals import Machine
 from engine.config.model import ExecutorSettings
 from engine.executors.accounts import Account
@@ -89,6 +89,20 @@ def test_an_account_is_kept(tmp_path: Path) -> None:
     job.job_dir.mkdir(parents=True)
     write_job(job)
     assert read_job(job.job_dir) == job
+
+
+def test_what_uv_is_handed_is_kept_and_for_the_account_of_the_build_alone(tmp_path: Path) -> None:
+    run = UvRun(
+        "/usr/bin/uv", "a\n", '[pip]\nindex-url = "https://me:s3cret@h/s"\n', {"https_proxy": "http://me:s3cret@p"}
+    )
+    job = replace(_below(_plain(), tmp_path), installer="uv", uv=run)
+    job.job_dir.mkdir(parents=True)
+    write_job(job)
+    assert read_job(job.job_dir) == job
+    assert (job.job_dir / "requirements.txt").read_text() == run.requirements
+    assert (job.job_dir / "uv.toml").read_text() == run.config
+    assert (job.job_dir / "uv.toml").stat().st_mode & 0o077 == 0
+    assert "s3cret" not in (job.job_dir / "spec.json").read_text()
 
 
 @pytest.mark.parametrize(
