@@ -25,8 +25,14 @@ def agreeing(wheels: Sequence[StoredWheel]) -> tuple[tuple[StoredWheel, ...], Ma
         for this, that in ((one, other), (other, one)):
             clashes.setdefault(wheels[this].pin.name, f"{path} is also {wheels[that].pin.name}'s")
 
+    digests: dict[str, dict[str, tuple[str, int]]] = {}
     for one, other, path in _meetings(wheels):
-        if not _is_same(wheels[one], wheels[other], path):
+        if {wheels[one].pin.name, wheels[other].pin.name} <= clashes.keys():
+            continue
+        for wheel in (wheels[one], wheels[other]):
+            if wheel.sha256 not in digests:
+                digests[wheel.sha256] = _digests(wheel)
+        if not _is_same(wheels[one], wheels[other], path, digests):
             clash(one, other, path)
     return tuple(wheel for wheel in wheels if wheel.pin.name not in clashes), clashes
 
@@ -53,19 +59,20 @@ def _meetings(wheels: Sequence[StoredWheel]) -> Iterator[tuple[int, int, str]]:
                         yield first[name], number, posixpath.join(target, name)
 
 
-def _is_same(one: StoredWheel, other: StoredWheel, path: str) -> bool:
+def _digests(wheel: StoredWheel) -> dict[str, tuple[str, int]]:
+    """Digest and size of its files by where they are put."""
+    rows = read_digests(wheel.path, wheel.entry)
+    return {posixpath.join(directory.target, name): (digest, size) for directory, name, digest, size in rows}
+
+
+def _is_same(
+    one: StoredWheel, other: StoredWheel, path: str, digests: Mapping[str, Mapping[str, tuple[str, int]]]
+) -> bool:
     """Whether it makes no difference which of the two puts its file at `path`."""
     parent, name = posixpath.split(path)
     if parent == "bin":
         commands = [[c for c in wheel.entry.commands if c[0] == name] for wheel in (one, other)]
         if any(commands):
             return commands[0] == commands[1]
-    found = [
-        {
-            (digest, size)
-            for directory, file, digest, size in read_digests(wheel.path, wheel.entry)
-            if file == name and directory.target == parent
-        }
-        for wheel in (one, other)
-    ]
-    return bool(found[0]) and found[0] == found[1]
+    found = digests[one.sha256].get(path)
+    return found is not None and found == digests[other.sha256].get(path)

@@ -7,6 +7,7 @@ name programs to run; what these files say of indexes is handed over as variable
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,15 +73,16 @@ def fetch(
     (place / "home").mkdir(mode=0o700)
     env = pip_environment(source, place / "home")
     refused: dict[Wanted, str] = {}
-    pending, failures = [list(wanted)], 0
+    pending, failures, end = [list(wanted)], 0, time.monotonic() + timeout
     while pending:
         some = pending.pop()
         if not some:
             continue
-        if failures >= _FAILURES or give_up():
+        left = end - time.monotonic()
+        if failures >= _FAILURES or left <= 0 or give_up():
             refused |= dict.fromkeys(some, "it was given up")
             continue
-        code, output = _run(source, some, place, env, give_up, timeout)
+        code, output = _run(source, some, place, env, give_up, left)
         if code == 0:
             continue
         failures += 1
