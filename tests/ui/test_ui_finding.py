@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_engine import FakeEngine, environment, foreign, snapshot
 
@@ -22,6 +24,28 @@ async def test_fields_and_amounts_narrow_the_list(desk) -> None:
         await d.press("escape", "slash", *"size>lots")
         assert "expected something like size>1.5G" in d.app.status.plain
         assert "30/30" in d.lines[1]
+
+
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        ("1", "python>=3 state:usable"),
+        ("2", "python>=3 state:ready user: key:0 pinned=no"),
+        ("3", "python>=3 state:hit key: path:/"),
+        ("4", "state:running user:alice key:"),
+    ],
+)
+async def test_every_view_knows_the_fields_that_admins_look_for(desk, view: str, text: str) -> None:
+    base = snapshot()
+    hit = replace(base.bundles[0], plan=replace(base.bundles[0].plan, environment=environment(NAMES[0], "x")))
+    async with desk(FakeEngine(replace(base, environments=MANY, bundles=(hit, *base.bundles[1:])))) as d:
+        await d.press(view)
+        for term in text.split():
+            await d.press("colon", *f"filter {term}", "enter")
+            assert d.app.page.table.count, term
+            assert not d.app.page.table.filter.problem
+            (one,) = d.app.page.table.filter.terms or (None,)
+            assert one is None or one.field, f"{term} is looked for literally"
 
 
 async def test_an_expression_that_would_run_for_ever_does_not(desk) -> None:

@@ -106,6 +106,7 @@ class BuildsPage(TablePage[Build]):
     )
 
     facets = (
+        Facet[Build]("user", lambda build: build.by),
         Facet[Build]("key", lambda build: build.key),
         Facet[Build]("id", lambda build: build.id),
     )

@@ -101,6 +101,7 @@ class ContentPage(TablePage[ContentRow]):
     )
 
     facets = (
+        Facet[ContentRow]("state", lambda row: row.state.word),
         Facet[ContentRow]("guid", lambda row: row.content.guid),
         Facet[ContentRow]("key", lambda row: row.content.key),
     )

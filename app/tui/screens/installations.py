@@ -16,7 +16,7 @@ from app.tui.document import Document, note
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import LIFE, USABILITY
 from app.tui.text import count, safe
-from app.tui.widgets.columns import Column
+from app.tui.widgets.columns import Column, Facet
 from engine import CheckStatus, Installation, lifespan_of
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ class InstallationsPage(TablePage[Installation]):
             lambda one: one.origin,
             priority=2,
             grow=1,
+        ),
+    )
+
+    facets = (
+        Facet[Installation](
+            "python",
+            lambda one: str(one.version or ""),
+            Unit.VERSION,
+            lambda one, _now: one.version.release if one.version is not None else None,
         ),
     )
 

@@ -13,6 +13,7 @@ from textual.timer import Timer
 
 from app.cli import json_output
 from app.tui.actions import Scope, View
+from app.tui.amounts import Unit, version_amount
 from app.tui.context import InputContext
 from app.tui.describe.bundle import answer, explain, why_no_environment
 from app.tui.describe.trial import describe_trial, hint
@@ -24,7 +25,7 @@ from app.tui.screens.text_page import TextPage
 from app.tui.symbols import plan_mark
 from app.tui.text import safe
 from app.tui.widgets.chrome import rule
-from app.tui.widgets.columns import Column
+from app.tui.widgets.columns import Column, Facet
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
 from app.tui.widgets.one_line import OneLine
@@ -67,6 +68,14 @@ class MatchPage(TablePage[BundleEntry]):
         Column[BundleEntry](
             "because", lambda entry, _now: answer(entry), 24, "w", lambda entry: answer(entry).plain, priority=2, grow=3
         ),
+    )
+    facets = (
+        Facet[BundleEntry](
+            "python", _chosen, Unit.VERSION, lambda entry, _now: version_amount(_chosen(entry).removeprefix("-"))
+        ),
+        Facet[BundleEntry]("state", lambda entry: plan_mark(entry.plan).word),
+        Facet[BundleEntry]("key", lambda entry: entry.plan.key if entry.plan is not None else ""),
+        Facet[BundleEntry]("path", lambda entry: str(entry.path)),
     )
     wanted: str = ""
     """The bundle to put the cursor on as soon as it is listed."""
