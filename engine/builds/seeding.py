@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ class Seeding:
         self.locks = LockRecords(job.data_dir)
         self.supply = Supply(unusable="nothing is asked for")
         self._settings: Mapping[str, str] = {}
+        self._vouching: Future[Mapping[str, Vouched]] | None = None
 
     def begin(self, say: Callable[[str], None]) -> None:
         """Link what the store has for the build into its attempt, which nobody else can write in yet, and `say` so.
@@ -76,6 +78,11 @@ class Seeding:
         if supply.lock is not None:
             record["conflicts"] = list(supply.lock.conflicts)
         write_json(job.job_dir / SUPPLIED, record)
+        if supply.wheels:
+            # While the builder works, which leaves this process with nothing to do.
+            pool = ThreadPoolExecutor(1, "vouching")
+            self._vouching = pool.submit(vouched, supply.wheels, job.attempt_dir)
+            pool.shutdown(wait=False)
 
     def _link(self) -> Supply:
         job = self.job
@@ -98,7 +105,7 @@ class Seeding:
 
     def vouched(self) -> Mapping[str, Vouched]:
         """The files that were linked: where in the attempt, and what is in them."""
-        return vouched(self.supply.wheels, self.job.attempt_dir)
+        return self._vouching.result() if self._vouching else {}
 
     def remember(
         self,

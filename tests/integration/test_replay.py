@@ -199,6 +199,7 @@ def test_a_fresh_rebuild_asks_pip_for_everything(deck: Deck, stock: SimpleNamesp
     assert "is replayed: all" in said(deck.engine.wait(started.id, 120))
 
 
+@pytest.mark.slow
 def test_a_line_that_may_mean_another_version_tomorrow_is_not_replayed(deck: Deck) -> None:
     first = deck.build("beta==2.0", "alpha")
     assert "1 of 2 packages come from the wheel store" in said(first)
@@ -215,6 +216,7 @@ def test_what_pip_refuses_is_refused_with_the_store_too(deck: Deck) -> None:
     assert deck.engine.refresh().environments == ()
 
 
+@pytest.mark.slow
 def test_what_was_built_from_source_is_not_replayed_and_the_rest_is_kept(deck: Deck, server: SimpleNamespace) -> None:
     bundle = deck.bundle("alpha==1.0", "./local")
     (bundle / "local").mkdir()
@@ -252,7 +254,16 @@ def test_an_environment_that_is_not_what_its_lock_says_is_left_to_pip(deck: Deck
     assert {(p.name, p.version) for p in environment.packages} == {("alpha", "1.0"), ("beta", "2.0")}
 
 
-@pytest.mark.parametrize("damage", ["no-entry", "half-entry", "file-gone", "lock-garbage", "lock-elsewhere"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("no-entry", marks=pytest.mark.slow),
+        pytest.param("half-entry", marks=pytest.mark.slow),
+        "file-gone",
+        pytest.param("lock-garbage", marks=pytest.mark.slow),
+        "lock-elsewhere",
+    ],
+)
 def test_a_damaged_store_costs_time_and_no_build(deck: Deck, stock: SimpleNamespace, damage: str) -> None:
     wheel = deck.store.find(stock.lock.wheels[0].sha256, stock.lock.tag)
     assert wheel is not None
@@ -345,6 +356,7 @@ def digest_hex(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_is_killed_after_its_verdict_spoils_nothing(deck: Deck, stock: SimpleNamespace) -> None:
     shutil.rmtree(deck.store.root)
     first = deck.build("alpha==1.0")
