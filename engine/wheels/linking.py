@@ -147,7 +147,7 @@ class _Linking:
                             os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
                             continue
                     except FileExistsError:
-                        self._expect(directory.target, name)
+                        self._leave(directory.target, name, os.stat(name, dir_fd=source).st_size)
                         continue
                     except OSError as error:
                         if error.errno != errno.EMLINK and error.errno not in _NO_LINKS:
@@ -164,6 +164,12 @@ class _Linking:
         if name in self.there.get(target, ()):
             raise FileExistsError(errno.EEXIST, f"there is a {name} already", self._path(target))
 
+    def _leave(self, target: str, name: str, size: int) -> None:
+        """Leave a file as `_expect` does, and count it, and its `size`, only once."""
+        self._expect(target, name)
+        self.files -= 1
+        self.shared -= size
+
     def _copy(self, name: str, source: int, target: int, directory: str) -> None:
         """Make the file `name` anew, sharing blocks where the file system can. It keeps its time, for its bytecode."""
         with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=source), "rb") as read:  # noqa: PTH123
@@ -171,7 +177,7 @@ class _Linking:
             try:
                 descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=target)
             except FileExistsError:
-                self._expect(directory, name)
+                self._leave(directory, name, status.st_size)
                 return
             with open(descriptor, "wb") as written:  # noqa: PTH123
                 try:
