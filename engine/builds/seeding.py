@@ -135,7 +135,8 @@ class Seeding:
         reason = ""
         if missing:
             why = refused.get(missing[0], "it was not installed from a wheel of the index")
-            reason = f"{missing[0].name} {missing[0].version} is not in the wheel store: {why}"
+            first = ended_with[missing[0]]
+            reason = one_line(f"{first.name} {first.version} is not in the wheel store: {why}")
         wheels = () if reason else tuple(Wanted(pin, served[pin]) for pin in ended_with)
         conflicts = outcome.get("conflicts")
         self.locks.write(

@@ -236,7 +236,7 @@ def test_what_was_built_from_source_is_not_replayed_and_the_rest_is_kept(deck: D
     assert built.state is BuildState.DONE
     lock = deck.lock_of(built)
     assert lock.wheels == ()
-    assert lock.reason == "beta 2 is not in the wheel store: it was not installed from a wheel of the index"
+    assert lock.reason == "beta 2.0 is not in the wheel store: it was not installed from a wheel of the index"
 
 
 def test_an_environment_that_is_not_what_its_lock_says_is_left_to_pip(deck: Deck, stock: SimpleNamespace) -> None:
@@ -314,7 +314,7 @@ def test_a_report_that_lies_puts_nothing_false_into_the_store(
     job.attempt_dir.mkdir()
     seeding.begin(lambda _: None)
     kept = seeding.remember({"conflicts": []}, [Distribution("alpha", "1.0", "")], lambda: False)
-    assert "no lock, because alpha 1 is not in the wheel store" in kept
+    assert "no lock, because alpha 1.0 is not in the wheel store" in kept
     assert deck.store.find(sha256, stock.lock.tag) is None
     assert list(deck.store.stored()) == []
     lock = deck.locks.read(built.key)
