@@ -43,6 +43,9 @@ def environments(clock: Clock, data_dir: Path) -> None:
     store.mark_damaged(there[0].key_dir, there[0].attempt, "for the benchmark", {})
     clock.time("one changed", store.environments)
     store.clear_mark(there[0].key_dir)
+    # For the next process, which is to find everything as it has been for long.
+    for path in (there[0].key_dir, there[0].key_dir.parent):
+        os.utime(path, (1, 1))
     clock.seconds["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

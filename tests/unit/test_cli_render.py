@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 
 import cli_fakes as fakes
@@ -25,6 +26,7 @@ from engine import (
     Actor,
     AuditEvent,
     AuditRecord,
+    AuditResult,
     Availability,
     BuildState,
     BulkPlan,
@@ -39,6 +41,8 @@ from engine import (
     ExecutorChoice,
     Fault,
     FrozenLine,
+    Health,
+    ImpactKind,
     ItemState,
     Judgement,
     KeepCode,
@@ -62,6 +66,7 @@ from engine import (
     RebuildList,
     RemovePlan,
     Severity,
+    Standing,
     StepStanding,
     Usability,
     Users,
@@ -284,3 +289,24 @@ def test_what_a_cache_costs_to_delete_is_shown() -> None:
     output = shown(render_cache.cache_plan(fakes.cache_plan(fakes.reap_item(used_by=("board",)))))
     assert "board would wait for rebuilds of 3.4 s" in output
     assert "2 environments of the server itself stay" in output
+
+
+@pytest.mark.parametrize(
+    ("states", "plain"),
+    [
+        (Usability, set()),
+        (Verdict, {"unusable"}),
+        (Action, set()),
+        (Standing, set()),
+        (EnvironmentState, set()),
+        (BuildState, set()),
+        (ItemState, set()),
+        (Severity, set()),
+        (ImpactKind, set()),
+        (AuditResult, set()),
+        (Health, set()),
+    ],
+)
+def test_every_state_has_a_look_of_its_own(states: type[StrEnum], plain: set[str]) -> None:
+    """They are spelled out there, so that a word that is renamed would lose its symbol and its colour."""
+    assert {state.value for state in states if state not in blocks._LOOK} <= plain
