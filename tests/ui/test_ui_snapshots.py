@@ -159,7 +159,7 @@ async def test_every_page_looks_as_it_did(
                 path.write_text(now)
             elif (before := path.read_text() if path.exists() else "") != now:
                 problems += [f"--- {path.relative_to(SNAPSHOTS)} is not what it was", *differences(before, now)]
-    assert not problems, "\n".join(problems)
+    assert not problems, "\n".join([*problems, "if this is how it shall be: --update-snapshots"])
 
 
 def is_complete(name: str, page: Page, asked: Collection[str]) -> bool:
