@@ -125,11 +125,12 @@ class Roster(Generic[V]):
 
     def _look(self, *, thorough: bool) -> tuple[V, ...]:
         now = time.time_ns()
-        visit, changed = self._list(now, thorough=thorough)
-        visit |= self._unsettled
-        visit.update(self._turn())
-        for entry in visit:
+        listed, changed = self._list(now, thorough=thorough)
+        examined = {*self._turn(), *self._unsettled, *(listed if thorough else ())}
+        for entry in examined:
             changed |= self._visit(entry, now)
+        for entry in listed - examined:
+            changed |= self._visit(entry, now, only_changed=True)
         if changed or self._values is None:
             values = (known.shown for known in self._known.values())
             self._values = tuple(sorted(values, key=self._order, reverse=self._reverse))
@@ -177,14 +178,16 @@ class Roster(Generic[V]):
         self._next = start + _AT_ONCE
         return self._every[start : self._next]
 
-    def _visit(self, entry: str, now: int) -> bool:
-        """Look at one entry; returns whether its value is another one now."""
+    def _visit(self, entry: str, now: int, *, only_changed: bool = False) -> bool:
+        """Look at one entry, or only if its record changed; returns whether its value is another one now."""
         signature = self._source.signature(entry)
         known = self._known.get(entry)
         if signature is None:
             self._unsettled.discard(entry)
             return self._known.pop(entry, None) is not None
         if known is not None and known.settled and known.signature == signature:
+            if only_changed:
+                return False
             record, settled = known.record, True
         else:
             record, sound = self._source.read(entry)
