@@ -261,7 +261,7 @@ def test_taking_an_environment_over_follows_no_link_out_of_it(open_root: Path) -
     for path in (*attempt.rglob("*"), attempt):
         os.chown(path, nobody.uid, nobody.gid, follow_symlinks=False)
     (attempt / "tool").chmod(0o6777)
-    _take_over(attempt, nobody)
+    _take_over(attempt, nobody, {})
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (attempt, *attempt.iterdir())}
     assert modes == {attempt.name: 0o755, "lib": 0o755, "link": 0o777, "tool": 0o755, "secret": 0o644}
     assert {path.lstat().st_uid for path in (attempt, *attempt.rglob("*"))} == {os.geteuid()}
