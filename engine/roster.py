@@ -162,7 +162,9 @@ class Roster(Generic[V]):
                 visit.update(known.entries)
             places[path] = known
         before, self._places = self._places, places
-        if not visit and all(places.get(path) is known for path, known in before.items()):
+        same = places.keys() == before.keys() and all(places[path] is known for path, known in before.items())
+        # The first time the index may know of what is gone.
+        if same and self._values is not None:
             return visit, False
         self._every = [entry for place in places.values() for entry in place.entries]
         there = set(self._every)

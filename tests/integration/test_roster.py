@@ -353,6 +353,16 @@ def test_what_is_damaged_is_never_taken_from_an_index(data_dir: Path, index: Pat
     assert damaged == {"key-9", "key-2"}
 
 
+@pytest.mark.parametrize("gone", ["data", "data/python-environments/pip/3.11.7"])
+def test_nothing_of_an_index_is_left_when_all_of_it_is_gone(tmp_path: Path, data_dir: Path, gone: str) -> None:
+    index = tmp_path / "index"
+    with_index(data_dir, index)
+    shutil.rmtree(tmp_path / gone)
+    assert EnvironmentStore(data_dir, index).environments() == ()
+    (data_dir / "python-environments/pip/3.11.7").mkdir(parents=True)
+    assert EnvironmentStore(data_dir, index).environments() == ()
+
+
 _NUMBERS = st.integers(0, 4)
 _CHANGES = st.one_of(
     st.tuples(st.just("publish"), _NUMBERS),
@@ -371,6 +381,7 @@ _CHANGES = st.one_of(
 def _do(change: str, key_dir: Path, number: int, serial: int, data_dir: Path) -> None:
     if change == "publish":
         publish(data_dir, number, size=serial)
+        _do("age", key_dir, number, serial, data_dir)
         announce(key_dir)
     elif not key_dir.is_dir():
         return
