@@ -19,7 +19,7 @@ __all__ = ["add_commands", "check", "impact", "init", "pip", "show"]
 
 def check(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001 - all commands look alike
     # The registry of actions is plain data of the terminal UI.
-    from app.tui.keymap import read_key_map
+    from app.keys.keymap import read_key_map
 
     state = engine.snapshot().config
     state = replace(state, problems=(*state.problems, *read_key_map(state.settings.keys)[1]))

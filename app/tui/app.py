@@ -22,13 +22,13 @@ from textual.events import Key
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from app.keys.actions import HOMES, ROWS, Action, Scope, View
+from app.keys.context import complete, find_command, resolve, why_not
+from app.keys.keymap import read_key_map
 from app.tui import clipboard
-from app.tui.actions import HOMES, ROWS, Action, Scope, View
-from app.tui.context import complete, find_command, resolve, why_not
 from app.tui.describe.help import help_lines
 from app.tui.events import Event, Level, changes
 from app.tui.frames import Frames, ReadyUpdate
-from app.tui.keymap import read_key_map
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
 from app.tui.lookups import Lookups
 from app.tui.messages import EngineChanged

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tui.actions import ACTIONS, Scope
-from app.tui.context import InputContext, footer, help_groups, resolve
-from app.tui.key_table import key_table, with_key_table
-from app.tui.keymap import KeyMap, read_key, read_key_map
+from app.keys.actions import ACTIONS, Scope
+from app.keys.context import InputContext, footer, help_groups, resolve
+from app.keys.keymap import KeyMap, read_key, read_key_map
+from app.keys.table import key_table, with_key_table
 from engine import KeyLine, Severity, Where
 from engine.config.gcfg import parse
 from engine.config.settings import resolve as resolve_settings
@@ -178,14 +178,14 @@ def test_the_names_of_actions_are_unique_and_plain() -> None:
 
 def test_the_key_table_of_the_readme_is_that_of_the_registry() -> None:
     text = README.read_text(encoding="utf-8")
-    assert with_key_table(text) == text, "python -m app.tui.key_table README.md writes it anew"
+    assert with_key_table(text) == text, "python -m app.keys.table README.md writes it anew"
     assert all(f"`{action.name}`" in key_table() for action in ACTIONS)
 
 
 def test_one_command_writes_the_key_table(tmp_path: Path) -> None:
     file, text = tmp_path / "README.md", README.read_text(encoding="utf-8")
     file.write_text(text.replace(key_table(), "old\n"), encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "app.tui.key_table", str(file)], cwd=README.parent, check=True)
+    subprocess.run([sys.executable, "-m", "app.keys.table", str(file)], cwd=README.parent, check=True)
     assert file.read_text(encoding="utf-8") == text
 
 

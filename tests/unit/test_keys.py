@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from app.tui.actions import ACTIONS, Scope
+from app.keys.actions import ACTIONS, Scope
 from app.tui.app import EnvdeckApp
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.tui.actions import ACTIONS, Scope
-from app.tui.context import (
+from app.keys.actions import ACTIONS, Scope
+from app.keys.context import (
     InputContext,
     allowed,
     commands,
@@ -16,7 +16,7 @@ from app.tui.context import (
     resolve,
     why_not,
 )
-from app.tui.keymap import key_name
+from app.keys.keymap import key_name
 
 BUILDS = InputContext((Scope.BUILDS, Scope.LIST, Scope.MOVE, Scope.GLOBAL), selected=True, rows=True)
 MATCH = replace(BUILDS, scopes=(Scope.MATCH, Scope.LIST, Scope.MOVE, Scope.GLOBAL))

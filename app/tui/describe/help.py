@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.tui.context import HelpGroup, InputContext, commands, elsewhere, help_groups
+from app.keys.context import HelpGroup, InputContext, commands, elsewhere, help_groups
 from app.tui.document import Document, Line
 from app.tui.text import safe
 

@@ -10,9 +10,9 @@ from textual.events import Resize
 from textual.timer import Timer
 
 from app.cli import json_output
-from app.tui.actions import Scope, View
+from app.keys.actions import Scope, View
+from app.keys.context import InputContext
 from app.tui.amounts import Unit
-from app.tui.context import InputContext
 from app.tui.describe.build import advice, fetched, progress, remaining, remark, stage, where
 from app.tui.document import Line, empty_note
 from app.tui.screens.build_text import build_text

@@ -11,7 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 
 from app.cli import json_config
-from app.tui.actions import Scope, View
+from app.keys.actions import Scope, View
 from app.tui.describe.executor import describe_executors, executor_note
 from app.tui.describe.impact import describe_impact, impact_note
 from app.tui.describe.setting import config_notes, describe_setting, obstacle_notes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from app.cli import json_content
-from app.tui.actions import View
+from app.keys.actions import View
 from app.tui.amounts import Unit
 from app.tui.describe.content import describe_content
 from app.tui.document import Line, note

@@ -9,14 +9,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from app.keys.actions import Scope, View
+from app.keys.context import InputContext
+from app.keys.keymap import read_key_map
 from app.tui import outside
-from app.tui.actions import Scope, View
-from app.tui.context import InputContext
 from app.tui.describe.draft import describe_draft
 from app.tui.document import Line
 from app.tui.events import Level
 from app.tui.keeping import keep
-from app.tui.keymap import read_key_map
 from app.tui.screens.page import Page
 from app.tui.screens.text_page import TextPage
 from app.tui.text import count

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from rich.text import Text
 
 from app.cli import json_cache, json_output
-from app.tui.actions import Scope, View
+from app.keys.actions import Scope, View
+from app.keys.context import InputContext
 from app.tui.amounts import Unit, version_amount
-from app.tui.context import InputContext
 from app.tui.describe.difference import describe_difference
 from app.tui.describe.environment import NOT_OURS, Examined, describe_environment, describe_foreign
 from app.tui.document import Line, empty_note

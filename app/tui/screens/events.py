@@ -8,7 +8,7 @@ from rich.text import Text
 
 from app.cli import json_audit
 from app.cli.units import iso
-from app.tui.actions import View
+from app.keys.actions import View
 from app.tui.describe.event import describe_event
 from app.tui.document import Line, note
 from app.tui.events import EventRow, event_rows

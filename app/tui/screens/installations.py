@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from app.cli import json_output
-from app.tui.actions import Scope, View
+from app.keys.actions import Scope, View
 from app.tui.amounts import Unit
 from app.tui.describe.installation import describe_installation
 from app.tui.document import Document, note

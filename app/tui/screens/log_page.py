@@ -9,8 +9,8 @@ from dataclasses import replace
 from rich.text import Text
 from textual.app import ComposeResult
 
-from app.tui.actions import Scope, View
-from app.tui.context import InputContext
+from app.keys.actions import Scope, View
+from app.keys.context import InputContext
 from app.tui.describe.build import advice, build_headline, log_ending, remark
 from app.tui.document import Line
 from app.tui.events import Level

@@ -12,9 +12,9 @@ from textual.containers import Container
 from textual.timer import Timer
 
 from app.cli import json_output
-from app.tui.actions import Scope, View
+from app.keys.actions import Scope, View
+from app.keys.context import InputContext
 from app.tui.amounts import Unit, version_amount
-from app.tui.context import InputContext
 from app.tui.describe.bundle import answer, explain, why_no_environment
 from app.tui.describe.trial import describe_trial, hint
 from app.tui.document import Line, empty_note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from app.tui.actions import View
+from app.keys.actions import View
 from app.tui.events import Level
 from app.tui.screens.match import MatchPage
 from engine import Bundle

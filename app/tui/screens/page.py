@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.containers import Vertical
 from textual.screen import Screen
 
-from app.tui.actions import Scope
-from app.tui.context import InputContext, footer
+from app.keys.actions import Scope
+from app.keys.context import InputContext, footer
 from app.tui.text import safe
 from app.tui.widgets.chrome import footer_line, status_line, views_line
 from app.tui.widgets.one_line import OneLine
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.events import Key, Paste, Resize
 
-    from app.tui.actions import View
+    from app.keys.actions import View
     from app.tui.app import EnvdeckApp
     from app.tui.widgets.lines import LineWidget
     from app.tui.widgets.prompt import Editing

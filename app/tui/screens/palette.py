@@ -7,10 +7,10 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.fuzzy import FuzzySearch
 
-from app.tui.actions import Action, View
-from app.tui.context import InputContext, offered, why_not
+from app.keys.actions import Action, View
+from app.keys.context import InputContext, offered, why_not
+from app.keys.keymap import key_name
 from app.tui.document import note
-from app.tui.keymap import key_name
 from app.tui.screens.page import Page
 from app.tui.text import safe
 from app.tui.widgets.columns import Column

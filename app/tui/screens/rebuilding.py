@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from app.tui.actions import View
+from app.keys.actions import View
 from app.tui.describe.rebuilding import rebuild_lines, rebuild_name, rebuild_question
 from app.tui.events import Level
 from app.tui.screens.page import Page

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from rich.text import Text
 
-from app.tui.actions import Scope
+from app.keys.actions import Scope
 from app.tui.document import Line
 from app.tui.events import Level
 from app.tui.marks import Marks
@@ -25,7 +25,7 @@ from app.tui.widgets.resource_table import ResourceTable
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from app.tui.context import InputContext
+    from app.keys.context import InputContext
     from app.tui.screens.page import Copies
     from app.tui.widgets.columns import Column, Facet
     from engine import Problem, Snapshot

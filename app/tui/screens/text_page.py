@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from app.tui.actions import Scope
+from app.keys.actions import Scope
 from app.tui.document import plain
 from app.tui.events import Level
 from app.tui.patterns import PatternError, read_pattern
@@ -20,8 +20,8 @@ from app.tui.widgets.prompt import Editing
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from app.tui.actions import View
-    from app.tui.context import InputContext
+    from app.keys.actions import View
+    from app.keys.context import InputContext
     from app.tui.document import Line
     from app.tui.screens.page import Copies
     from engine import Snapshot

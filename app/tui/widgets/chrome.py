@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from app.tui.actions import VIEWS, View
+from app.keys.actions import VIEWS, View
 from app.tui.symbols import SEVERITY
 from app.tui.text import clock, cut, safe
 from engine import BuildState, Usability
 
 if TYPE_CHECKING:
-    from app.tui.context import FooterItem
+    from app.keys.context import FooterItem
     from engine import Problem, Snapshot
 
 __all__ = ["footer_line", "notice_line", "rule", "status_line", "views_line"]

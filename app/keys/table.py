@@ -1,16 +1,16 @@
-"""The key table of the README, from the registry: ``python -m app.tui.key_table README.md`` writes it anew."""
+"""The key table of the README, from the registry: ``python -m app.keys.table README.md`` writes it anew."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from app.tui.actions import ACTIONS, Scope
-from app.tui.keymap import key_name
+from app.keys.actions import ACTIONS, Scope
+from app.keys.keymap import key_name
 
 __all__ = ["key_table", "with_key_table"]
 
-_BEGIN = "<!-- keys: written by `python -m app.tui.key_table README.md` -->\n\n"
+_BEGIN = "<!-- keys: written by `python -m app.keys.table README.md` -->\n\n"
 _END = "\n<!-- end of keys -->\n"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.tui.actions import ACTIONS, Action, Scope
-from app.tui.keymap import DEFAULT_KEYS, KeyMap, key_name
+from app.keys.actions import ACTIONS, Action, Scope
+from app.keys.keymap import DEFAULT_KEYS, KeyMap, key_name
 
 __all__ = [
     "FooterItem",

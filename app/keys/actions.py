@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.tui.context import InputContext
+    from app.keys.context import InputContext
 
 __all__ = ["ACTIONS", "HOMES", "ROWS", "VIEWS", "Action", "Scope", "View"]
 

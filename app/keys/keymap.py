@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.tui.actions import ACTIONS, Action, Scope
+from app.keys.actions import ACTIONS, Action, Scope
 from engine import KeyLine, Problem, Severity, Where
 
 __all__ = ["DEFAULT_KEYS", "KeyMap", "key_name", "read_key", "read_key_map"]
