@@ -63,10 +63,12 @@ def run_outside(deck: EnvdeckApp, argv: Sequence[str], text: bytes | None = None
 @contextmanager
 def _not_interrupted(deck: EnvdeckApp) -> Iterator[None]:
     """Let Ctrl+C reach the other program alone: it is sent to all that share the terminal."""
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+    loop = asyncio.get_running_loop()
+    loop.remove_signal_handler(signal.SIGINT)
     # A handler is undone in the program that is run, where ignoring would be inherited.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         yield
     finally:
-        deck.end_on(signal.SIGINT)
+        # Not at once: the loop is still to read of those that came meanwhile, and would take them for new ones.
+        loop.call_later(0, deck.end_on, signal.SIGINT)
