@@ -164,7 +164,8 @@ def test_a_supervisor_that_was_given_up_and_wakes_again_publishes_nothing_and_ke
     wait_until(lambda: watcher.refresh().builds[0].finished_at, what="the verdict of the other machine")
     assert verdict(build)["state"] == "lost"
     given = (build.directory / "result.json").read_bytes()
-    assert left_in(server) == []
+    if moment != "before-attend":  # its builder does not stand still, and may make its attempt anew until it is ended
+        assert left_in(server) == []
     supervisor.send_signal(signal.SIGCONT)
     wait_until(lambda: not processes_of(build), what="the end of the supervisor")
     assert (build.directory / "result.json").read_bytes() == given
