@@ -63,6 +63,10 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 
+_VERDICT_PATIENCE = 5.0
+"""Seconds that a lost build may go without a verdict before it is called lost all the same."""
+
+
 class Engine:
     """Answers and acts. Synchronous by itself; `start` adds the threads that keep a live picture.
 
@@ -289,8 +293,16 @@ class Engine:
     def wait(self, build_id: str, timeout: float | None = None) -> Build:
         """Block until the build has ended (or `timeout` seconds passed) and return it."""
         end = None if timeout is None else time.monotonic() + timeout
+        lost_at = None
         while True:
             build = self.build(build_id)
+            if actions.build.unsettled((build,)):
+                # Only the verdict says whether it was published when it was lost, and others may just be giving it.
+                lost_at = lost_at or time.monotonic()
+                settled = actions.build.settle_lost(self._world, (build,))
+                if settled and time.monotonic() < lost_at + _VERDICT_PATIENCE:
+                    time.sleep(0.05)
+                    continue
             if build.state.final or (end is not None and time.monotonic() >= end):
                 return build
             time.sleep(0.05)

@@ -122,7 +122,7 @@ def test_a_supervisor_killed_at_any_step_leaves_nothing_and_its_build_is_settled
     # A lock of a process that was just killed may be free an instant later than another one.
     wait_until(lambda: engine.refresh().builds[0].finished_at, what="the verdict")
     ended = engine.build(build.id)
-    published = moment in ("after-publish", "before-verdict", "after-verdict")
+    published = moment in ("after-publish", "before-verdict", "after-verdict", "before-fill", "after-fill")
     assert ended.state is (BuildState.DONE if published else BuildState.LOST)
     assert [e.state for e in engine.refresh().environments] == [EnvironmentState.READY] * published
     assert verdict(build)["state"] == ended.state.value
@@ -193,6 +193,15 @@ def test_a_build_of_another_machine_whose_lock_cannot_be_seen_lives_as_long_as_i
     supervisor.send_signal(signal.SIGCONT)
     done = watcher.wait(build.id, 60)
     assert done.state is BuildState.DONE
+
+
+def test_who_waits_for_a_build_that_was_lost_after_it_was_published_is_told_that_it_is_done(
+    server, make_wheel: Make, stepped
+) -> None:
+    make_wheel(server.packages, "alpha")
+    stepped("before-verdict", "SIGKILL")
+    engine, build = started(server, "alpha")
+    assert engine.wait(build.id, 60).state is BuildState.DONE
 
 
 def test_of_many_who_see_a_lost_build_at_once_one_settles_it(
