@@ -26,6 +26,8 @@ BUILDER = Path(__file__).with_name("builder.py")
 """The program that a job runs, from a copy in its job directory: the original may be out of its reach."""
 
 _CERTIFICATES = ("cert", "client-cert")
+_LISTS = ("constraint", "find-links")
+"""Options of pip that may name several files or directories, or addresses."""
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _INHERITED = (
     "LANG",
@@ -79,14 +81,17 @@ def build_mounts(
 ) -> tuple[Mount, ...]:
     """What a build elsewhere has to see of this machine besides its own directories, all of it read-only.
 
-    pip's configuration files that apply (package-management-posit.txt, "Configuring pip"), the certificates that they
-    or `env` name, and `mounts`, the paths of ``Envdeck.Mount``.
+    pip's configuration files that apply (package-management-posit.txt, "Configuring pip"), the certificates,
+    constraints and directories of packages that they or `env` name, and `mounts`, the paths of ``Envdeck.Mount``.
     """
     files = [file.path for file in pip_files(home, account=account) if file.exists and file.problem is None]
-    certificates = [setting.value for setting in effective(home, account=account) if setting.name in _CERTIFICATES]
-    certificates += [env[name] for name in ("SSL_CERT_DIR", "SSL_CERT_FILE") if name in env]
-    paths = dict.fromkeys([*files, *(Path(path) for path in certificates if is_there(Path(path))), *mounts])
-    return tuple(Mount(path) for path in paths)
+    settings = {setting.name: setting.value for setting in effective(home, account=account)}
+    named = [settings[name] for name in _CERTIFICATES if name in settings]
+    # Each may name several; those that are no paths of this machine are fetched by pip itself.
+    named += [value for name in _LISTS if name in settings for value in settings[name].split()]
+    named += [env[name] for name in ("SSL_CERT_DIR", "SSL_CERT_FILE") if name in env]
+    there = [path for path in map(Path, named) if path.is_absolute() and is_there(path)]
+    return tuple(Mount(path) for path in dict.fromkeys([*files, *there, *mounts]))
 
 
 def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Path:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.builds.launch import build_mounts
 from engine.builds.pip_config import INDEX_OPTIONS, effective, index_configuration, pip_files
 from engine.errors import Severity
 from engine.executors.accounts import Account, first_barrier
@@ -185,3 +186,19 @@ def test_no_text_breaks_the_reading(tmp_path_factory: pytest.TempPathFactory, te
         number = int(setting.origin.rpartition(":")[2])
         assert 1 <= number <= max(1, len(text.splitlines()))
     assert set(index_configuration(root / "home", root)) <= set(INDEX_OPTIONS)
+
+
+def test_a_build_elsewhere_sees_the_files_that_the_configuration_names(tmp_path: Path) -> None:
+    for name in ("ca.pem", "constraints.txt", "more.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "wheels").mkdir()
+    config = tmp_path / ".config" / "pip" / "pip.conf"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        f"[global]\ncert = {tmp_path}/ca.pem\nconstraint =\n    {tmp_path}/constraints.txt\n    {tmp_path}/more.txt\n"
+        f"find-links = {tmp_path}/wheels {tmp_path}/gone https://example.org/wheels\n"
+    )
+    seen = {str(mount.path) for mount in build_mounts(tmp_path, None, {}, [Path("/srv/models")]) if mount.read_only}
+    names = ("ca.pem", "constraints.txt", "more.txt", "wheels", ".config/pip/pip.conf")
+    assert {str(tmp_path / name) for name in names} | {"/srv/models"} <= seen
+    assert not {path for path in seen if "gone" in path or "example" in path}
