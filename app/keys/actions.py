@@ -221,6 +221,16 @@ ACTIONS: tuple[Action, ...] = (
         needs_write=True,
         why_disabled=_can_change,
     ),
+    Action(
+        "verify",
+        ("t",),
+        "verify",
+        "Prove that the marked environments, or the selected one, are what was built",
+        Scope.ENVIRONMENTS,
+        commands=("verify",),
+        argument="KEY",
+        why_disabled=_can_change_marked,
+    ),
     # Match
     Action(
         "build",

@@ -41,6 +41,7 @@ from engine import (
     Executable,
     ExecutorChoice,
     Fault,
+    Finding,
     ForeignEnvironment,
     Impact,
     InputError,
@@ -90,6 +91,9 @@ from engine import (
     Usability,
     UvTool,
     Verdict,
+    Verification,
+    VerifyPlan,
+    VerifyResult,
     Where,
 )
 from engine.actions.audit import event_of
@@ -533,6 +537,8 @@ class FakeEngine(Engine):
         self.executed: list[Any] = []
         self.kept: dict[str, tuple[KeepReason, ...]] = {}
         self.old_attempts: dict[str, str] = {}
+        self.differences: tuple[Finding, ...] = ()
+        """What a verification finds."""
         self.cannot_rebuild: dict[str, tuple[Problem, ...]] = {}
         self.foreigners: tuple[ForeignEnvironment, ...] = ()
         self.uv_tool = UvTool("/usr/bin/uv", "0.13.9", "$PATH")
@@ -663,6 +669,13 @@ class FakeEngine(Engine):
                     items.append(ReapItem(ReapKind.ATTEMPT, env.key, path, 1000, ReapVerdict(), env))
         return ReapPlan(tuple(items), keys is None, grace or 0.0, 2, NOW)
 
+    def plan_verify(self, keys: Sequence[str] | None = None, **_options: object) -> VerifyPlan:
+        self.calls.append(("plan-verify", keys))
+        chosen = [env for env in self.current.environments if keys is None or env.key in keys]
+        return VerifyPlan(
+            tuple(Verification(e.key, e.path, self.differences, (), 9, 4096, 0.1, NOW, e) for e in chosen)
+        )
+
     def plan_pin(self, key: str, *, note: str = "") -> PinPlan:
         env = next(one for one in self.current.environments if one.key == key)
         return PinPlan(env, Pin("alice", NOW, note), None)
@@ -694,6 +707,8 @@ class FakeEngine(Engine):
                 changed = replace(plan.environment, pinned=plan.pin is not None)
                 self.publish(environments=tuple(changed if e.key == changed.key else e for e in environments))
                 return changed
+            case VerifyPlan():
+                return VerifyResult(tuple(v.name for v in plan.damaged), (), ())
             case RebuildPlan():
                 jobs = tuple(
                     build(f"20250615-12000{i}-ffff", item.environment.bundle) for i, item in enumerate(plan.items)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fake_engine import NOW, FakeEngine, content, environment, foreign, snapshot
 
-from engine import PinPlan, Problem, ReapPlan, RebuildPlan
+from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan
 from engine.environments.reaping import KeepCode, KeepReason
 
 FIRST, SECOND, THIRD = "9f3ac1d2Wq7rT5yUa7bXc9", "51b0aa7eHq7rT5yUa7bXc9", "0c77de19Jq7rT5yUa7bXc9"
@@ -304,3 +304,22 @@ async def test_the_description_tells_who_uses_it_and_whether_it_can_go(desk) -> 
             "20250101-000000-abcdef",
         ):
             assert words in d.text
+
+
+async def test_an_environment_is_verified_without_a_question_and_what_is_damaged_is_named(desk) -> None:
+    async with desk(size=(120, 40)) as d:
+        await d.press("2", "t")
+        await d.until(lambda: "1 environment intact" in d.status, "what was found")
+        assert asked(d, "plan-verify") == [[FIRST]]
+        d.engine.differences = (Finding(FindingKind.CHANGED, file="lib/flask/app.py", package="flask"),)
+        await d.press("space", "space", "t")
+        await d.until(lambda: "1 difference, the first: flask: lib/flask/app.py is changed" in d.status, "the damage")
+        await d.until(lambda: len(d.engine.executed) == 2, "the marks")
+        assert [v.name for v in d.engine.executed[-1].to_mark] == [FIRST, SECOND]
+
+
+async def test_a_read_only_session_verifies_and_marks_nothing(desk) -> None:
+    async with desk(FakeEngine(snapshot(read_only="--read-only"))) as d:
+        await d.press("2", "t")
+        await d.until(lambda: "intact" in d.status, "what was found")
+        assert d.engine.executed == []

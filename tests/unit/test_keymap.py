@@ -117,7 +117,7 @@ def test_the_way_out_has_the_keys_it_was_given() -> None:
         (["log.follow=y"], [("key-map-conflict", "a.gcfg:1:18")]),
         (["log.follow=o"], []),
         # Two views have nothing to do with each other, nor has what is given something else.
-        (["env.rebuild=t"], []),
+        (["env.rebuild=b"], []),
         (["env.rebuild=x", "env.reap=r"], []),
     ],
 )

@@ -146,7 +146,7 @@ def _verification(env: Environment, examined: Examined | Problem | None, now: fl
     last = examined.verification
     if last is None:
         how = "" if env.seal else "; it was never sealed, so that only its packages' own hashes can be compared"
-        return [safe(f"never; `envdeck environments verify {env.key}` does it{how}", "dim")]
+        return [safe(f"never; t in the list does it, or `envdeck environments verify {env.key}`{how}", "dim")]
     when = f"{clock(last.at, now)}{f', by {last.by}' if last.by else ''}"
     if last.ok:
         return [Text.assemble(safe("✓ intact", "green"), "  ", safe(when))]

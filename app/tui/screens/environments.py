@@ -19,6 +19,7 @@ from app.tui.screens.reaping import ask_to_reap
 from app.tui.screens.rebuilding import ask_to_rebuild
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
+from app.tui.screens.verifying import verify
 from app.tui.symbols import ENVIRONMENT, FOREIGN, Mark
 from app.tui.text import age, ago, safe, size
 from app.tui.usage import users_by_key
@@ -344,6 +345,9 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
 
     def do_rebuild(self, argument: str) -> None:
         ask_to_rebuild(self, self._meant(argument))
+
+    def do_verify(self, argument: str) -> None:
+        verify(self, self._meant(argument))
 
     def do_pin(self, _argument: str) -> None:
         row, deck = self.table.current, self.deck
