@@ -1,6 +1,7 @@
 """What holds for every test."""
 
-import pytest
+import os
+
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does than about the code.
@@ -8,9 +9,6 @@ settings.register_profile("envdeck", deadline=None)
 settings.load_profile("envdeck")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-snapshots",
-        action="store_true",
-        help="write what the screens look like now into tests/ui/snapshots, instead of comparing",
-    )
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers ``-n auto`` starts: more than there are cores, because most tests wait for processes."""
+    return 2 * len(os.sched_getaffinity(0))
