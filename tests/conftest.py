@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does than about the code.
@@ -12,3 +13,11 @@ settings.load_profile("envdeck")
 def pytest_xdist_auto_num_workers() -> int:
     """How many workers ``-n auto`` starts: more than there are cores, because most tests wait for processes."""
     return 2 * len(os.sched_getaffinity(0))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-snapshots",
+        action="store_true",
+        help="write what the screens look like now into tests/ui/snapshots, instead of comparing",
+    )

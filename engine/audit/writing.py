@@ -12,7 +12,8 @@ import os
 import secrets
 import stat
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _append(path: Path, line: bytes) -> None:
     deadline = time.monotonic() + _PATIENCE
     with ExitStack() as stack:
         with suppress(StorageError):  # a file system without locks
-            stack.enter_context(acquire(path, lambda: time.monotonic() > deadline, 0.01))
+            stack.enter_context(_alone(path, deadline))
         # Opened after the lock is there, which is what makes NFS look at the file's length again.
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -71,6 +72,25 @@ def _append(path: Path, line: bytes) -> None:
                 _rotate(path, status)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _alone(path: Path, deadline: float) -> Iterator[None]:
+    """Hold the lock of the file at `path` for the length of the block, or of none once `deadline` has passed."""
+    while True:
+        before = _identity(path)
+        with acquire(path, lambda: time.monotonic() > deadline, 0.01) as held:
+            # While one waited, the file may have been put aside: its lock says nothing about the new one.
+            if not held or before == _identity(path):
+                yield
+                return
+
+
+def _identity(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _rotate(path: Path, status: os.stat_result) -> None:

@@ -28,6 +28,7 @@ from engine.audit import writing
 from engine.audit.model import Actor, AuditAction, AuditEvent
 
 writing._ROTATE_AT = 20_000
+writing._PATIENCE = 60.0  # on a busy machine, too, it is the lock that keeps them in order
 sys.stdin.readline()
 for number in range(200):
     event = AuditEvent(AuditAction.PIN, {"key": f"{sys.argv[2]}-{number}", "note": "x" * (number * 7 % 900)})
