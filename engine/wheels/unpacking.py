@@ -38,6 +38,9 @@ SIZE_LIMIT = 16 * 1024**3
 _TEXT_LIMIT = 64 * 1024**2
 """Bytes of a metadata file."""
 _CHUNK = 256 * 1024
+_TIME = 946684800
+"""When every file was made, 2000-01-01: bytecode names the time of its source, so files that two wheels share would
+differ if they were unpacked in different seconds."""
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -290,6 +293,7 @@ def _write(
             size += len(chunk)
             file.write(chunk)
         os.fchmod(file.fileno(), 0o555 if executable else 0o444)
+    os.utime(path, (_TIME, _TIME))
     if size != info.file_size or (row.algorithm and _spelled(other.digest()) != row.digest):
         raise Unfit("record", f"{info.filename} is not what its RECORD says")
     return File(target, _spelled(sha256.digest()), size, executable, target.script and head == _PYTHON_LINE)

@@ -175,6 +175,9 @@ def test_a_disk_that_turns_read_only_during_a_build_damages_nothing(
         # Not lazily: mounted again while something still has it open, it would be the failed one.
         unmount = ["umount", server.data_dir]
         wait_until(lambda: not subprocess.run(unmount, capture_output=True, check=False).returncode, what="the unmount")
+        # A build of another test has a copy of all mounts for as long as it runs.
+        loops = ["losetup", "--associated", disk]
+        wait_until(lambda: not subprocess.run(loops, capture_output=True, check=True).stdout, 120, "the free device")
         subprocess.run(["fsck.ext4", "-p", disk], capture_output=True, check=False)
         mount("-o", "loop", disk, server.data_dir)
         wait_until(lambda: engine.refresh().builds[0].finished_at, what="the verdict")
