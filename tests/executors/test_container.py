@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from engine.executors import container as container_module
@@ -64,8 +65,12 @@ def test_a_job_is_lost_when_the_machine_is_started_anew(podman: ContainerBench, 
     state = podman.inspect(job.key)["State"]
     for name in ("ConmonPid", "Pid"):
         os.kill(state[name], signal.SIGKILL)
-    # What podman knows a new boot by: the file is on a file system that does not outlive one.
-    (podman.jobs_dir.parent / "tmp" / "alive").unlink()
+    scratch = podman.jobs_dir.parent
+    # A boot ends every mount, and with them the file that podman knows one boot from the next by.
+    mounts = [mount.mountpoint for mount in psutil.disk_partitions(all=True)]
+    for path in sorted((path for path in mounts if Path(path).is_relative_to(scratch)), reverse=True):
+        subprocess.run(["umount", "--lazy", path], check=True)
+    (scratch / "tmp" / "alive").unlink()
     assert podman.inspect(job.key)["State"]["Status"] == "created"
     status = executor.status(job.key)
     assert (status.state, status.cause) == (JobState.LOST, Cause.HOST)
