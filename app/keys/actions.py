@@ -323,7 +323,9 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Build log
     Action("follow", ("f",), "follow", "Follow the end of the log, or stop following", Scope.LOG, 1, ("follow",)),
-    Action("search", ("/",), "search", "Search the log", Scope.LOG, 2),
+    Action(
+        "search", ("/",), "search", "Find lines with a word, without one (!word), or that match /regex/", Scope.LOG, 2
+    ),
     Action("search-next", ("n",), "next", "Next match", Scope.LOG, 10),
     Action("search-previous", ("N",), "previous", "Previous match", Scope.LOG),
     Action(

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from app.tui.amounts import Amount, Unit, compare, read_amount
 from app.tui.patterns import Pattern, regex, word
 
-__all__ = ["Field", "Filter", "Source", "parse_filter"]
+__all__ = ["Field", "Filter", "Source", "line_test", "parse_filter"]
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -108,6 +108,30 @@ def parse_filter(text: str, fields: Sequence[Field]) -> Filter:
             terms += [term] if term is not None else []
     patterns = tuple(term.pattern for term in terms if term.pattern is not None and not term.negated)
     return Filter(text, tuple(terms), patterns, problem)
+
+
+def line_test(chosen: Filter) -> Callable[[str], bool] | None:
+    """Whether a line of plain text, which has no fields, is one that is `chosen`; None when every line is."""
+    tests = [(term.test(_LINES), not term.negated) for term in chosen.terms]
+    if not tests:
+        return None
+    return lambda line: all(test(line) is wanted for test, wanted in tests)
+
+
+class _Lines:
+    """Where a filter takes what it needs of a line from."""
+
+    def free(self, row: str) -> str:
+        return row.casefold()
+
+    def text(self, row: str, field: str) -> str:  # noqa: ARG002 - of a `Source`
+        return row.casefold()
+
+    def amount(self, row: str, field: str) -> None:  # noqa: ARG002
+        return None
+
+
+_LINES = _Lines()
 
 
 def _term(token: re.Match[str], fields: Sequence[Field]) -> _Term | None:

@@ -31,13 +31,13 @@ class LogText:
     def __init__(self, keep: int = _KEEP) -> None:
         self.dropped = 0
         self.found: list[int] = []
-        """The shown lines that hold the needle."""
+        """The shown lines that are sought."""
         self.errors: list[int] = []
         """The lines that tell of an error, as far as `scan` has come."""
         self._keep = keep
         self._lines: list[LogLine] = []
         self._scanned = 0
-        self._needle = ""
+        self._sought: Wanted | None = None
         self._wanted: Wanted | None = None
         self._shown: list[int] = []
         """The numbers of the lines that are `_wanted`; unused without such a wish."""
@@ -95,8 +95,9 @@ class LogText:
             wanted = self._wanted
             numbers = [number for number in numbers if wanted(self.line(number).text)]
             self._shown.extend(numbers)
-        if self._needle:
-            self.found.extend(n for n in numbers if self._needle in self.line(n).text.casefold())
+        if self._sought is not None:
+            sought = self._sought
+            self.found.extend(number for number in numbers if sought(self.line(number).text))
         if self._width:
             row = self._starts[-1]
             for number in numbers:
@@ -139,9 +140,9 @@ class LogText:
             self._width = width
             self._again()
 
-    def search(self, text: str) -> None:
-        """Find `text` in every line that is shown, whatever its letter case; "" finds nothing."""
-        self._needle = text.casefold()
+    def search(self, sought: Wanted | None) -> None:
+        """Find every line that is shown and sought; None finds nothing."""
+        self._sought = sought
         self._again()
 
     def _again(self) -> None:
@@ -151,6 +152,11 @@ class LogText:
     def shows(self, number: int) -> bool:
         """Whether line `number` is among those shown."""
         return self._index(number) < self.count and self._number(self._index(number)) == number
+
+    def finds(self, number: int) -> bool:
+        """Whether line `number` is among those found."""
+        index = bisect_left(self.found, number)
+        return index < len(self.found) and self.found[index] == number
 
     # Rows
 

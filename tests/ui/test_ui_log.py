@@ -46,8 +46,8 @@ async def test_f_turns_following_off_and_on(desk) -> None:
 async def test_searching_counts_and_goes_round(desk) -> None:
     async with desk() as d:
         await open_log(d)
-        await d.press("g", "slash", *"line 4", "enter")
-        assert "1/11 /line 4" in d.lines[1]
+        await d.press("g", "slash", *"/line 4/", "enter")
+        assert "1/11 //line 4/" in d.lines[1]
         await d.press("n")
         assert "2/11" in d.lines[1]
         assert "line 40 of pip" in d.text
@@ -61,6 +61,39 @@ async def test_a_search_without_a_match_says_so(desk) -> None:
         await open_log(d)
         await d.press("slash", *"zebra", "enter")
         assert "zebra is not in the log" in d.status
+
+
+async def test_a_search_takes_the_grammar_of_the_lists(desk) -> None:
+    async with desk(size=(100, 24)) as d:
+        await open_failed(d, *PIP)
+        for typed, found in (
+            ("nump flask", 0),
+            ("nump version", 2),
+            ("!nump", 3),
+            (r"/^error:.*nump==\d/", 2),
+            (r"!/^error:/ nump", 1),
+        ):
+            await d.press("g", "slash", "ctrl+u", *typed, "enter")
+            told = f"1/{found} /{typed}" if found else f"0 found /{typed}"
+            assert told in d.lines[1], typed
+        await d.press("slash", *"/(/", "enter")
+        assert "/(/ is not a regular expression" in d.status
+        assert r"1/1 /!/^error:/ nump" in d.lines[1], "what was found before is still there"
+
+
+async def test_a_search_says_which_lines_it_has_not_seen(desk) -> None:
+    async with desk(size=(120, 24)) as d:
+        ring = d.engine.ring(RUNNING)
+        ring.skip(450_000)
+        ring.extend([LogLine(0.0, f"line {i}") for i in range(450_000, 450_100)])
+        await d.press("4", "enter")
+        await d.until(lambda: "line 450099" in d.text, "the end")
+        await d.press("slash", *"/9$/", "enter")
+        assert d.status == "10 found; 450000 older lines not searched, `envdeck log --grep` does"
+        await d.press("slash", *"zebra", "enter")
+        assert d.status.startswith("! zebra is not in what is shown of the log; 450000 older lines not searched")
+        await d.press("&", *"zebra", "enter")
+        assert "no line is zebra; Esc shows all again; 450000 older lines not searched" in d.status
 
 
 async def test_times_can_be_shown(desk) -> None:

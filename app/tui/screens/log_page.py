@@ -14,14 +14,14 @@ from app.keys.context import InputContext
 from app.tui.describe.build import advice, build_headline, log_ending, remark
 from app.tui.document import Line
 from app.tui.events import Level
-from app.tui.filters import Filter, parse_filter
+from app.tui.filters import Filter, line_test, parse_filter
 from app.tui.screens.build_text import build_text
 from app.tui.screens.cancelling import ask_to_cancel, why_no_cancel
 from app.tui.screens.page import Page
 from app.tui.screens.retrying import ask_to_retry, why_no_retry
 from app.tui.screens.saving import ask_to_save
 from app.tui.screens.text_page import TextPage
-from app.tui.text import safe
+from app.tui.text import count, safe
 from app.tui.widgets.build_log import BuildLog
 from app.tui.widgets.chrome import rule
 from app.tui.widgets.one_line import OneLine
@@ -112,8 +112,8 @@ class LogPage(Page):
         log = self.log_view
         text = log.log_text
         parts = []
-        if log.needle:
-            parts.append(_count(text.found, log.place, f"/{log.needle}"))
+        if log.sought.terms:
+            parts.append(_count(text.found, log.place, f"/{log.sought.text}"))
         elif log.place in text.errors:
             parts.append(_count(text.errors, log.place, "errors"))
         if text.filtered:
@@ -131,8 +131,8 @@ class LogPage(Page):
         )
 
     def step_back(self) -> bool:
-        if self.log_view.needle:
-            self.log_view.search("")
+        if self.log_view.sought.terms:
+            self.log_view.search(Filter())
         elif self.filter.text:
             self._show_only("")
         else:
@@ -146,15 +146,28 @@ class LogPage(Page):
 
     def do_search(self, _argument: str) -> None:
         log = self.log_view
-        self.edit(Editing("/", done=self._searched, cancelled=lambda: log.search(""), history=self.deck.searches))
+        self.edit(Editing("/", done=self._searched, cancelled=lambda: log.search(Filter()), history=self.deck.searches))
 
     def _searched(self, text: str) -> None:
-        if text:
+        sought = parse_filter(text, ())
+        if sought.problem:
+            self.deck.say(sought.problem, Level.WARNING)
+            return
+        if sought.terms:
             self.deck.searches.append(text)
-        self.log_view.search(text)
-        if text and not self.log_view.log_text.found:
-            where = "what is shown of the log" if self.filter.text else "the log"
-            self.deck.say(f"{text} is not in {where}", Level.WARNING)
+        self.log_view.search(sought)
+        held = self.log_view.log_text
+        if not sought.terms or (held.found and not held.dropped):
+            return
+        where = "what is shown of the log" if self.filter.text or held.dropped else "the log"
+        found = f"{len(held.found)} found" if held.found else f"{text} is not in {where}"
+        self.deck.say(f"{found}{self._unsearched}", Level.INFO if held.found else Level.WARNING)
+
+    @property
+    def _unsearched(self) -> str:
+        """What to add to any answer about the lines that are held, when there were more."""
+        dropped = self.log_view.log_text.dropped
+        return f"; {count(dropped, 'older line')} not searched, `envdeck log --grep` does" if dropped else ""
 
     def do_search_next(self, _argument: str) -> None:
         self._next_match(1)
@@ -163,7 +176,7 @@ class LogPage(Page):
         self._next_match(-1)
 
     def _next_match(self, direction: int) -> None:
-        if self.log_view.needle:
+        if self.log_view.sought.terms:
             self.log_view.next_match(direction)
         else:
             self.deck.say("/ searches for something first")
@@ -184,9 +197,9 @@ class LogPage(Page):
         if text.strip():
             self.deck.only_lines.append(text)
         self.filter = chosen if chosen.terms else Filter()
-        self.log_view.filter((lambda line: _is_wanted(line, chosen)) if chosen.terms else None)
+        self.log_view.filter(line_test(chosen))
         if chosen.terms and not self.log_view.log_text.count:
-            self.deck.say(f"no line is {text}; Esc shows all again", Level.WARNING)
+            self.deck.say(f"no line is {text}; Esc shows all again{self._unsearched}", Level.WARNING)
 
     def do_error_next(self, _argument: str) -> None:
         self._next_error(1)
@@ -218,9 +231,9 @@ class LogPage(Page):
 
     def _saved_lines(self) -> Iterator[str]:
         """What is shown, but all of it, read from the disk. Runs off the loop."""
-        chosen, times = self.filter, self.log_view.times
+        wanted, times = line_test(self.filter), self.log_view.times
         for line in self.deck.engine.read_log(self.build_id):
-            if _is_wanted(line.text, chosen):
+            if wanted is None or wanted(line.text):
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime(line.at)) if times else ""
                 yield stamp + line.text
 
@@ -252,23 +265,6 @@ class LogPage(Page):
 
 def _build_of(snapshot: Snapshot, build_id: str) -> Build | None:
     return next((build for build in snapshot.builds if build.id == build_id), None)
-
-
-class _Lines:
-    """Where a filter takes what it needs of a line from: lines have no fields."""
-
-    def free(self, row: str) -> str:
-        return row.casefold()
-
-    def text(self, row: str, field: str) -> str:  # noqa: ARG002 - of a `Source`
-        return row.casefold()
-
-    def amount(self, row: str, field: str) -> None:  # noqa: ARG002
-        return None
-
-
-def _is_wanted(line: str, chosen: Filter) -> bool:
-    return not chosen.terms or bool(chosen.keep((line,), _Lines()))
 
 
 def _count(numbers: list[int], place: int, what: str) -> str:

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from app.tui.document import Line
+from app.tui.filters import Filter, line_test
 from app.tui.log_text import LogText, Wanted
 from app.tui.text import count, safe
 from app.tui.widgets.detail import wrapped
@@ -46,7 +47,8 @@ class BuildLog(LineWidget):
         self.wrapping = False
         self.ring: LogRing | None = None
         self.log_text = LogText()
-        self.needle = ""
+        self.sought = Filter()
+        """What is looked for; without terms, nothing is."""
         self.place = -1
         """The number of the line that was jumped to last."""
         self._ending: Sequence[Line] = ()
@@ -186,10 +188,10 @@ class BuildLog(LineWidget):
 
     # Jumping
 
-    def search(self, text: str) -> None:
-        """Find `text` in every line that is shown, whatever its letter case, and go to the next one from here on."""
-        self.needle = text.casefold()
-        self.log_text.search(text)
+    def search(self, sought: Filter) -> None:
+        """Find the lines that are `sought` among those that are shown, and go to the next one from here on."""
+        self.sought = sought
+        self.log_text.search(line_test(sought))
         self.place = -1
         found = self.log_text.found
         if found:
@@ -234,7 +236,8 @@ class BuildLog(LineWidget):
     def draw(self, index: int, width: int) -> Strip:
         row = index - self._head
         if row < 0:
-            left_out = f"  the first {count(self.log_text.dropped, 'line')} are only in the file; s saves all of it"
+            dropped = count(self.log_text.dropped, "line")
+            left_out = f"  the first {dropped} are only in the file, where / does not look; s saves all of it"
             return self.strip(safe(left_out, "dim italic"))
         if row >= self.log_text.rows:
             return self.strip(self._ending_rows[row - self.log_text.rows])
@@ -251,11 +254,10 @@ class BuildLog(LineWidget):
             # What is beyond the screen needs no looks. Some characters take no cell, so not exactly.
             end = min(end, 4 * (self._left + width))
         text = safe(line.text[:end], _STYLE[level])
-        if self.needle:
-            folded, at = text.plain.casefold(), 0
-            while (at := folded.find(self.needle, at)) >= 0:
-                text.stylize("reverse", at, at + len(self.needle))
-                at += len(self.needle)
+        if self.sought.patterns and self.log_text.finds(number):
+            for pattern in self.sought.patterns:
+                for span in pattern.spans(text.plain):
+                    text.stylize("reverse", *span)
         if number == self.place:
             text.stylize("bold")
         room = width - prefix.cell_len
