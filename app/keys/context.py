@@ -193,8 +193,13 @@ def commands(context: InputContext) -> tuple[tuple[str, str], ...]:
     return tuple((f"{name} {found[name].argument}".rstrip(), found[name].tooltip) for name in sorted(found))
 
 
-def complete(context: InputContext, text: str, values: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
-    """The whole command lines that `text` could become. `values` knows what an argument such as ``KEY`` can be."""
+def complete(
+    context: InputContext, text: str, values: Callable[[str, str], Sequence[str] | None]
+) -> tuple[str, ...] | None:
+    """The whole command lines that `text` could become.
+
+    `values` knows what an argument such as ``KEY`` can be, given how it begins; where it does not yet, this is None.
+    """
     word, space, argument = text.partition(" ")
     if not space:
         names = {action.commands[0] for nearby in _commanded(context) for action in nearby}
@@ -202,5 +207,7 @@ def complete(context: InputContext, text: str, values: Callable[[str], Sequence[
     action = find_command(context, word)
     if action is None or not action.argument:
         return ()
-    found = sorted(value for value in values(action.argument) if value.startswith(argument))
-    return tuple(f"{word} {value}" for value in found)
+    found = values(action.argument, argument)
+    if found is None:
+        return None
+    return tuple(f"{word} {value}" for value in sorted(found) if value.startswith(argument))

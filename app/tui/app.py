@@ -45,6 +45,7 @@ from app.tui.widgets.prompt import Editing
 from engine import BuildState, Engine, EnvdeckError
 
 if TYPE_CHECKING:
+    from app.tui.paths import PathCompletion
     from app.tui.screens.content import ContentPage
     from app.tui.screens.events import EventsPage
 
@@ -376,21 +377,33 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.call_after_refresh(self.push_screen, self._awaited)
 
     def do_command(self, argument: str) -> None:
-        context = self.page.context()
+        from app.tui.paths import BUNDLES, shown_name
 
-        def candidates(text: str) -> Sequence[str]:
-            return complete(context, text, self._values) if text else ()
+        context, paths = self.page.context(), self.path_completion(BUNDLES)
+
+        def values(kind: str, start: str) -> Sequence[str] | None:
+            return paths(start) if kind == "PATH" else self._values(kind)
+
+        def candidates(text: str) -> Sequence[str] | None:
+            return complete(context, text, values) if text else ()
 
         self.page.edit(
             Editing(
                 ":",
                 done=self._run_command,
                 complete=candidates,
+                name=lambda text: shown_name(text.partition(" ")[2] or text),
                 history=self.commands,
                 still=True,
                 text=f"{argument} " if argument else "",
             )
         )
+
+    def path_completion(self, suffixes: tuple[str, ...] = ("",)) -> PathCompletion:
+        """Completes paths on the prompt line that is shown now, to directories and files with these endings."""
+        from app.tui.paths import PathCompletion
+
+        return PathCompletion(self.perform, self.page.prompt.complete_again, suffixes)
 
     def _values(self, argument: str) -> Sequence[str]:
         """What an argument of a command can be."""
@@ -402,6 +415,10 @@ class EnvdeckApp(App[None], inherit_bindings=False):
                 return [env.key for env in now.environments]
             case "BUILD":
                 return [build.id for build in now.builds]
+            case "FILE":
+                return [str(file) for file in now.config.files]
+            case "PYTHON":
+                return [str(each.version) for each in now.installations if each.version is not None]
             case "COLUMN":
                 return [column.title for column in page.columns] if isinstance(page, TablePage) else ()
             case "THEME":
@@ -477,12 +494,14 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self.pop_screen()
 
     def do_open(self, argument: str) -> None:
+        from app.tui.paths import BUNDLES, shown_name
         from app.tui.screens.opening import open_bundle
 
         if argument:
             open_bundle(self, argument)
         else:
-            self.page.edit(Editing("open bundle: ", done=partial(open_bundle, self)))
+            paths = self.path_completion(BUNDLES)
+            self.page.edit(Editing("open bundle: ", done=partial(open_bundle, self), complete=paths, name=shown_name))
 
     def do_build_bundle(self, argument: str) -> None:
         from app.tui.screens.opening import build_by_name

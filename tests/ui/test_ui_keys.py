@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngine, environment, snapshot
@@ -94,6 +95,34 @@ async def test_arguments_complete(desk, typed: str, becomes: str) -> None:
     async with desk() as d:
         await d.press("2", "colon", *typed, "tab")
         assert d.status == becomes
+
+
+async def test_a_path_completes_directory_by_directory(desk, tmp_path: Path) -> None:
+    (tmp_path / "bundles" / "my app").mkdir(parents=True)
+    (tmp_path / "bundles" / "other.tar.gz").touch()
+    (tmp_path / "bundles" / "ev\x1b[31mil").mkdir()
+    async with desk(size=(160, 24)) as d:
+        # All at once: Tab waits for what the directory holds.
+        await d.hurry(":", *f"open {tmp_path}/bu", "tab")
+        await d.until(lambda: d.status.startswith(f":open {tmp_path}/bundles/"), "the directory")
+        await d.until(lambda: "my app/  other.tar.gz" in d.status, "what it holds")
+        assert "ev" not in d.status.replace("envdeck", "").partition("bundles/")[2]
+        await d.press("m", "tab")
+        assert d.status == f":open {tmp_path}/bundles/my app/"
+        await d.press("escape", "a", *f"{tmp_path}/bundles/o", "tab")
+        assert d.status == f"open bundle: {tmp_path}/bundles/other.tar.gz"
+
+
+async def test_a_path_of_ten_thousand_entries_completes(desk, tmp_path: Path) -> None:
+    for number in range(10_000):
+        (tmp_path / f"{number:05}.tgz").touch()
+    async with desk(size=(160, 24)) as d:
+        await d.press("colon", *f"open {tmp_path}/")
+        await d.until(lambda: "00000.tgz  00001.tgz" in d.status, "the first of them")
+        await d.press(*"0999", "tab")
+        assert "09990.tgz  09991.tgz" in d.status
+        await d.press("9", "tab")
+        assert d.status == f":open {tmp_path}/09999.tgz"
 
 
 async def test_read_only_counts_for_commands_from_afar(desk) -> None:

@@ -131,11 +131,16 @@ def test_commands_are_found_by_name_alias_or_unique_beginning(word: str, expecte
 
 
 def test_a_command_completes_to_names_and_then_to_arguments() -> None:
-    values = {"BUNDLE": ("flask-api", "dash"), "KEY": ("9f3ac1d2", "51b0aa7e")}
-    assert complete(BUILDS, "bu", values.__getitem__) == ("build", "builds")
-    assert complete(BUILDS, "build fl", values.__getitem__) == ("build flask-api",)
-    assert complete(BUILDS, "quit fl", values.__getitem__) == ()
-    assert complete(BUILDS, "reap 9", values.__getitem__) == ("reap 9f3ac1d2",)
+    known = {"BUNDLE": ("flask-api", "dash"), "KEY": ("9f3ac1d2", "51b0aa7e"), "PATH": None}
+
+    def values(kind: str, _start: str):
+        return known[kind]
+
+    assert complete(BUILDS, "bu", values) == ("build", "builds")
+    assert complete(BUILDS, "build fl", values) == ("build flask-api",)
+    assert complete(BUILDS, "quit fl", values) == ()
+    assert complete(BUILDS, "reap 9", values) == ("reap 9f3ac1d2",)
+    assert complete(BUILDS, "open /srv", values) is None, "it is being found out"
 
 
 def test_commands_tell_their_argument() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from app.tui.events import Level
+from app.tui.paths import shown_name
 from app.tui.screens.page import Page
 from app.tui.text import count, size
 from app.tui.widgets.prompt import Editing, Question
@@ -41,7 +42,8 @@ def ask_to_save(page: Page, what: str, name: str, lines: Callable[[], Iterable[s
             question = f"Replace {path.name} ({_size(path)}), which is there? It is in {path.parent}"
             page.prompt.ask(Question(question, {"y": ("replace", lambda: save(path, replace=True))}))
 
-    page.edit(Editing(f"save {what} to: ", done=typed, text=name))
+    paths = deck.path_completion()
+    page.edit(Editing(f"save {what} to: ", done=typed, text=name, complete=paths, name=shown_name))
 
 
 def write_lines(path: Path, lines: Iterable[str], *, replace: bool) -> int:

@@ -36,7 +36,10 @@ class Editing:
     done: Callable[[str], None]
     changed: Callable[[str], object] = _ignore
     cancelled: Callable[[], None] = lambda: None
-    complete: Callable[[str], Sequence[str]] = lambda _text: ()
+    complete: Callable[[str], Sequence[str] | None] = lambda _text: ()
+    """The whole texts that the text could become; None while that is being found out, see `Prompt.complete_again`."""
+    name: Callable[[str], str] = lambda text: text.rpartition(" ")[2]
+    """What of such a text tells it from the others."""
     history: Sequence[str] = ()
     recall_hint: bool = False
     """Whether an empty line says what Up brings back."""
@@ -44,6 +47,8 @@ class Editing:
     """Takes the up and down keys, in place of `history`."""
     text: str = ""
     cursor: int = 0
+    completing: bool = False
+    """Whether Tab waits for what the text could become."""
     recalled: int = 0
     """How many entries back in `history` the text was taken from."""
     still: bool = False
@@ -156,8 +161,16 @@ class Prompt(OneLine):
         elif event.key in ("n", "q", "enter"):
             self.cancel()
 
+    def complete_again(self) -> None:
+        """There is something new to complete to: show it, and do what Tab has waited for."""
+        if isinstance(self._mode, Editing):
+            if self._mode.completing:
+                self._complete(self._mode)
+            self._draw()
+
     def _type(self, editing: Editing, event: Key) -> None:
         text, at = editing.text, editing.cursor
+        editing.completing = False
         match event.key:
             case "escape":
                 self.cancel()
@@ -214,9 +227,10 @@ class Prompt(OneLine):
 
     def _complete(self, editing: Editing) -> None:
         found = editing.complete(editing.text)
+        editing.completing = found is None
         if found:
             text = _common_start(found)
-            if len(found) == 1:
+            if len(found) == 1 and not text.endswith("/"):
                 text += " "
             if len(text) > len(editing.text):
                 self._set(editing, text, len(text))
@@ -308,10 +322,11 @@ def _draw_editing(editing: Editing, width: int) -> Text:
     line.append_text(safe(after[1:], "not bold"))
     if not editing.text and editing.recall_hint and editing.history:
         line.append_text(safe(f"  Up {editing.history[-1]}", "dim not bold"))
-    found = [text for text in editing.complete(editing.text) if text != editing.text]
-    if found and editing.cursor == len(editing.text):
-        names = "  ".join(text.rpartition(" ")[2] for text in found)
-        line.append_text(safe(f"  {names}", "dim not bold"))
+    if editing.cursor == len(editing.text):
+        found = [text for text in editing.complete(editing.text) or () if text != editing.text]
+        # There may be ten thousand; each takes three cells or more.
+        names = "".join(f"  {editing.name(text)}" for text in found[: width // 3 + 1])
+        line.append_text(safe(names, "dim not bold"))
     return cut(line, width)
 
 
