@@ -16,6 +16,7 @@ from engine.builds.job import new_attempt_id
 from engine.builds.launch import account_for, build_environment, build_mounts, launch
 from engine.builds.model import Build, BuildState
 from engine.builds.overlay import make_overlay
+from engine.builds.pip_config import compiles, configuration
 from engine.builds.settling import settle
 from engine.builds.spec import Job
 from engine.builds.uv_asking import uv_run
@@ -198,6 +199,7 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
             fresh=job.fresh,
         ),
         replay=settings.replay,
+        compiles=compiles(configuration(world.home, account=account)),
     )
     problem = cannot_run(job.executor, job.target)
     if problem is None and job.executor != "local":

@@ -61,6 +61,14 @@ def name_of(text):
     return re.sub("[-_.]+", "-", text).lower()
 
 
+def pip_runner():
+    """The program by which the installation's own pip works on another interpreter, which saves one start of pip."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("pip")
+    return os.path.join(os.path.dirname(spec.origin), "__pip-runner__.py")
+
+
 def pip_version(pip):
     """The first two numbers of the version of the pip that the command `pip` runs; nothing when there is none."""
     # From the root, because Python 2 looks for modules in the current directory first, and that is the bundle's.
@@ -80,6 +88,9 @@ class Builder(object):
         # Nobody has asked an interpreter in an image yet.
         self.pip_version = tuple(self.spec["pip_version"]) or pip_version([sys.executable] + ISOLATED + ["-m", "pip"])
         self.shared_pip = self.pip_version >= (22, 3)
+        # Before, pip had setup.py install some packages.
+        self.compiles = self.spec["compiles"] and self.pip_version >= (23, 1)
+        self.checking = None
         self.uv = self.spec["uv"]
         # What the supervisor has put into the environment already.
         self.supplied = {}
@@ -103,7 +114,9 @@ class Builder(object):
         That saves installing and compiling a pip into every environment, which takes longer than many a build.
         """
         if self.shared_pip:
-            pip = [sys.executable, "-I", "-m", "pip", "--python", self.env_python]
+            # What `pip --python` runs, and says to it.
+            os.environ["_PIP_RUNNING_IN_SUBPROCESS"] = "1"
+            pip = [self.env_python, "-I", pip_runner()]
         elif PYTHON_2:
             # Its -m would look for pip in the current directory first.
             pip = [self.env_python] + ISOLATED + [os.path.join(self.env_dir, "bin", "pip")]
@@ -201,16 +214,64 @@ class Builder(object):
             code = subprocess.call(self.uv_pip("install", *files))
             if code:
                 raise Failed("install", "uv pip install failed with exit code %d" % code, code)
+            self.begin_check()
             return
-        arguments = ["install", "--no-input", "--disable-pip-version-check", "--progress-bar"]
+        # It would look for conflicts as `pip check` does, which is asked afterwards.
+        arguments = ["install", "--no-input", "--disable-pip-version-check", "--no-warn-conflicts", "--progress-bar"]
         # Parseable progress through a pipe came with pip 24.1; older ones would print one finished bar per file.
         arguments.append("raw" if self.pip_version >= (24, 1) else "off")
         arguments += files
         if self.pip_version >= (22, 2):
             arguments += ["--report", os.path.join(self.work, "pip-report.json")]
+        if self.supplied.get("packages"):
+            self.begin_check()
+        if not self.compiles:
+            self.run_pip(*arguments)
+            return
+        compiler = self.begin_compiling()
+        try:
+            self.run_pip(*(arguments + ["--no-compile"]))
+            compiler.communicate()
+        finally:
+            if compiler.poll() is None:
+                compiler.kill()
+        if compiler.returncode:
+            raise Failed("install", "the modules could not be compiled, with exit code %d" % compiler.returncode)
+
+    def run_pip(self, *arguments):
         code = subprocess.call(self.pip(*arguments))
         if code:
             raise Failed("install", "pip install failed with exit code %d" % code, code)
+        if self.checking is None or self.has_changed():
+            self.begin_check()
+
+    def begin_compiling(self):
+        """Start what compiles beside pip, and goes on when its standard input ends."""
+        program = os.path.join(self.job, "bytecode.py")
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", program, self.env_dir], stdin=subprocess.PIPE, cwd="/"
+        )
+
+    def has_changed(self):
+        """Whether pip has installed something, or there is no telling."""
+        try:
+            with io.open(os.path.join(self.work, "pip-report.json"), encoding="utf-8") as file:
+                return json.load(file)["install"] != []
+        except (IOError, ValueError, KeyError, TypeError):
+            return True
+
+    def begin_check(self):
+        """Start `pip check` beside whatever else there is to do."""
+        self.end_check()
+        check = self.uv_pip("check") if self.uv else self.pip("check")
+        self.checking = subprocess.Popen(check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def end_check(self):
+        """Stop it."""
+        if self.checking is not None:
+            self.checking.kill()
+            self.checking.communicate()
+            self.checking = None
 
     def verify(self):
         """Prove that the environment starts and is itself; return its packages and what `pip check` objects to."""
@@ -263,10 +324,10 @@ class Builder(object):
         """What `pip check` objects to."""
         if not self.spec["installs"]:
             return []
-        check = self.uv_pip("check") if self.uv else self.pip("check")
-        process = subprocess.Popen(check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output = process.communicate()[0].decode("utf-8", "replace")
-        if not process.returncode:
+        if self.checking is None:
+            self.begin_check()
+        output = self.checking.communicate()[0].decode("utf-8", "replace")
+        if not self.checking.returncode:
             return []
         return [line for line in output.strip().splitlines() if not (self.uv and line.startswith(UV_TALK))]
 
@@ -296,6 +357,7 @@ class Builder(object):
             packages, conflicts = self.verify()
             self.lock(packages)
         except Failed as failure:
+            self.end_check()
             self.say("ERROR: " + failure.message)
             self.finish(ok=False, phase=failure.phase, message=failure.message)
             return failure.code

@@ -8,7 +8,7 @@ jobs/<attempt>/
     events.jsonl    what happened, one JSON object per line, written by the supervisor alone
     cancel          appears when somebody asks for the end; says who
     request.json    what pip is to be asked for, word by word; with any passwords, so for the service alone
-    builder.py      the program that is run, and requirements.txt and constraints.txt for it
+    builder.py      the program that is run, with bytecode.py, requirements.txt and constraints.txt for it
     supplied.json   what the wheel store has given, for the builder; written by the supervisor before it starts
     source/         the bundle's files, when a requirement line refers to them
     work/           what the builder writes: outcome.json, its own verdict; gone at the end are tmp/ and source/

@@ -20,10 +20,10 @@ from engine.executors.accounts import Account, build_account, cannot_build_as, c
 from engine.executors.base import Mount
 from engine.files import StorageError, is_there, write_atomic, write_problem
 
-__all__ = ["BUILDER", "account_for", "build_environment", "build_mounts", "launch"]
+__all__ = ["PROGRAMS", "account_for", "build_environment", "build_mounts", "launch"]
 
-BUILDER = Path(__file__).with_name("builder.py")
-"""The program that a job runs, from a copy in its job directory: the original may be out of its reach."""
+PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("builder.py", "bytecode.py"))
+"""What a job runs, from copies in its job directory: the originals may be out of its reach."""
 
 _CERTIFICATES = ("cert", "client-cert")
 _LISTS = ("constraint", "find-links")
@@ -122,7 +122,8 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
         fcntl.flock(alive, fcntl.LOCK_EX)
         if prepare_source is not None:
             prepare_source(job_dir / "source")
-        write_atomic(job_dir / "builder.py", BUILDER.read_bytes())
+        for program in PROGRAMS:
+            write_atomic(job_dir / program.name, program.read_bytes())
         write_job(job)
         _start(job_dir, alive)
     except OSError as error:

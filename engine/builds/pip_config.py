@@ -22,6 +22,7 @@ __all__ = [
     "INDEX_OPTIONS",
     "PipFile",
     "PipSetting",
+    "compiles",
     "configuration",
     "effective",
     "index_configuration",
@@ -42,6 +43,7 @@ _GLOBAL_FILES = ("etc/xdg/pip/pip.conf", "etc/pip.conf")
 _USER_FILES = (".pip/pip.conf", ".config/pip/pip.conf")
 _SECTIONS = ("global", "install")
 _LIMIT = 1 << 20
+_NO = ("n", "no", "f", "false", "off", "0")
 # A proxy may be written without a scheme, and then has its password where no URL would.
 _BARE_CREDENTIALS = re.compile(r"^[^/\s]*@")
 
@@ -117,6 +119,14 @@ def index_configuration(home: Path, root: Path = Path("/"), account: Account | N
 def configuration(home: Path, root: Path = Path("/"), account: Account | None = None) -> Mapping[str, str]:
     """Every option that the files set for ``pip install``, as they have it. May hold a password."""
     return {name: entry.value for name, entry in _in_force(home, root, account).items()}
+
+
+def compiles(settings: Mapping[str, str]) -> bool:
+    """Whether ``pip install`` is to compile modules, by its `configuration`.
+
+    In a file `no-compile` means the same as `compile`: pip takes the value for what the option is about.
+    """
+    return all(settings.get(name, "").lower() not in _NO for name in ("compile", "no-compile"))
 
 
 def _paths(home: Path, root: Path) -> tuple[Path, ...]:

@@ -75,6 +75,8 @@ class Job:
     """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
     replay: str = "exact"
     """``Envdeck.Replay``: what the wheel store may do for it."""
+    compiles: bool = True
+    """Whether pip is set to compile the modules that it installs."""
     fresh: bool = False
     """True when everything is to be fetched anew, whatever the wheel store holds."""
     overlay: str = ""
@@ -170,6 +172,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "bundle": job.bundle,
         "bundle_path": job.bundle_path,
         "by": job.by,
+        "compiles": job.compiles,
         "concurrency": job.concurrency,
         "constrains": bool(job.constraints),
         "data_dir": str(job.data_dir),

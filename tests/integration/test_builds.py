@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -67,6 +68,20 @@ def test_a_bundle_becomes_an_environment_that_runs_what_it_asked_for(server, mak
     assert output.split() == ["1.0", "2.0", str(environment.path)]
     assert environment.size > 0
     assert environment.files > 0
+
+
+@pytest.mark.parametrize(("setting", "compiled"), [("", True), ("[install]\nno-compile = no\n", False)])
+def test_modules_are_compiled_unless_pip_is_set_not_to(server, make_wheel: Make, setting: str, compiled: bool) -> None:
+    make_wheel(server.packages, "alpha", "1.0")
+    config = server.root / "home" / ".pip" / "pip.conf"
+    config.parent.mkdir()
+    config.write_text(setting)
+    build(server, server.bundle("alpha"))
+    (environment,) = server.engines[0].refresh().environments
+    (record,) = environment.path.glob("lib/python*/site-packages/alpha-1.0.dist-info/RECORD")
+    bytecode = importlib.util.cache_from_source("alpha.py")
+    assert (record.parents[1] / bytecode).exists() is compiled
+    assert (f"{bytecode},," in record.read_text()) is compiled
 
 
 def test_the_second_build_of_the_same_plan_is_a_hit_and_starts_nothing(server, make_wheel: Make) -> None:

@@ -84,7 +84,7 @@ def test_a_full_disk_gives_a_verdict(server, make_wheel: Make) -> None:
     # The same job again, with a log that cannot be written.
     job = server.data_dir / "jobs" / "20990101-000000-ffffff"
     job.mkdir()
-    for name in ("spec.json", "requirements.txt", "request.json", "env.json", "builder.py"):
+    for name in ("spec.json", "requirements.txt", "request.json", "env.json", "builder.py", "bytecode.py"):
         (job / name).write_bytes((first.directory / name).read_bytes())
     spec = json.loads((job / "spec.json").read_text())
     spec |= {"attempt_dir": str(Path(spec["attempt_dir"]).with_name(job.name)), "replaces": first.id}

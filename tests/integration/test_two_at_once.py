@@ -152,7 +152,7 @@ def test_a_build_that_was_started_anyway_waits_for_the_other_and_reuses_what_it_
     job = server.data_dir / "jobs" / "20990101-000000-ffffff"
     job.mkdir()
     for path in first.directory.iterdir():
-        if path.name in ("spec.json", "requirements.txt", "request.json", "env.json", "builder.py"):
+        if path.name in ("spec.json", "requirements.txt", "request.json", "env.json", "builder.py", "bytecode.py"):
             (job / path.name).write_bytes(path.read_bytes())
     spec = json.loads((job / "spec.json").read_text())
     spec["attempt_dir"] = str(Path(spec["attempt_dir"]).with_name(job.name))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.builds.launch import build_mounts
-from engine.builds.pip_config import INDEX_OPTIONS, effective, index_configuration, pip_files
+from engine.builds.pip_config import INDEX_OPTIONS, compiles, configuration, effective, index_configuration, pip_files
 from engine.errors import Severity
 from engine.executors.accounts import Account, first_barrier
 
@@ -121,6 +121,21 @@ def test_the_key_gets_the_index_options_alone_and_unmasked(tmp_path: Path, write
         "index-url": "https://user:s3cret@mirror/simple",
         "no-binary": ":all:",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ("[global]\ncompile = no\n", False),
+        ("[install]\nno-compile = off\n", False),
+        ("[install]\nno-compile = true\n", True),
+        ("[global]\nno_compile = 0\n[install]\ncompile = yes\n", False),
+    ],
+)
+def test_whether_pip_compiles_is_read_as_pip_reads_it(tmp_path: Path, write, text: str, expected: bool) -> None:
+    write(user=text)
+    assert compiles(configuration(tmp_path / "home", tmp_path)) is expected
 
 
 def test_files_are_listed_in_pips_order_with_what_is_wrong_with_them(tmp_path: Path, write) -> None:
