@@ -6,12 +6,13 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.builds.spec import Job
-from engine.environments.seal import Sealed, write_seal
+from engine.environments.seal import Sealed, Vouched, write_seal
 from engine.environments.store import EnvironmentStore
-from engine.environments.tree import Vouched
+from engine.environments.tree import Entry
 from engine.executors.accounts import Account
 from engine.files import is_file, read_json, sync_filesystem, write_atomic
 
@@ -47,7 +48,7 @@ def publish(
     outcome: Mapping[str, object],
     seconds: float,
     check: Callable[[], None],
-    vouched: Mapping[str, Vouched] | None = None,
+    vouched: Vouched | None = None,
 ) -> Sealed:
     """Make the attempt of `job` the one that counts, with the key's lock held; returns what is in it.
 
@@ -55,11 +56,15 @@ def publish(
     `check` is called last before anyone can see the attempt, and raises to keep it from being published. Raises
     `OSError`, `StorageError`.
     """
-    vouched = vouched or {}
+    vouched = vouched or Vouched()
     if job.account:
-        _take_over(job.attempt_dir, job.account, vouched)
+        _take_over(job.attempt_dir, job.account, vouched.files)
     python = None if job.image or not is_file(Path(job.python_path)) else Path(job.python_path)
-    sealed = write_seal(job.attempt_dir, python, vouched)
+    with ThreadPoolExecutor(1, "syncing") as pool:
+        # Nearly all of it is on disk by the time it is sealed, and what is left below is little.
+        syncing = pool.submit(sync_filesystem, job.attempt_dir)
+        sealed = write_seal(job.attempt_dir, python, vouched)
+        syncing.result()
     packages = outcome.get("packages")
     record: dict[str, object] = {
         "key": job.key,
@@ -95,7 +100,7 @@ def publish(
     return sealed
 
 
-def _take_over(directory: Path, account: Account, vouched: Mapping[str, Vouched]) -> None:
+def _take_over(directory: Path, account: Account, vouched: Mapping[str, Entry]) -> None:
     """Make everything in `directory` that belongs to `account` ours: it can read and run it, and change none of it.
 
     Content runs as the same account, and must not be able to change what other content uses too. What is `vouched` for

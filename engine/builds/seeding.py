@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 from engine.builds.pip_config import configuration
 from engine.builds.spec import Job
 from engine.environments.records import Distribution
-from engine.environments.tree import Vouched
+from engine.environments.seal import Vouched
 from engine.errors import EnvdeckError
 from engine.files import read_json, write_json
 from engine.text import one_line
 from engine.wheels.deciding import Asked, Supply, decide
-from engine.wheels.linking import link
+from engine.wheels.linking import Linked, link
 from engine.wheels.locks import Lock, LockRecords
 from engine.wheels.model import Pin, Wanted
 from engine.wheels.store import WheelStore
@@ -52,7 +52,7 @@ class Seeding:
         self.locks = LockRecords(job.data_dir)
         self.supply = Supply(unusable="nothing is asked for")
         self._settings: Mapping[str, str] = {}
-        self._vouching: Future[Mapping[str, Vouched]] | None = None
+        self._vouching: Future[Vouched] | None = None
 
     def begin(self, say: Callable[[str], None]) -> None:
         """Link what the store has for the build into its attempt, which nobody else can write in yet, and `say` so.
@@ -62,8 +62,9 @@ class Seeding:
         job = self.job
         if not job.lines:
             return
+        linked: Linked | None = None
         try:
-            supply = self._link()
+            supply, linked = self._link()
         except (OSError, ValueError, EnvdeckError) as error:
             supply = Supply(unusable=f"it cannot be used: {one_line(str(error))}")
             shutil.rmtree(job.attempt_dir)
@@ -78,13 +79,13 @@ class Seeding:
         if supply.lock is not None:
             record["conflicts"] = list(supply.lock.conflicts)
         write_json(job.job_dir / SUPPLIED, record)
-        if supply.wheels:
+        if linked:
             # While the builder works, which leaves this process with nothing to do.
             pool = ThreadPoolExecutor(1, "vouching")
-            self._vouching = pool.submit(vouched, supply.wheels, job.attempt_dir)
+            self._vouching = pool.submit(vouched, linked, job.attempt_dir)
             pool.shutdown(wait=False)
 
-    def _link(self) -> Supply:
+    def _link(self) -> tuple[Supply, Linked | None]:
         job = self.job
         with self.store.in_use():
             asked = _asked(job)
@@ -92,20 +93,21 @@ class Seeding:
             # afterwards counts as served by the one that was in force.
             self._settings = asked.settings
             supply = decide(asked, self.store, self.locks)
-            if supply.wheels:
-                link(
-                    self.store,
-                    supply.wheels,
-                    job.attempt_dir,
-                    pip_version=_version(job),
-                    requested=supply.requested,
-                    owner=job.account,
-                )
-        return supply
+            if not supply.wheels:
+                return supply, None
+            linked = link(
+                self.store,
+                supply.wheels,
+                job.attempt_dir,
+                pip_version=_version(job),
+                requested=supply.requested,
+                owner=job.account,
+            )
+        return supply, linked
 
-    def vouched(self) -> Mapping[str, Vouched]:
+    def vouched(self) -> Vouched:
         """The files that were linked: where in the attempt, and what is in them."""
-        return self._vouching.result() if self._vouching else {}
+        return self._vouching.result() if self._vouching else Vouched()
 
     def remember(
         self,

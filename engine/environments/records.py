@@ -14,21 +14,31 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
 
 from engine.environments.tree import ALGORITHMS, Entry, EntryKind, read_regular
 from engine.text import decode
 
-__all__ = ["Claims", "Distribution", "Row", "distributions_in", "parse_record", "read_claims", "read_distribution"]
+__all__ = [
+    "Claims",
+    "Distribution",
+    "Row",
+    "Supplied",
+    "distributions_in",
+    "parse_record",
+    "read_claims",
+    "read_distribution",
+    "rows_beside",
+]
 
 _RECORD_LIMIT = 64 * 1024 * 1024
 _METADATA_LIMIT = 64 * 1024
 """Enough for the fields that matter, which come first; a description of any length follows them."""
 _NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>.+)\.(?:dist|egg)-info")
-_PLAIN = re.compile(r"(?!\.)[^/]+(?:/(?!\.)[^/]+)*")
-"""A relative path that is in its shortest form: nearly all are, and thousands of them are read."""
 _SITE = ("site-packages", "dist-packages")
+_DEEPEST_SITE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +57,8 @@ class Distribution:
         return canonicalize_name(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a RECORD."""
+class Row(NamedTuple):
+    """One row of a RECORD. A tuple for the same reason as `engine.environments.tree.Entry`."""
 
     path: str
     """Relative to the environment; beginning with ``..`` when it leads out of it."""
@@ -60,6 +69,24 @@ class Row:
     @property
     def outside(self) -> bool:
         return self.path == ".." or self.path.startswith("../")
+
+
+@dataclass(frozen=True, slots=True)
+class Supplied:
+    """A distribution that envdeck itself has put into an environment: what its RECORD says is known without parsing it.
+
+    As long as the RECORD has that digest, and all of `files` are there.
+    """
+
+    distribution: Distribution
+    record: str
+    """The digest of its RECORD."""
+    files: Mapping[str, Entry]
+    """Its files that are vouched for, by path."""
+    unhashed: frozenset[str]
+    """Those of them that the RECORD has no hash of; of the others it has the right one."""
+    rows: tuple[Row, ...]
+    """What the RECORD says of anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,36 +104,41 @@ class Claims:
 
     def vouch(self, path: str, digests: Mapping[str, str], size: int) -> bool:
         """Whether any RECORD says that the file at `path` is what it is."""
-        return any(row.digest in digests.values() and row.size in (None, size) for _, row in self.hashed.get(path, ()))
+        for _, row in self.hashed.get(path, ()):  # noqa: SIM110 - a generator for each file costs more than the loop
+            if row.digest in digests.values() and row.size in (None, size):
+                return True
+        return False
 
 
-def _site_directories(tree: Iterable[str]) -> frozenset[str]:
-    """The directories of `tree` that packages are installed in."""
-    found = set()
-    for path in tree:
-        parts = path.split("/")
-        # Vendored copies bring metadata along too, but deeper down.
-        for depth in range(1, min(len(parts), 5)):
-            if parts[depth - 1] in _SITE:
-                found.add("/".join(parts[:depth]))
-    return frozenset(found)
+def _is_site(directory: str) -> bool:
+    """Whether packages are installed in `directory`. Vendored copies bring metadata along too, but deeper down."""
+    return directory.rpartition("/")[2] in _SITE and directory.count("/") < _DEEPEST_SITE
 
 
-def distributions_in(root: Path, tree: Mapping[str, Entry]) -> tuple[Distribution, ...]:
-    """The distributions in the environment `root` whose files are `tree`, by the directory of their metadata."""
-    sites = _site_directories(tree)
+def distributions_in(
+    root: Path, tree: Mapping[str, Entry], supplied: Mapping[str, Supplied] | None = None
+) -> tuple[Distribution, ...]:
+    """The distributions in the environment `root` whose files are `tree`, by the directory of their metadata.
+
+    What is `supplied`, by that directory, is not read.
+    """
+    supplied = supplied or {}
     infos: dict[str, str] = {}
-    for path in tree:
-        directory, _, file = path.rpartition("/")
+    for directory in {path.rpartition("/")[0] for path in tree}:
         parent, _, name = directory.rpartition("/")
-        if parent in sites and name.endswith((".dist-info", ".egg-info")):
-            infos.setdefault(directory, "")
-            if file in ("METADATA", "PKG-INFO"):
-                infos[directory] = path
-        elif directory in sites and file.endswith((".egg-info", ".egg-link")):
-            # A distribution of distutils is one file; a legacy editable one is a link to where its source is.
+        if name.endswith((".dist-info", ".egg-info")) and _is_site(parent):
+            there = (path for file in ("METADATA", "PKG-INFO") if (path := f"{directory}/{file}") in tree)
+            infos[directory] = next(there, "")
+    for path in tree:
+        # A distribution of distutils is one file; a legacy editable one is a link to where its source is.
+        if path.endswith((".egg-info", ".egg-link")) and _is_site(path.rpartition("/")[0]):
             infos[path] = path
-    return tuple(_distribution(root, directory, infos[directory], tree) for directory in sorted(infos))
+    return tuple(
+        supplied[directory].distribution
+        if directory in supplied
+        else _distribution(root, directory, infos[directory], tree)
+        for directory in sorted(infos)
+    )
 
 
 def _distribution(root: Path, directory: str, metadata: str, tree: Mapping[str, Entry]) -> Distribution:
@@ -143,9 +175,18 @@ def _fields(text: str) -> dict[str, str]:
     return fields
 
 
-def read_claims(root: Path, distributions: Iterable[Distribution], tree: Mapping[str, Entry]) -> Claims:
-    """What the RECORDs of `distributions` in the environment `root` say. One without a RECORD claims nothing."""
-    hashed: dict[str, list[tuple[str, Row]]] = {}
+def read_claims(
+    root: Path,
+    distributions: Iterable[Distribution],
+    tree: Mapping[str, Entry],
+    supplied: Mapping[str, Supplied] | None = None,
+) -> Claims:
+    """What the RECORDs of `distributions` in the environment `root` say. One without a RECORD claims nothing.
+
+    Of what is `supplied`, by directory, nothing is read, and its `rows` are all that is claimed.
+    """
+    supplied = supplied or {}
+    hashed: dict[str, tuple[tuple[str, Row], ...]] = {}
     owners: dict[str, str] = {}
     outside: list[tuple[str, str]] = []
     broken: dict[str, str] = {}
@@ -153,8 +194,12 @@ def read_claims(root: Path, distributions: Iterable[Distribution], tree: Mapping
         record = f"{distribution.directory}/RECORD"
         if record not in tree:
             continue
+        rows: Iterable[Row]
         try:
-            rows = list(parse_record(read_regular(root / record, _RECORD_LIMIT + 1), root, distribution.directory))
+            if distribution.directory in supplied:
+                rows = supplied[distribution.directory].rows
+            else:
+                rows = list(parse_record(read_regular(root / record, _RECORD_LIMIT + 1), root, distribution.directory))
         except (OSError, ValueError) as error:
             broken[record] = str(error)
             continue
@@ -164,8 +209,8 @@ def read_claims(root: Path, distributions: Iterable[Distribution], tree: Mapping
                 continue
             owners.setdefault(row.path, distribution.name)
             if row.digest:
-                hashed.setdefault(row.path, []).append((distribution.name, row))
-    return Claims({path: tuple(rows) for path, rows in hashed.items()}, owners, tuple(outside), broken)
+                hashed[row.path] = (*hashed.get(row.path, ()), (distribution.name, row))
+    return Claims(hashed, owners, tuple(outside), broken)
 
 
 def parse_record(data: bytes, root: Path, directory: str) -> Iterator[Row]:
@@ -186,9 +231,31 @@ def parse_record(data: bytes, root: Path, directory: str) -> Iterator[Row]:
         raise ValueError(str(error)) from None
 
 
+def rows_beside(text: str, root: Path, base: str, files: Mapping[str, Entry]) -> tuple[frozenset[str], list[Row]]:
+    """Which of `files` the RECORD whose rows are `text` has no hash of, and its rows that have one of anything else.
+
+    `base` is the directory in the environment `root` that its metadata is in.
+    """
+    unhashed: set[str] = set()
+    rows: list[Row] = []
+    for fields in csv.reader(io.StringIO(text, newline="")):
+        path = f"{base}/{fields[0]}"
+        if path in files:  # nearly all, and then nothing has to be made of the row
+            digest = fields[1].partition("=")[0] in ALGORITHMS
+        else:
+            row = _row(fields, root, base)
+            path, digest = row.path, bool(row.digest)
+            if digest and path not in files:
+                rows.append(row)
+        if not digest and path in files:
+            unhashed.add(path)
+    return frozenset(unhashed), rows
+
+
 def _row(fields: list[str], root: Path, base: str) -> Row:
     path = fields[0]
-    if _PLAIN.fullmatch(path):
+    # In its shortest form, as nearly all are.
+    if path[0] not in "./" and path[-1] != "/" and "/." not in path and "//" not in path:
         path = f"{base}/{path}" if base else path
     elif path.startswith("/"):
         path = posixpath.relpath(posixpath.normpath(path), str(root))

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.environments.records import Claims, Distribution, distributions_in, read_claims
+from engine.environments.records import Claims, Distribution, Supplied, distributions_in, read_claims
 from engine.environments.tree import (
     ALGORITHM,
     Entry,
     EntryKind,
-    Vouched,
     digest,
     digest_files,
     measure_tree,
@@ -27,7 +26,17 @@ from engine.environments.tree import (
 )
 from engine.files import is_file, write_atomic
 
-__all__ = ["SEAL", "InterpreterSeal", "Seal", "Sealed", "algorithms_for", "read_seal", "state_of", "write_seal"]
+__all__ = [
+    "SEAL",
+    "InterpreterSeal",
+    "Seal",
+    "Sealed",
+    "Vouched",
+    "algorithms_for",
+    "read_seal",
+    "state_of",
+    "write_seal",
+]
 
 SEAL = "envdeck-seal.json"
 """Lies in the environment itself, and goes with it."""
@@ -72,21 +81,36 @@ class Sealed:
     files: int
 
 
-def write_seal(attempt_dir: Path, python: Path | None, vouched: Mapping[str, Vouched] | None = None) -> Sealed:
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What is known of an attempt without reading it: what envdeck itself has put there, where it is as it was."""
+
+    files: Mapping[str, Entry] = field(default_factory=dict)
+    """Files by path, each with its digest (`engine.environments.tree.walk`)."""
+    distributions: tuple[Supplied, ...] = ()
+
+
+def write_seal(attempt_dir: Path, python: Path | None, vouched: Vouched | None = None) -> Sealed:
     """Seal the finished attempt in `attempt_dir`.
 
     Call it when nobody else can write there any more. `python` is the interpreter it was built on, None when that is in
-    an image; one that is on another machine only is not recorded. Costs one reading of every file that is not among
-    those `vouched` for, by path. Raises `OSError` for what cannot be read, `StorageError`.
+    an image; one that is on another machine only is not recorded. Costs one reading of every file that is not
+    `vouched` for. Raises `OSError` for what cannot be read, `StorageError`.
     """
     (attempt_dir / SEAL).unlink(missing_ok=True)  # a package may have brought one along
-    tree = walk(attempt_dir, vouched)
-    distributions = distributions_in(attempt_dir, tree)
-    claims = read_claims(attempt_dir, distributions, tree)
-    unread = {path: e for path, e in tree.items() if e.kind is EntryKind.FILE and not e.digest}
-    digests = digest_files(attempt_dir, {path: algorithms_for(path, claims) for path in unread})
+    vouched = vouched or Vouched()
+    tree = walk(attempt_dir, vouched.files)
+    supplied = _unchanged(attempt_dir, tree, vouched.distributions)
+    distributions = distributions_in(attempt_dir, tree, supplied)
+    claims = read_claims(attempt_dir, distributions, tree, supplied)
+    proven: set[str] = set()
+    for each in supplied.values():
+        proven |= each.files.keys() - each.unhashed
+    rest = {path: tree[path] for path in tree.keys() - proven}
+    unread = {path: e for path, e in rest.items() if e.kind is EntryKind.FILE and not e.digest}
+    digests = digest_files(attempt_dir, tree, {path: algorithms_for(path, claims) for path in unread})
     files: dict[str, str | None] = {path: None for path in claims.hashed if path not in tree}
-    for path, entry in tree.items():
+    for path, entry in rest.items():
         found = {ALGORITHM: entry.digest} if entry.digest else digests.get(path, {})
         if isinstance(found, OSError):
             raise found
@@ -102,6 +126,28 @@ def write_seal(attempt_dir: Path, python: Path | None, vouched: Mapping[str, Vou
     size, count = measure_tree(tree.values())
     shared = sum(entry.size for entry in tree.values() if entry.digest)
     return Sealed(digest(attempt_dir / SEAL)[ALGORITHM], distributions, size + len(text), shared, count + 1)
+
+
+def _unchanged(
+    attempt_dir: Path, tree: Mapping[str, Entry], distributions: Iterable[Supplied]
+) -> Mapping[str, Supplied]:
+    """Those of `distributions` that are as they were supplied, by the directory of their metadata."""
+
+    def is_there(path: str, supplied: Entry) -> bool:
+        # By the digest where another distribution has put the same file there.
+        return (found := tree.get(path)) is supplied or (found is not None and found.digest == supplied.digest)
+
+    whole = {
+        f"{each.distribution.directory}/RECORD": each
+        for each in distributions
+        if all(is_there(path, entry) for path, entry in each.files.items())
+    }
+    digests = digest_files(attempt_dir, tree, {path: (ALGORITHM,) for path in whole if path in tree})
+    return {
+        each.distribution.directory: each
+        for path, each in whole.items()
+        if digests.get(path) == {ALGORITHM: each.record}
+    }
 
 
 def read_seal(attempt_dir: Path, expected: str) -> Seal:

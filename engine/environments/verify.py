@@ -177,7 +177,7 @@ def _compare_files(root: Path, tree: Mapping[str, Entry], claims: Claims, seal: 
     for path, reason in claims.broken.items():
         report.find(FindingKind.RECORD, path, found=reason)
     known = {path for path in (*claims.hashed, *sealed) if path in tree and tree[path].kind is EntryKind.FILE}
-    digests = digest_files(root, {path: algorithms_for(path, claims) for path in known})
+    digests = digest_files(root, tree, {path: algorithms_for(path, claims) for path in known})
     report.files, report.bytes = len(known), sum(tree[path].size for path in known)
     for path in sorted({*claims.hashed, *sealed}):
         if path in tree:

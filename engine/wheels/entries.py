@@ -25,7 +25,7 @@ from engine.wheels.model import Directory, Entry, Script
 if TYPE_CHECKING:
     from engine.wheels.unpacking import Unpacked
 
-__all__ = ["ENTRY", "modules_of", "read_digests", "read_entry", "row_of", "seal"]
+__all__ = ["ENTRY", "digest_of", "modules_of", "read_digests", "read_entry", "row_of", "seal"]
 
 ENTRY = "entry.json"
 _DIGESTS = "digests.json"
@@ -120,10 +120,15 @@ def read_digests(path: Path, entry: Entry) -> Iterable[tuple[Directory, str, str
         yield directory, name, found, size
 
 
-def row_of(path: str, data: bytes) -> str:
-    """The row of RECORD for a file at `path` with `data` in it."""
+def digest_of(data: bytes) -> str:
+    """The digest of `data` as RECORD has it."""
     spelled = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
-    return _rows([(path, f"sha256={spelled}", str(len(data)))])
+    return f"{ALGORITHM}={spelled}"
+
+
+def row_of(path: str, digest: str, size: int) -> str:
+    """The row of RECORD for a file at `path`."""
+    return _rows([(path, digest, str(size))])
 
 
 def _rows(rows: Iterable[tuple[str, ...]]) -> str:

@@ -8,21 +8,24 @@ import os
 import posixpath
 import shutil
 import struct
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 
+from engine.environments.records import Row
 from engine.executors.accounts import Account
 from engine.files import StorageError, write_problem
 from engine.wheels.commands import command_script, fallback
-from engine.wheels.entries import row_of
+from engine.wheels.entries import digest_of, row_of
 from engine.wheels.model import Directory, Entry, Script, StoredWheel
 from engine.wheels.store import WheelStore
 
-__all__ = ["Linked", "link"]
+__all__ = ["Linked", "LinkedWheel", "link"]
 
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What a file system says that takes no links from here at all."""
@@ -31,13 +34,27 @@ _FICLONE = 0x40049409
 """The request of Linux to let two files share their blocks until one is written."""
 _PYC_SIZE = struct.Struct("<I")
 _PYC_SIZE_AT = 12
+_FILES_PER_WORKER = 2000
+"""For fewer another thread costs more than it saves."""
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedWheel:
+    """One wheel in an environment."""
+
+    wheel: StoredWheel
+    record: str
+    """The digest of its RECORD there."""
+    rows: tuple[Row, ...]
+    """What that RECORD says of the files of the environment's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
     """What `link` has put into an environment."""
 
-    wheels: tuple[StoredWheel, ...]
+    wheels: tuple[LinkedWheel, ...]
     files: int
     """All of them, whether linked, copied or written."""
     shared: int
@@ -69,28 +86,94 @@ def link(
         text = store.commands_path(pip_version).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         text = ""
-    work = _Linking(str(env_dir))
+    root = str(env_dir)
     try:
         with store.in_use():
-            for wheel in wheels:
-                work.add(wheel, text or fallback(wheel.tag), wheel.pin.name in requested)
-        work.hand_over(owner)
+            there = _contents(root)
+            works = [_Linking(root, there) for _ in range(_workers(wheels))]
+            _share(works, wheels, text, requested)
+        _hand_over(root, [directory for work in works for directory in work.made], owner)
     except OSError as error:
         raise StorageError(
             write_problem("put packages of the wheel store into the environment", env_dir, error)
         ) from error
-    return Linked(tuple(wheels), work.files, work.shared, work.own, work.copied)
+    return Linked(
+        tuple(linked for work in works for linked in work.linked),
+        sum(work.files for work in works),
+        sum(work.shared for work in works),
+        sum(work.own for work in works),
+        sum(work.copied for work in works),
+    )
+
+
+def _contents(root: str) -> dict[str, frozenset[str]]:
+    """The names in every directory that is in `root` by now, which is empty as a rule. Raises `OSError`."""
+    found: dict[str, frozenset[str]] = {}
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        with os.scandir(f"{root}/{directory}") as entries:
+            listed = list(entries)
+        found[directory] = frozenset(entry.name for entry in listed)
+        prefix = f"{directory}/" if directory else ""
+        pending += [prefix + entry.name for entry in listed if entry.is_dir(follow_symlinks=False)]
+    return found
+
+
+def _workers(wheels: Sequence[StoredWheel]) -> int:
+    """How many threads link `wheels`: nearly all of it is waiting for the kernel, which works for several at once."""
+    files = sum(wheel.entry.files for wheel in wheels)
+    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)), files // _FILES_PER_WORKER))
+
+
+def _share(
+    works: Sequence[_Linking], wheels: Sequence[StoredWheel], text: str, requested: Collection[NormalizedName]
+) -> None:
+    """Add `wheels` by `works`, each of them in a thread of its own. Raises the first `OSError`."""
+    # The largest first, so that all are done at about the same time.
+    rest = deque(sorted(wheels, key=lambda wheel: -wheel.entry.files))
+
+    def run(work: _Linking) -> None:
+        while True:
+            try:
+                wheel = rest.popleft()
+            except IndexError:
+                return
+            try:
+                work.add(wheel, text or fallback(wheel.tag), wheel.pin.name in requested)
+            except BaseException:
+                rest.clear()  # what is there is of no use, so the others need not go on
+                raise
+
+    if len(works) == 1:
+        run(works[0])
+        return
+    with ThreadPoolExecutor(len(works), "linking") as pool:
+        list(pool.map(run, works))
+
+
+def _hand_over(root: str, made: Sequence[str], owner: Account | None) -> None:
+    """Give the directories `made` to `owner`, from the inside out: what it can reach, it could swap for others."""
+    if owner is not None:
+        for directory in sorted(made, reverse=True):
+            os.chown(f"{root}/{directory}", owner.uid, owner.gid, follow_symlinks=False)
 
 
 @dataclass(slots=True)
 class _Linking:
-    """One run of `link`."""
+    """The part of one thread in a run of `link`.
+
+    What another one puts there meanwhile is no clash: only what was there before is.
+    """
 
     root: str
-    made: dict[str, None] = field(default_factory=dict)
-    """The directories that it has made, each after the one that it is in."""
-    there: dict[str, set[str]] = field(default_factory=dict)
-    """What was in the directories that it found, before it put anything there."""
+    there: Mapping[str, Collection[str]]
+    """The directories that were there before the run, with what was in them."""
+    made: list[str] = field(default_factory=list)
+    """The directories that this thread has made."""
+    seen: set[str] = field(default_factory=set)
+    """The directories that it knows to be there."""
+    linked: list[LinkedWheel] = field(default_factory=list)
     files: int = 0
     shared: int = 0
     own: int = 0
@@ -111,29 +194,23 @@ class _Linking:
             written = self._write_scripts(place, entry)
         finally:
             os.close(place)
-        self._write_metadata(entry, command_text, requested, written)
-
-    def hand_over(self, owner: Account | None) -> None:
-        """Give the directories to `owner`, from the inside out: what it can reach, it could swap for something else."""
-        if owner is not None:
-            for directory in reversed(self.made):
-                os.chown(self._path(directory), owner.uid, owner.gid, follow_symlinks=False)
+        self.linked.append(self._write_metadata(wheel, command_text, requested, written))
 
     def _path(self, target: str) -> str:
         return f"{self.root}/{target}" if target else self.root
 
     def _enter(self, target: str) -> None:
         """See to it that the directory `target` is there."""
-        if target in self.made or target in self.there:
+        if target in self.seen:
             return
         path = self._path(target)
         try:
             os.mkdir(path)  # noqa: PTH102 - thousands of them: a Path for each costs more than the call
-            self.made[target] = None
+            self.made.append(target)
         except FileExistsError:
             if os.path.islink(path):  # noqa: PTH114
                 raise NotADirectoryError(errno.ENOTDIR, f"{path} leads somewhere else") from None
-            self.there[target] = set(os.listdir(path))  # noqa: PTH208
+        self.seen.add(target)
 
     def _fill(self, place: int, directory: Directory) -> None:
         """Link the files of one directory. By descriptors and bare names: most of a link is finding the two places."""
@@ -222,9 +299,11 @@ class _Linking:
             self._enter_all(parent)
         self._enter(target)
 
-    def _write_metadata(self, entry: Entry, text: str, requested: bool, scripts: Mapping[str, bytes]) -> None:
+    def _write_metadata(
+        self, wheel: StoredWheel, text: str, requested: bool, scripts: Mapping[str, bytes]
+    ) -> LinkedWheel:
         """Write what pip writes for each environment: commands, and what says how the package came there."""
-        rows: dict[str, str] = {}
+        entry = wheel.entry
         own = {f"bin/{name}": data for name, data in scripts.items()}
         if entry.commands:
             self._enter("bin")
@@ -238,11 +317,15 @@ class _Linking:
             own[f"{entry.info}/REQUESTED"] = b""
             self._write(f"{entry.info}/REQUESTED", b"", 0o644)
         site = posixpath.dirname(entry.info)
+        rows, spelled = [], {}
         for target, data in own.items():
+            rows.append(Row(target, digest_of(data), len(data)))
             recorded = posixpath.relpath(target, site)
-            rows[recorded] = row_of(recorded, data)
-        record = "".join(rows.get(path, "") + following for path, following in entry.record)
-        self._write(f"{entry.info}/RECORD", record.encode("utf-8", "surrogateescape"), 0o644)
+            spelled[recorded] = row_of(recorded, rows[-1].digest, len(data))
+        record = "".join(spelled.get(path, "") + following for path, following in entry.record)
+        data = record.encode("utf-8", "surrogateescape")
+        self._write(f"{entry.info}/RECORD", data, 0o644)
+        return LinkedWheel(wheel, digest_of(data), tuple(rows))
 
     def _write(self, target: str, data: bytes, mode: int) -> str:
         """Write a file of the environment's own. Raises `OSError`, also when there was one before this run."""

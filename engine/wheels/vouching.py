@@ -3,44 +3,65 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import posixpath
 from contextlib import suppress
 from pathlib import Path
 
-from engine.environments.tree import ALGORITHM, Vouched
+from engine.environments.records import Distribution, Supplied, rows_beside
+from engine.environments.seal import Vouched
+from engine.environments.tree import ALGORITHM, Entry, EntryKind
 from engine.wheels.entries import read_digests
+from engine.wheels.linking import Linked, LinkedWheel
 from engine.wheels.model import Directory, StoredWheel
 
 __all__ = ["vouched"]
 
 
-def vouched(wheels: Sequence[StoredWheel], env_dir: Path) -> Mapping[str, Vouched]:
-    """The files of `wheels` that are linked into environments, by where in `env_dir` they are put.
+def vouched(linked: Linked, env_dir: Path) -> Vouched:
+    """The files and distributions that were `linked` into `env_dir`.
 
-    Whoever looks at the environment then compares the inode of each (`engine.environments.tree.walk`), so that neither
-    a replaced nor a moved file is taken for the store's. Reads directories only. Nothing is vouched for that is on
-    another file system, or cannot be read.
+    Whoever looks at the environment then compares the inode of each file (`engine.environments.tree.walk`), so that
+    neither a replaced nor a moved file is taken for the store's. Reads directories only. Nothing is vouched for that is
+    on another file system, or cannot be read.
     """
-    found: dict[str, Vouched] = {}
-    for wheel in wheels:
+    found: dict[str, Entry] = {}
+    distributions: list[Supplied] = []
+    for each in linked.wheels:
         with suppress(OSError, ValueError):
-            if wheel.path.stat().st_dev == env_dir.stat().st_dev:
-                _vouch(wheel, found)
-    return found
+            if each.wheel.path.stat().st_dev == env_dir.stat().st_dev:
+                files = _files(each.wheel)
+                # Of two wheels that have one file, either may have put it there.
+                met = {
+                    path: found[path]
+                    for path in found.keys() & files.keys()
+                    if (env_dir / path).lstat().st_ino == found[path].inode
+                }
+                found |= files | met
+                distributions.append(_supplied(each, env_dir, files))
+    return Vouched(found, tuple(distributions))
 
 
-def _vouch(wheel: StoredWheel, found: dict[str, Vouched]) -> None:
+def _files(wheel: StoredWheel) -> dict[str, Entry]:
+    """The files of `wheel`, by where in an environment they are put."""
+    found: dict[str, Entry] = {}
     current: Directory | None = None
     prefix, inodes = "", dict[str, int]()
     for directory, name, digest, size in read_digests(wheel.path, wheel.entry):
         if directory is not current:
             current, inodes = directory, _inodes(f"{wheel.path}/{directory.source}")
             prefix = f"{directory.target}/" if directory.target else ""
-        if inode := inodes.get(name):
-            # Of two wheels that have one file, the first has put it there.
-            found.setdefault(prefix + name, Vouched(inode, size, f"{ALGORITHM}={digest}"))
+        found[prefix + name] = Entry(EntryKind.FILE, size, "", inodes.get(name, -1), f"{ALGORITHM}={digest}")
+    return found
 
 
 def _inodes(path: str) -> dict[str, int]:
     with os.scandir(path) as entries:
         return {entry.name: entry.inode() for entry in entries}
+
+
+def _supplied(linked: LinkedWheel, env_dir: Path, files: dict[str, Entry]) -> Supplied:
+    entry = linked.wheel.entry
+    text = "".join(following for _, following in entry.record)
+    unhashed, rows = rows_beside(text, env_dir, posixpath.dirname(entry.info), files)
+    distribution = Distribution(entry.name, entry.version, entry.info)
+    return Supplied(distribution, linked.record, files, unhashed, (*linked.rows, *rows))

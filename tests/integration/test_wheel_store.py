@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -16,14 +17,16 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import wheel_maker as wheels
 from environment_tree import contents
 
+from engine.environments import records
 from engine.environments.locks import acquire
+from engine.environments.seal import SEAL, Vouched, write_seal
 from engine.environments.tree import EntryKind, digest, walk
 from engine.executors.accounts import Account
 from engine.files import StorageError
@@ -424,7 +427,7 @@ def test_an_environment_on_another_file_system_gets_copies(filled: Room) -> None
     try:
         result = filled.link(env)
         assert result.copied
-        assert vouched(filled.find(), env) == {}
+        assert vouched(result, env) == Vouched()
         venv(env)
         ran = subprocess.run(
             [env / "bin" / "python", "-v", "-c", "import beta"], capture_output=True, text=True, check=True
@@ -475,6 +478,108 @@ def test_a_pip_of_which_nothing_was_learned_gets_commands_that_work(filled: Room
     assert (ran.returncode, ran.stderr) == (1, "[0, 1, 2]\n")
 
 
+# In several threads
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linking, "_FILES_PER_WORKER", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+def linking_as(monkeypatch: pytest.MonkeyPatch, room: Room, act: Callable[[str, str, str], None]) -> None:
+    """Have `act` called before each link with the package, the directory in its entry, and the name; it may raise."""
+    real, names = os.link, {str(wheel.path): wheel.pin.name for wheel in room.find()}
+
+    def linked(name: str, target: str, **places: int) -> None:
+        source = str(Path(f"/proc/self/fd/{places['src_dir_fd']}").readlink())
+        path = next(path for path in names if source.startswith(path))
+        act(names[path], source[len(path) + 1 :], name)
+        real(name, target, **places)
+
+    monkeypatch.setattr(os, "link", linked)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("first", ["alpha", "beta"])
+def test_two_threads_link_what_one_does_whichever_is_the_first(
+    filled: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    env = tmp_path / "env"
+    with monkeypatch.context() as alone:
+        alone.setattr(linking, "_FILES_PER_WORKER", 10_000)
+        by_one = filled.link(env)
+    expected = contents(env, wheels.PYTHON)
+    env.rename(tmp_path / "by-one")
+    both, begun, done = threading.Barrier(2), set(), threading.Event()
+
+    def act(package: str, directory: str, name: str) -> None:
+        if package not in begun:
+            begun.add(package)
+            both.wait(30)  # for ever, if one thread linked both
+        if directory.endswith("/shared") and name == "__init__.py":
+            # The file that both have, and when the other has gone on to its next one, this one is there.
+            assert package == first or done.wait(30)
+        elif package == first and (site(env) / "shared" / "__init__.py").exists():
+            done.set()
+
+    linking_as(monkeypatch, filled, act)
+    result = filled.link(env)
+    assert contents(env, wheels.PYTHON) == expected
+    assert (result.files, result.shared, result.own) == (by_one.files, by_one.shared, by_one.own)
+    shared = site(env) / "shared" / "__init__.py"
+    (wheel,) = filled.find(first)
+    assert shared.samefile(wheel.path / "site" / "shared" / "__init__.py")
+    known = vouched(result, env)
+    tree = walk(env, known.files)
+    assert all(tree[path].digest for path in known.files), "a file of the store is not known again"
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_one_thread_cannot_link_it_copies_and_the_other_links_on(
+    filled: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(package: str, _directory: str, _name: str) -> None:
+        if package == "beta":
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+
+    linking_as(monkeypatch, filled, act)
+    env = tmp_path / "env"
+    result = filled.link(env)
+    assert (site(env) / "beta.py").stat().st_nlink == 1
+    assert (site(env) / "alpha" / "part.py").stat().st_nlink > 1
+    files = [path for path in env.rglob("*") if path.is_file()]
+    assert result.files == len(files)
+    assert result.own == sum(path.stat().st_size for path in files if path.stat().st_nlink == 1)
+    assert result.shared == sum(path.stat().st_size for path in files if path.stat().st_nlink > 1)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("package", ["alpha", "beta"])
+def test_what_fails_in_one_thread_fails_the_linking_in_words(
+    filled: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    def act(of: str, _directory: str, _name: str) -> None:
+        if of == package:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    linking_as(monkeypatch, filled, act)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        filled.link(tmp_path / "env")
+    assert "df -h" in caught.value.problem.hint
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_with_two_threads_too_nothing_is_replaced_that_was_there(filled: Room, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    mine = site(env) / "shared" / "__init__.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(StorageError, match=mine.name):
+        filled.link(env)
+    assert mine.read_text() == "mine"
+
+
 # Which go together
 
 
@@ -507,9 +612,8 @@ def test_wheels_with_different_files_at_one_path_are_both_left_to_pip(tmp_path: 
 
 def test_only_the_stores_own_files_at_their_own_place_are_vouched_for(filled: Room, tmp_path: Path) -> None:
     env = tmp_path / "env"
-    filled.link(env)
+    known = vouched(filled.link(env), env).files
     place = site(env)
-    known = vouched(filled.find(), env)
     assert {path for path, entry in walk(env, known).items() if entry.digest} == known.keys()
     replaced, moved, other = place / "beta.py", place / "alpha/part.py", place / "alpha/__init__.py"
     text = replaced.read_bytes()
@@ -529,6 +633,76 @@ def test_only_the_stores_own_files_at_their_own_place_are_vouched_for(filled: Ro
     assert rest == known.keys() - gone - {str(path.relative_to(env)) for path in (replaced, moved, other)}
     for path in rest:
         assert digest(env / path) == {"sha256": known[path].digest}
+
+
+def write_anew(path: Path, data: bytes) -> None:
+    """Another file of that name, as pip puts it there."""
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+CHANGES: dict[str, Callable[[Path, Path], object]] = {
+    "nothing": lambda _env, _info: None,
+    "module-changed": lambda env, _: write_anew(site(env) / "beta.py", b"evil\n"),
+    "module-written-again": lambda env, _: write_anew(site(env) / "beta.py", (site(env) / "beta.py").read_bytes()),
+    "module-gone": lambda env, _: (site(env) / "alpha" / "part.py").unlink(),
+    "module-is-a-link": lambda env, _: (site(env) / "beta.py").unlink() or (site(env) / "beta.py").symlink_to("x"),
+    "shared-file-changed": lambda env, _: write_anew(site(env) / "shared" / "__init__.py", b"# other\n"),
+    "shared-file-gone": lambda env, _: (site(env) / "shared" / "__init__.py").unlink(),
+    "bytecode-changed": lambda env, _: write_anew(next(site(env).rglob("part.*.pyc")), b"evil"),
+    "bytecode-gone": lambda env, _: next(site(env).rglob("part.*.pyc")).unlink(),
+    "command-changed": lambda env, _: (env / "bin" / "alpha-cmd").write_text("#!/bin/sh\n"),
+    "command-gone": lambda env, _: (env / "bin" / "alpha-cmd").unlink(),
+    "data-changed": lambda env, _: write_anew(env / "share" / "alpha" / "notes.txt", b"other"),
+    "file-added": lambda env, _: (site(env) / "alpha" / "more.py").write_text("x"),
+    "record-gone": lambda _, info: (info / "RECORD").unlink(),
+    "record-damaged": lambda _, info: (info / "RECORD").write_text('"'),
+    "record-shorter": lambda _, info: (info / "RECORD").write_text("alpha/part.py,,\n"),
+    "record-longer": lambda _, info: write_anew(
+        info / "RECORD", (info / "RECORD").read_bytes() + b"alpha/none.py,sha256=abc,3\n../../../../x,,\n"
+    ),
+    "record-is-a-link": lambda _, info: (info / "RECORD").unlink() or (info / "RECORD").symlink_to("METADATA"),
+    "metadata-changed": lambda _, info: write_anew(info / "METADATA", b"Name: gamma\nVersion: 7\n"),
+    "metadata-gone": lambda _, info: (info / "METADATA").unlink(),
+    "installer-changed": lambda _, info: (info / "INSTALLER").write_text("me"),
+    "package-gone": lambda env, info: shutil.rmtree(info) or shutil.rmtree(site(env) / "alpha"),
+    "package-upgraded": lambda env, info: (
+        shutil.rmtree(info)
+        or write_anew(site(env) / "alpha-3.0.dist-info" / "METADATA", b"Name: alpha\nVersion: 3.0\n")
+        or write_anew(site(env) / "alpha-3.0.dist-info" / "RECORD", b"alpha/part.py,sha256=abc,3\n")
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room, tmp_path: Path, change: str) -> None:
+    env = tmp_path / "env"
+    linked = filled.link(env, requested=("alpha",))
+    known = vouched(linked, env)
+    CHANGES[change](env, site(env) / "alpha-1.0.dist-info")
+    one = write_seal(env, wheels.PYTHON, known)
+    seal = (env / SEAL).read_bytes()
+    other = write_seal(env, wheels.PYTHON)
+    assert seal == (env / SEAL).read_bytes()
+    assert one == dataclasses.replace(other, shared=one.shared)
+    assert one.shared
+
+
+def test_what_is_as_it_was_linked_is_neither_read_nor_parsed(
+    filled: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = tmp_path / "env"
+    linked = filled.link(env)
+    known = vouched(linked, env)
+    monkeypatch.setattr(records, "parse_record", lambda *_: pytest.fail("a RECORD was parsed"))
+    opened, real = set(), os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.add(str(path)) or real(path, *rest, **more))
+    sealed = write_seal(env, None, known)
+    assert {(d.name, d.version) for d in sealed.distributions} == {("alpha", "1.0"), ("beta", "2.0")}
+    assert sealed.shared == linked.shared
+    own = {"RECORD", "INSTALLER"}
+    assert {Path(path).name for path in opened if str(site(env)) in path and Path(path).is_file()} == own
 
 
 # Accounts
