@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options is None:
         from app.cli.main import main as command_line
 
-        return command_line(arguments)
+        return command_line(arguments, forks=True)
     why = refusal(os.environ, is_terminal=sys.stdin.isatty() and sys.stderr.isatty())
     if why:
         print(f"envdeck: {why}", file=sys.stderr)  # noqa: T201 - the UI has not started, this is all there is to see

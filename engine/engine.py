@@ -65,6 +65,8 @@ __all__ = ["Engine"]
 
 _VERDICT_PATIENCE = 5.0
 """Seconds that a lost build may go without a verdict before it is called lost all the same."""
+_SOONEST, _LATEST = 0.01, 0.1
+"""Seconds between two looks at a log that does not grow: often at first, because that is how a short build ends."""
 
 
 class Engine:
@@ -80,16 +82,22 @@ class Engine:
         environ: Mapping[str, str] | None = None,
         *,
         read_only: bool = False,
+        forks: bool = False,
     ) -> None:
         """Load the configuration: `config_files` if given, else by the lookup order of `engine.config.lookup`.
+
+        `forks` says that this process is one command and does nothing beside that, so that builds which are started
+        before it has threads may be forked from it, which saves them the start of a Python.
 
         Raises `InputError` when a file that was asked for by name cannot be read. Errors *in* the text do not raise:
         they are in ``snapshot().config.problems``.
         """
-        self._world = World(config_files, os.environ if environ is None else environ, read_only=read_only)
+        self._world = World(config_files, os.environ if environ is None else environ, read_only=read_only, forks=forks)
         self._picture: LivePicture | None = None
         self._picture_lock = threading.Lock()
         self._started = False
+        self._closed = threading.Event()
+        """Set when nobody is to be followed any more."""
 
     @property
     def _live(self) -> LivePicture:
@@ -119,6 +127,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop the threads. Builds go on."""
+        self._closed.set()
         if self._picture is not None:
             self._picture.close()
         if not self._started:
@@ -307,6 +316,11 @@ class Engine:
                 return build
             time.sleep(0.05)
 
+    def environment_of(self, build: Build) -> Environment | None:
+        """The environment that `build` has made or found, as it is on the disk now; None when it is not there."""
+        store = self._world.store
+        return store.find(store.key_dir(build.installer, build.python_version, build.image or LOCAL, build.key))
+
     def follow(self, build_id: str) -> LogRing:
         """The build's log as a ring that grows until the build has ended; of a very long one only the end."""
         from engine.builds.log import LogRing
@@ -327,17 +341,20 @@ class Engine:
 
         reader = LogReader(build.log)
         ring.skip(reader.skip_to_last(ring.keep))
-        while not self._live.stopped.is_set():
+        grown = time.monotonic()
+        while not self._closed.is_set():
             # Asked before reading: what was written before the end is read after the end was seen.
             with self._world.lock:
                 now = self._world.jobs.read(build.id)
             lines = reader.poll()
             if lines:
                 ring.extend(lines)
+                grown = time.monotonic()
             elif now is None or now.state.final:
                 break
             else:
-                self._live.stopped.wait(0.1)
+                quiet = time.monotonic() - grown
+                self._closed.wait(min(max(_SOONEST, quiet / 10), _LATEST))
         ring.finish()
 
     # Content
@@ -587,6 +604,27 @@ class Engine:
 
         Raises `Refused` when it cannot be done or no longer holds, `StorageError` when the data directory fails.
         """
+        from engine.plans import BuildPlan, CancelPlan
+
+        world = self._world
+        world.require_writable()
+        try:
+            match plan:
+                case BuildPlan():
+                    with actions.audit.audited(world, plan):
+                        return actions.build.start(world, plan)
+                case CancelPlan():
+                    with actions.audit.audited(world, plan):
+                        return actions.build.cancel(world, plan)
+            return self._keep_house(plan)
+        finally:
+            self._wake()
+
+    def _keep_house(
+        self,
+        plan: RebuildPlan | SetPlan | RemovePlan | ReapPlan | CachePlan | PinPlan | VerifyPlan | RepairPlan,
+    ) -> object:
+        """Carry out what is not about one build. Apart from that, because somebody waits for each build to start."""
         from engine.actions.caches import CachePlan
         from engine.actions.content import RemovePlan, SetPlan
         from engine.actions.pin import PinPlan
@@ -594,38 +632,29 @@ class Engine:
         from engine.actions.rebuild import RebuildPlan
         from engine.actions.verify import VerifyPlan
         from engine.doctor.model import RepairPlan
-        from engine.plans import BuildPlan, CancelPlan
 
         world = self._world
-        world.require_writable()
-        try:
-            if isinstance(plan, RepairPlan):
-                from engine.doctor.repair import repair
+        if isinstance(plan, RepairPlan):
+            from engine.doctor.repair import repair
 
-                return repair(world, plan)
-            with actions.audit.audited(world, plan):
-                match plan:
-                    case BuildPlan():
-                        return actions.build.start(world, plan)
-                    case CancelPlan():
-                        return actions.build.cancel(world, plan)
-                    case RebuildPlan():
-                        return actions.rebuild.rebuild(world, plan)
-                    case SetPlan():
-                        return actions.content.apply_set(world, plan)
-                    case RemovePlan():
-                        actions.content.remove(world, plan)
-                        return None
-                    case ReapPlan():
-                        return actions.reap.reap(world, plan, used_by=world.used_by)
-                    case CachePlan():
-                        return actions.caches.delete_cache(world, plan)
-                    case PinPlan():
-                        return actions.pin.set_pin(world, plan)
-                    case VerifyPlan():
-                        return actions.verify.mark(world, plan)
-        finally:
-            self._wake()
+            return repair(world, plan)
+        with actions.audit.audited(world, plan):
+            match plan:
+                case RebuildPlan():
+                    return actions.rebuild.rebuild(world, plan)
+                case SetPlan():
+                    return actions.content.apply_set(world, plan)
+                case RemovePlan():
+                    actions.content.remove(world, plan)
+                    return None
+                case ReapPlan():
+                    return actions.reap.reap(world, plan, used_by=world.used_by)
+                case CachePlan():
+                    return actions.caches.delete_cache(world, plan)
+                case PinPlan():
+                    return actions.pin.set_pin(world, plan)
+                case VerifyPlan():
+                    return actions.verify.mark(world, plan)
 
     def deploy(self, plan: DeployPlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
         """Build the environment, store the bundle and make it the active one. Waits for the build.

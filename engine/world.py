@@ -72,9 +72,13 @@ class _Ground:
 class World:
     """Everything an answer or an action needs to know. Methods may be called from any thread."""
 
-    def __init__(self, config_files: Sequence[Path], environ: Mapping[str, str], *, read_only: bool) -> None:
+    def __init__(
+        self, config_files: Sequence[Path], environ: Mapping[str, str], *, read_only: bool, forks: bool = False
+    ) -> None:
         """Load the configuration. Raises `InputError` when a file that was asked for by name cannot be read."""
         self.environ = dict(environ)
+        self.forks = forks
+        """Whether this process may be forked: it is one command, and does nothing beside that."""
         self.audit_problem: Problem | None = None
         """Why the audit lacks what was done last; None when it has it."""
         self.lock = threading.RLock()

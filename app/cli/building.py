@@ -69,7 +69,8 @@ def carry_out(engine: Engine, plan: BuildPlan, options: Namespace, terminal: Ter
     except KeyboardInterrupt:
         terminal.say(f"interrupted: the build goes on. {going_on(started)}", error=True)
         return _document(plan, started, None, terminal, _INTERRUPTED)
-    return _ended(plan, ended, _environment_of(engine, ended), terminal)
+    environment = engine.environment_of(ended) if ended.state is BuildState.DONE else None
+    return _ended(plan, ended, environment, terminal)
 
 
 def _announce(plan: BuildPlan, terminal: Terminal) -> None:
@@ -84,12 +85,6 @@ def _announce(plan: BuildPlan, terminal: Terminal) -> None:
 def going_on(build: Build) -> str:
     """What can be done about a build that is under way."""
     return f"Follow it with `envdeck log -f {build.id}`, end it with `envdeck cancel {build.id}`"
-
-
-def _environment_of(engine: Engine, build: Build) -> Environment | None:
-    if build.state is not BuildState.DONE:
-        return None
-    return next((e for e in engine.refresh().environments if e.key == build.key), None)
 
 
 def _document(

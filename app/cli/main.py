@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.cli.parser import own_words, parse_command, split_globals
@@ -27,17 +28,17 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 
 
-def main(argv: Sequence[str], make_engine: Callable[..., Engine] | None = None) -> int:
+def main(argv: Sequence[str], make_engine: Callable[..., Engine] | None = None, *, forks: bool = False) -> int:
     """Run the command in `argv` (without the program's name) and return its exit code. Raises nothing.
 
-    `make_engine` is called in the place of `Engine`.
+    `make_engine` is called in the place of `Engine`. `forks` says that this process is there for the command alone.
     """
     prepare_streams()
     # Usage errors, too, are answered in the form that was asked for.
     own = own_words(argv)
     terminal = Terminal(json="--json" in own, color="--no-color" not in own)
     try:
-        code = _guarded(argv, make_engine, terminal)
+        code = _guarded(argv, make_engine, terminal, forks)
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
@@ -50,9 +51,9 @@ def main(argv: Sequence[str], make_engine: Callable[..., Engine] | None = None) 
     return code
 
 
-def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal) -> int:
+def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal, forks: bool) -> int:
     try:
-        return _run(argv, make_engine, terminal)
+        return _run(argv, make_engine, terminal, forks)
     except InputError as error:
         terminal.complain(error.problem)
         return _BAD_INPUT
@@ -83,7 +84,7 @@ def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, ter
         return _DEFECT
 
 
-def _run(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal) -> int:
+def _run(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal, forks: bool) -> int:
     options, rest = split_globals(argv)
     terminal.json = options.json
     terminal.color = not options.no_color
@@ -98,7 +99,8 @@ def _run(argv: Sequence[str], make_engine: Callable[..., Engine] | None, termina
     # Only here: neither help nor what is wrong with a command has to wait for it.
     from engine import Engine
 
-    engine = (make_engine or Engine)(options.config_files, read_only=options.read_only)
+    make = make_engine or partial(Engine, forks=forks)
+    engine = make(options.config_files, read_only=options.read_only)
     try:
         if options.command not in _WITHOUT_CONFIG:
             _require_good_config(engine)

@@ -11,24 +11,41 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.actions.caches import CachePlan
-from engine.actions.content import RemovePlan, SetPlan
-from engine.actions.deploy import DeployPlan
-from engine.actions.pin import PinPlan
-from engine.actions.reap import ReapPlan
-from engine.actions.rebuild import BulkPlan, RebuildPlan
-from engine.actions.run import RunPlan, RunResult
-from engine.actions.verify import VerifyPlan
 from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, command
-from engine.config.model import ConfigState
-from engine.content.model import Content
 from engine.plans import BuildPlan, CancelPlan
-from engine.rebuilds.run import BulkResult
-from engine.world import World
+
+# The rest is loaded for the plans that need it: a build that is to start waits for this module.
+if TYPE_CHECKING:
+    from engine.actions.caches import CachePlan
+    from engine.actions.content import RemovePlan, SetPlan
+    from engine.actions.deploy import DeployPlan
+    from engine.actions.pin import PinPlan
+    from engine.actions.reap import ReapPlan
+    from engine.actions.rebuild import BulkPlan, RebuildPlan
+    from engine.actions.run import RunPlan, RunResult
+    from engine.actions.verify import VerifyPlan
+    from engine.config.model import ConfigState
+    from engine.content.model import Content
+    from engine.rebuilds.run import BulkResult
+    from engine.world import World
+
+    Plan = (
+        BuildPlan
+        | CancelPlan
+        | RebuildPlan
+        | SetPlan
+        | RemovePlan
+        | ReapPlan
+        | CachePlan
+        | PinPlan
+        | VerifyPlan
+        | DeployPlan
+        | BulkPlan
+    )
 
 __all__ = [
-    "Plan",
     "audited",
     "bulk_ended",
     "config_loaded",
@@ -40,22 +57,13 @@ __all__ = [
     "service_event",
 ]
 
-Plan = (
-    BuildPlan
-    | CancelPlan
-    | RebuildPlan
-    | SetPlan
-    | RemovePlan
-    | ReapPlan
-    | CachePlan
-    | PinPlan
-    | VerifyPlan
-    | DeployPlan
-    | BulkPlan
-)
-
 _LEVELS = {None: "unset", True: "on", False: "off"}
-_RECORDED_WHERE_DONE = (BuildPlan, RebuildPlan, ReapPlan, CachePlan)
+_RECORDED_WHERE_DONE = (
+    AuditAction.BUILD_START,
+    AuditAction.REBUILD,
+    AuditAction.REAP,
+    AuditAction.CACHE_DELETE,
+)
 
 
 @contextmanager
@@ -64,7 +72,7 @@ def audited(world: World, plan: Plan) -> Iterator[None]:
     event = event_of(plan)
     with recorded_if_stopped(world, event):
         yield
-    if not isinstance(plan, _RECORDED_WHERE_DONE):
+    if event.action not in _RECORDED_WHERE_DONE:
         world.record(event)
 
 
@@ -89,6 +97,22 @@ def event_of(plan: Plan) -> AuditEvent:
             build = plan.build
             what = {"bundle": build.bundle, "started by": build.by, "key": build.key, "build": build.id}
             return AuditEvent(AuditAction.BUILD_CANCEL, what, command=command("cancel", build.id))
+    return _event_of_housekeeping(plan)
+
+
+def _event_of_housekeeping(
+    plan: RebuildPlan | SetPlan | RemovePlan | ReapPlan | CachePlan | PinPlan | VerifyPlan | DeployPlan | BulkPlan,
+) -> AuditEvent:
+    from engine.actions.caches import CachePlan
+    from engine.actions.content import RemovePlan, SetPlan
+    from engine.actions.deploy import DeployPlan
+    from engine.actions.pin import PinPlan
+    from engine.actions.reap import ReapPlan
+    from engine.actions.rebuild import BulkPlan, RebuildPlan
+    from engine.actions.verify import VerifyPlan
+
+    what: dict[str, Fact]
+    match plan:
         case RebuildPlan():
             keys = [item.environment.key for item in plan.items]
             return AuditEvent(

@@ -206,7 +206,7 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         problem = _executor(world, job).availability().problem
     if problem is not None:
         raise Refused(problem)
-    launch(job, prepare_source)
+    launch(job, prepare_source, fork=world.forks)
     world.record(build_started(job))
     with world.lock:
         build = world.jobs.read(job.attempt)

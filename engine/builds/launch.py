@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from engine.builds.pip_config import effective, pip_files
 from engine.builds.spec import Job, write_job
+from engine.builds.starting import start_supervisor
 from engine.environments.locks import open_lock_file
 from engine.environments.space import space_problem
 from engine.errors import Refused
@@ -94,12 +92,12 @@ def build_mounts(
     return tuple(Mount(path) for path in dict.fromkeys([*files, *there, *mounts]))
 
 
-def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Path:
+def launch(job: Job, prepare_source: Callable[[Path], None] | None = None, *, fork: bool = False) -> Path:
     """Write the job directory and start its supervisor, detached from this process and its terminal.
 
-    `prepare_source`, when given, is called with the directory to fill with the bundle's files. Returns the job
-    directory. Raises `Refused` (`space-reserve`) when there is too little space, `StorageError` when the data directory
-    fails, and leaves nothing behind then.
+    `prepare_source`, when given, is called with the directory to fill with the bundle's files. `fork` says that this
+    process may be forked (see `engine.builds.starting`). Returns the job directory. Raises `Refused` (`space-reserve`)
+    when there is too little space, `StorageError` when the data directory fails, and leaves nothing behind then.
     """
     if problem := space_problem(job.data_dir, job.space_reserve):
         raise Refused(problem)
@@ -115,6 +113,7 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
                 "make the job directory", job_dir, error, "Check Server.DataDir, and the space and permissions there"
             )
         ) from error
+    starting = False
     try:
         # Whoever looks must be able to ask whether the lock is held, whatever the umask of the admin.
         os.fchmod(alive, 0o644)
@@ -125,7 +124,8 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
         for program in PROGRAMS:
             write_atomic(job_dir / program.name, program.read_bytes())
         write_job(job)
-        _start(job_dir, alive)
+        starting = True
+        start_supervisor(job_dir, alive, fork=fork)
     except OSError as error:
         shutil.rmtree(job_dir, ignore_errors=True)
         raise StorageError(
@@ -137,7 +137,9 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None) -> Pa
             )
         ) from error
     except BaseException:
-        shutil.rmtree(job_dir, ignore_errors=True)
+        # Interrupted while it started, the supervisor may be there. If it is not, the build is settled as a lost one.
+        if not starting:
+            shutil.rmtree(job_dir, ignore_errors=True)
         raise
     finally:
         os.close(alive)
@@ -151,21 +153,3 @@ def _make_directory(path: Path) -> None:
     except FileExistsError:
         return
     path.chmod(0o755)
-
-
-def _start(job_dir: Path, alive: int) -> None:
-    package_root = str(Path(__file__).parents[2])
-    with (job_dir / "supervisor.err").open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.builds.supervisor", str(job_dir)],
-            cwd="/",
-            # It must import the same engine as this process, also from a checkout that is not installed.
-            env={**os.environ, "PYTHONPATH": package_root, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=errors,
-            stderr=errors,
-            start_new_session=True,
-            pass_fds=(alive,),
-        )
-    # Collects the exit status if this process is still there then; init does if it is not.
-    threading.Thread(target=process.wait, daemon=True, name=f"supervisor-{job_dir.name}").start()

@@ -41,7 +41,7 @@ from engine.executors.base import Executor, JobNotFound, JobSpec, JobState, JobS
 from engine.executors.registry import executor as make_executor
 from engine.files import StorageError, read_json, write_problem
 
-__all__ = ["Supervisor", "main"]
+__all__ = ["Supervisor", "main", "supervise"]
 
 _LOOK = 1.0
 """Seconds between two looks at who holds the key's lock."""
@@ -364,8 +364,15 @@ class Supervisor:
 
 def main() -> int:
     """Run the build of the job directory named on the command line; 0 when there is an environment at the end."""
+    return supervise(Path(sys.argv[1]))
+
+
+def supervise(job_dir: Path) -> int:
+    """Run the build of `job_dir` in this process, which does nothing else; 0 when there is an environment at the end.
+
+    This process holds the lock on the file ``alive`` there.
+    """
     os.umask(0o022)
-    job_dir = Path(sys.argv[1])
     job = read_job(job_dir)
     if job is None:
         raise SystemExit(f"{job_dir}/spec.json does not parse")

@@ -192,10 +192,10 @@ def test_a_data_directory_out_of_space_is_an_error_not_a_traceback(server, monke
     engine = server.engine()
     plan = engine.plan_build(engine.open_bundle(str(server.bundle("alpha"))))
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("engine.builds.launch._start", full)
+    monkeypatch.setattr("engine.builds.launch.start_supervisor", full)
     with pytest.raises(StorageError, match="No space left"):
         engine.execute(plan)
     assert list((server.data_dir / "jobs").iterdir()) == []

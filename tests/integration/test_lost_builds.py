@@ -16,7 +16,7 @@ import pytest
 
 from engine import Build, BuildState, Engine, EnvironmentState
 from engine.builds import job as jobs
-from engine.builds import launch, settling, vitals
+from engine.builds import settling, starting, vitals
 from engine.builds.job import write_result
 from engine.environments.store import EnvironmentStore
 from engine.executors.local import LocalExecutor
@@ -43,7 +43,7 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
                 argv = [*argv[:at], "tests.integration.stepped_supervisor", step, number, *argv[at + 1 :]]
             return start(argv, **options)  # type: ignore[call-overload,no-any-return]
 
-        monkeypatch.setattr(launch.subprocess, "Popen", popen)
+        monkeypatch.setattr(starting.subprocess, "Popen", popen)
 
     return choose
 
@@ -244,7 +244,7 @@ def test_the_first_verdict_stays(server, make_wheel: Make, tmp_path: Path) -> No
 
 def test_a_supervisor_that_cannot_start_says_why(server, make_wheel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     make_wheel(server.packages, "alpha")
-    monkeypatch.setattr(launch.sys, "executable", "/bin/false")
+    monkeypatch.setattr(starting.sys, "executable", "/bin/false")
     engine, build = started(server, "alpha")
     monkeypatch.undo()
     (build.directory / "supervisor.err").write_text("Traceback …\nImportError: no module named engine\n")

@@ -350,6 +350,9 @@ class FakeEngine:
     def refresh(self, *, force_probe: bool = False) -> Snapshot:
         return self.snapshot()
 
+    def environment_of(self, build: Build) -> Environment | None:
+        return next((each for each in self.snapshot().environments if each.key == build.key), None)
+
     def installations(self, *, force_probe: bool = False) -> tuple[Installation, ...]:
         self.asked.append(("installations", force_probe))
         return (installation(), installation("3.9.5", broken="it exits with 1"))
