@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import environment_tree
 import pytest
 
 from engine import Build, BuildState, Engine
@@ -393,70 +392,3 @@ def test_the_plan_says_what_would_come_from_the_store(deck: Deck, stock: SimpleN
     assert supply("--no-index", "beta==2.0") == (
         "nothing from the wheel store: the requirements decide with --no-index where packages come from"
     )
-
-
-OF_STOCK_ALONE = re.compile(
-    r"bin/pip[\d.]*|lib/python[\d.]+/site-packages/(pip|setuptools|pkg_resources|_distutils_hack|distutils-precedence).*"
-)
-OF_OURS_ALONE = ("envdeck-seal.json", "requirements.txt.lock")
-
-
-def comparable(root: Path, python: Path) -> dict[str, object]:
-    """What is in an environment, but for where it lies and what says who made it."""
-    found: dict[str, object] = {}
-    for path, content in environment_tree.contents(root, python).items():
-        if OF_STOCK_ALONE.fullmatch(path) or path in OF_OURS_ALONE or path.startswith("bin/__pycache__"):
-            continue
-        if isinstance(content, tuple) and isinstance(content[0], bytes):
-            data, executable = content
-            if path.startswith("bin/") or path == "pyvenv.cfg":
-                data = data.replace(os.fsencode(root), b"HERE").replace(os.fsencode(root.name), b"NAME")
-                # The first line of a command names the interpreter as the pip was started that wrote it; a long one is
-                # a line for the shell.
-                data = re.sub(rb"HERE/bin/python[\d.]*", b"PYTHON", data.replace(b" --without-pip", b""))
-                data = data.replace(b"#!/bin/sh\n'''exec' PYTHON \"$0\" \"$@\"\n' '''\n", b"#!PYTHON\n")
-            elif path.endswith("/RECORD"):
-                # The hashes of commands, whose first line says where they lie.
-                data = b"".join(row for row in data.splitlines(keepends=True) if not row.startswith(b"../../../bin/"))
-            content = data, executable
-        found[path] = content
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.network
-def test_a_replayed_environment_is_that_of_venv_and_pip_file_by_file(
-    server: SimpleNamespace, wait_until: Wait, tmp_path: Path
-) -> None:
-    requirements = Path(__file__).parents[1] / "benchmarks" / "requirements" / "tiny.txt"
-    server.configure("[Envdeck]", "SupportPackage = python-api: !fastapi")
-    bundle = server.bundle(name="tiny")
-    shutil.copy(requirements, bundle / "requirements.txt")
-    engine, locks = server.engine(), LockRecords(server.data_dir)
-    plan = engine.plan_build(engine.open_bundle(str(bundle)))
-    first = engine.wait(engine.execute(plan).build.id, 300)
-    assert first.state is BuildState.DONE, said(first)
-    wait_until(lambda: locks.read(first.key) is not None, 300, "the lock")
-    lock = locks.read(first.key)
-    assert lock is not None
-    assert lock.reason == ""
-    shutil.rmtree(server.data_dir / "python-environments")
-    again = engine.wait(engine.execute(engine.plan_build(engine.open_bundle(str(bundle)))).build.id, 300)
-    assert f"is replayed: all {len(lock.wheels)} packages" in said(again)
-    (environment,) = engine.refresh().environments
-
-    python = Path(environment.python_path)
-    stock = tmp_path / "stock"
-    subprocess.run([python, "-I", "-m", "venv", stock], check=True)
-    argv = [stock / "bin" / "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements]
-    subprocess.run(argv, check=True, env={"HOME": server.environ["HOME"], "PATH": os.environ["PATH"]})
-    expected, found = comparable(stock, python), comparable(environment.path, python)
-    assert sorted(found.keys() ^ expected.keys()) == []
-    assert [path for path in expected if expected[path] != found[path]] == []
-
-    def pip(place: Path, *command: str) -> list[str]:
-        run = [python, "-I", "-m", "pip", "--python", place / "bin" / "python", *command]
-        return subprocess.run(run, check=True, capture_output=True, text=True).stdout.splitlines()
-
-    assert pip(environment.path, "freeze") == pip(stock, "freeze")
-    assert pip(environment.path, "check") == ["No broken requirements found."]
