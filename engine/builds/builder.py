@@ -231,12 +231,13 @@ class Builder(object):
         compiler = self.begin_compiling()
         try:
             self.run_pip(*(arguments + ["--no-compile"]))
+            self.event(type="phase", phase="compile")
             compiler.communicate()
         finally:
             if compiler.poll() is None:
                 compiler.kill()
         if compiler.returncode:
-            raise Failed("install", "the modules could not be compiled, with exit code %d" % compiler.returncode)
+            raise Failed("compile", "the modules could not be compiled, with exit code %d" % compiler.returncode)
 
     def run_pip(self, *arguments):
         code = subprocess.call(self.pip(*arguments))

@@ -42,6 +42,7 @@ class Phase(StrEnum):
     VENV = "venv"
     RESOLVE = "resolve"
     INSTALL = "install"
+    COMPILE = "compile"
     VERIFY = "verify"
     PUBLISH = "publish"
 
