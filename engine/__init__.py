@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.actions.activate import ActivatePlan
     from engine.actions.caches import CachePlan, RuntimeCache
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from engine.wheels.deciding import Forecast
 
 _HOMES = {
+    "engine.actions.activate": "ActivatePlan",
     "engine.actions.caches": "CachePlan RuntimeCache",
     "engine.actions.content": "RemovePlan SetPlan",
     "engine.actions.deploy": "DeployPlan",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
+    from engine.actions.activate import ActivatePlan
     from engine.actions.audit import Plan
     from engine.actions.caches import CachePlan, RuntimeCache
     from engine.actions.content import RemovePlan, SetPlan
@@ -392,6 +393,10 @@ class Engine:
         """What removing content would do. Raises `InputError`."""
         return actions.content.plan_remove(self._world, reference)
 
+    def plan_activate(self, reference: str, number: int | None = None) -> ActivatePlan:
+        """What making that bundle of content active would do, by default the one before. Raises `InputError`."""
+        return actions.activate.plan_activate(self._world, reference, number)
+
     def plan_run(self, reference: str) -> RunPlan:
         """How a command would be run in a content's environment now. Raises `InputError`."""
         self.installations()
@@ -655,6 +660,22 @@ class Engine:
                     return actions.pin.set_pin(world, plan)
                 case VerifyPlan():
                     return actions.verify.mark(world, plan)
+
+    def activate(self, plan: ActivatePlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
+        """Build the environment and make the bundle the active one of its content. Waits for the build.
+
+        Raises `Refused` (also when the build fails: `build-failed`), `InputError`, `StorageError`.
+        """
+        world = self._world
+        world.require_writable()
+        try:
+            event = actions.audit.event_of(plan)
+            with actions.audit.recorded_if_stopped(world, event):
+                active = actions.activate.activate(world, plan, on_build_started)
+            world.record(event)
+            return active
+        finally:
+            self._wake()
 
     def deploy(self, plan: DeployPlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
         """Build the environment, store the bundle and make it the active one. Waits for the build.

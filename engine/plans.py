@@ -53,6 +53,8 @@ class ContentDefaults:
     manage_environment: bool | None = None
     environment_guid: str = ""
     image: str = ""
+    guid: str = ""
+    """Of the content item; empty for one that is yet to be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from app.cli import json_content
 from app.cli.asking import confirmed
 from app.cli.building import going_on
 from app.cli.following import follow, reporter
-from app.cli.grammar import BUNDLE, LOOKING, Commands, add_dry_run, add_yes
+from app.cli.grammar import BUNDLE, LOOKING, Commands, add_dry_run, add_yes, count
 from app.cli.terminal import Terminal
 from engine import UNCHANGED, Build, Content, DeployPlan, Engine, EnvdeckError, InputError, Problem, clean
 
-__all__ = ["add_commands", "change", "contents", "deploy", "remove", "run", "show"]
+__all__ = ["activate", "add_commands", "change", "contents", "deploy", "remove", "run", "show"]
 
 _INTERRUPTED = 130
 _REF = "the name or guid of content, or a part that no other content's has"
@@ -106,6 +106,40 @@ def deploy(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         terminal.complain(refused)
     elif after:
         terminal.say(clean(f"deployed  {after.name}  bundle {after.active}  {after.guid}"))
+    return 1 if refused else code
+
+
+def activate(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    plan = engine.plan_activate(options.content, options.number)
+    followed = _Followed(engine, terminal)
+    after: Content | None = None
+    refused = plan.problem
+    code = 0
+    if options.dry_run:
+        if not terminal.json:
+            from app.cli import render_content
+
+            terminal.show(render_content.activating(plan))
+    elif refused is None:
+        for reason in plan.reasons:
+            terminal.say(clean(f"  {reason.text}"))
+        try:
+            after = engine.activate(plan, followed)
+        except KeyboardInterrupt:
+            followed.interrupted("the content stays as it was")
+            code = _INTERRUPTED
+        except InputError:
+            raise
+        except EnvdeckError as error:
+            refused = error.problem
+    if terminal.json:
+        terminal.document(json_content.activated(plan, time.time(), after=after, build=followed.build, refused=refused))
+    elif refused:
+        terminal.complain(refused)
+    elif after:
+        terminal.say(clean(f"activated  {after.name}  bundle {after.active}  {after.guid}"))
+        if plan.running:
+            terminal.say("it runs now, and goes on with the bundle that it began with until it is started again")
     return 1 if refused else code
 
 
@@ -261,7 +295,7 @@ def add_commands(children: Commands) -> None:
     command = children.add(
         "content",
         contents,
-        "what is deployed: list, show, set, remove",
+        "what is deployed: list, show, activate, set, remove",
         "Shows what is deployed: each content item with its Python, its bundles and its\nenvironment.",
         "  envdeck content\n  envdeck content show dashboard\n  envdeck content --json | jq -r '.[].name'",
         LOOKING,
@@ -279,6 +313,29 @@ def add_commands(children: Commands) -> None:
         f"{{{_FIELDS},\n  {_RESOLUTION}}}",
     )
     command.add_argument("content", metavar="CONTENT", help=_REF)
+    command = below.add(
+        "activate",
+        activate,
+        "make another of its bundles the active one, such as the one before",
+        "Makes a bundle that was deployed earlier the active one again; by default the\n"
+        "one before the active one. That is a deployment of what is here already: it is\n"
+        "matched anew, and its environment is found, or built first. Whatever fails\n"
+        "leaves the content as it was.",
+        "  envdeck content activate dashboard --dry-run\n  envdeck content activate dashboard 3",
+        "  0    activated\n"
+        "  1    no match, refused, or the build failed\n"
+        "  2    bad usage, or no such content or bundle\n"
+        "  130  interrupted with Ctrl-C; the content stays as it was",
+        "{guid, name, number (of the bundle), before (the number of the active one),\n"
+        "  running, builds_first, reasons [{code, text}], plan (null or as `envdeck\n"
+        "  plan`), build (null or as `envdeck builds`), content (as `envdeck content`,\n"
+        "  null unless activated), error}",
+    )
+    command.add_argument("content", metavar="CONTENT", help=_REF)
+    command.add_argument(
+        "number", metavar="NUMBER", nargs="?", type=count, help="the bundle, as `envdeck content show` numbers them"
+    )
+    add_dry_run(command)
     command = below.add(
         "set",
         change,

@@ -45,7 +45,8 @@ BUILD = "a build's id, a part of it that no other build's id has, or `last` for 
 LOOKING = "  0  shown\n  2  bad usage, or a configuration file that cannot be read"
 BUILD_FIELDS = """\
 id, key, state (queued, running, done, failed, cancelled or
-  lost), phase, bundle, python_version, python_path, by, executor, image
+  lost), phase, bundle, content (null or the guid whose settings count),
+  python_version, python_path, by, executor, image
   (empty for none), host (of its supervisor), submitted_at, started_at,
   finished_at, seconds, packages_done, packages_total,
   packages_supplied (of the wheel store, before the installer), bytes_done,

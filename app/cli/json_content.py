@@ -13,6 +13,7 @@ from app.cli.units import iso
 if TYPE_CHECKING:
     from app.cli.json_output import Document
     from engine import (
+        ActivatePlan,
         Build,
         Captured,
         Choice,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         SetPlan,
     )
 
-__all__ = ["captured", "content", "deployed", "removed", "running", "set_", "shown"]
+__all__ = ["activated", "captured", "content", "deployed", "removed", "running", "set_", "shown"]
 
 
 def content(item: Content) -> Document:
@@ -120,6 +121,30 @@ def deployed(
         "drops_wait": plan.drops_wait,
         "builds_first": plan.builds,
         "plan": json_output.plan(plan.build, steps),
+        "build": json_output.build(build, now) if build else None,
+        "content": content(after) if after else None,
+        "error": problem(refused or plan.problem),
+    }
+
+
+def activated(
+    plan: ActivatePlan,
+    now: float,
+    *,
+    after: Content | None = None,
+    build: Build | None = None,
+    refused: Problem | None = None,
+) -> Document:
+    """The plan of making another bundle the active one and what came of it; without `after` nothing changed."""
+    return {
+        "guid": plan.content.guid,
+        "name": plan.content.name,
+        "number": plan.bundle.number,
+        "before": plan.content.active,
+        "running": plan.running,
+        "builds_first": plan.builds,
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in plan.reasons],
+        "plan": json_output.plan(plan.build) if plan.build else None,
         "build": json_output.build(build, now) if build else None,
         "content": content(after) if after else None,
         "error": problem(refused or plan.problem),

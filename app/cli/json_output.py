@@ -377,6 +377,7 @@ def build(item: Build, now: float) -> Document:
         "state": item.state.value,
         "phase": item.phase.value,
         "bundle": item.bundle,
+        "content": item.content or None,
         "python_version": item.python_version,
         "python_path": item.python_path,
         "by": item.by,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from engine import (
+        ActivatePlan,
+        BuildPlan,
         Captured,
         Choice,
         Content,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
         SetPlan,
     )
 
-__all__ = ["captured", "content", "contents", "deploying", "removing", "running", "setting"]
+__all__ = ["activating", "captured", "content", "contents", "deploying", "removing", "running", "setting"]
 
 _LEVEL = {True: "on", False: "off", None: "not set"}
 
@@ -140,14 +142,32 @@ def deploying(item: DeployPlan, steps: Sequence[ProvenanceStep]) -> RenderableTy
         numbers = ", ".join(str(bundle.number) for bundle in item.drops)
         when = " once it does not run any more" if item.drops_wait else ""
         facts.append(("drops", safe(f"bundle {numbers}{when}, by Applications.BundleRetentionLimit")))
-    if not item.build.management.managed:
-        first = "nothing: it runs on the installation itself"
-    elif item.builds:
-        first = "its environment, which takes as long as pip takes"
-    else:
-        first = "nothing: its environment is there"
-    facts.append(("builds", safe(first)))
+    facts.append(("builds", safe(_first(item.build))))
     return Group(pairs(facts), plan(item.build, steps))
+
+
+def _first(build: BuildPlan) -> str:
+    """What has to be built before the bundle becomes active."""
+    if not build.management.managed:
+        return "nothing: it runs on the installation itself"
+    if build.hit:
+        return "nothing: its environment is there"
+    return "its environment, which takes as long as pip takes"
+
+
+def activating(item: ActivatePlan) -> RenderableType:
+    """What making another bundle the active one would do, with every reason, and the plan of the build."""
+    bundle = item.bundle
+    deployed = f"{bundle.name}, deployed {moment(bundle.deployed_at)} by {bundle.deployed_by}"
+    facts: list[tuple[str, RenderableType]] = [
+        ("content", safe(f"{item.content.name}  {item.content.guid}")),
+        ("activates", safe(f"bundle {bundle.number}, {deployed}")),
+        ("because", stack(*(safe(reason.text) for reason in item.reasons))),
+        ("builds", safe(_first(item.build) if item.build else "nothing: its files cannot be read")),
+    ]
+    if item.running:
+        facts.append(("runs now", safe(f"and goes on with bundle {item.content.active} until it is started again")))
+    return Group(pairs(facts), *([plan(item.build)] if item.build else []))
 
 
 def running(item: RunPlan, argv: Sequence[str]) -> RenderableType:

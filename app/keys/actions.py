@@ -21,6 +21,7 @@ class Scope(StrEnum):
     MATCH = "Match"
     BUILDS = "Builds"
     CONFIG = "Config"
+    CONTENT = "Content"
     DRAFT = "Edited configuration"
     LOG = "Build log"
     TEXT = "Text"
@@ -78,6 +79,10 @@ def _can_cancel(context: InputContext) -> str:
 
 def _can_retry(context: InputContext) -> str:
     return _needs_row(context) or context.cannot_retry
+
+
+def _can_activate(context: InputContext) -> str:
+    return _needs_row(context) or context.cannot_activate
 
 
 def _can_change(context: InputContext) -> str:
@@ -320,6 +325,19 @@ ACTIONS: tuple[Action, ...] = (
         "BUILD",
         needs_write=True,
         why_disabled=_can_retry,
+    ),
+    # Content
+    Action(
+        "activate",
+        ("b",),
+        "bundle",
+        "Make another bundle of the selected content the active one, such as the one before (asks first)",
+        Scope.CONTENT,
+        1,
+        ("activate",),
+        "NUMBER",
+        needs_write=True,
+        why_disabled=_can_activate,
     ),
     # Build log
     Action("follow", ("f",), "follow", "Follow the end of the log, or stop following", Scope.LOG, 1, ("follow",)),

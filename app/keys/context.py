@@ -42,6 +42,8 @@ class InputContext:
     """Why the selected bundle cannot be built, if so."""
     cannot_cancel: str = ""
     cannot_retry: str = ""
+    cannot_activate: str = ""
+    """Why no other bundle of the selected content can become active, if so."""
     cannot_accept: str = ""
     """Why the edited configuration cannot be put in place, if so."""
     cannot_change: str = ""

@@ -137,6 +137,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self._awaited: Page | None = None
         """The page that keys wait for."""
         self.commands: list[str] = []
+        self.owed: list[str] = []
+        """What was begun here and ends with this session, unless it is done before."""
         self.lookups = Lookups(self)
         self.environ = environ
         self._frames = Frames(erases_in_colour=erases_in_colour(environ))
@@ -407,7 +409,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     def _values(self, argument: str) -> Sequence[str]:
         """What an argument of a command can be."""
-        page, now = self.page, self.snapshot
+        now = self.snapshot
         match argument:
             case "BUNDLE":
                 return [entry.name for entry in now.bundles]
@@ -419,11 +421,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
                 return [str(file) for file in now.config.files]
             case "PYTHON":
                 return [str(each.version) for each in now.installations if each.version is not None]
-            case "COLUMN":
-                return [column.title for column in page.columns] if isinstance(page, TablePage) else ()
             case "THEME":
                 return list(self.available_themes)
-        return ()
+        return self.page.argument_values(argument)
 
     def _run_command(self, text: str) -> None:
         word, _space, argument = text.strip().partition(" ")
@@ -535,8 +535,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     def do_quit(self, _argument: str) -> None:
         running = sum(build.state is BuildState.RUNNING for build in self.snapshot.builds)
-        remark = f"{count(running, 'build')} still running; `envdeck builds` shows them" if running else None
-        self.exit(message=remark)
+        remarks = [f"{count(running, 'build')} still running; `envdeck builds` shows them"] if running else []
+        self.exit(message="\n".join([*remarks, *self.owed]) or None)
 
     def do_suspend(self, _argument: str) -> None:
         self.action_suspend_process()

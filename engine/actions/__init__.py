@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.actions import (
+        activate,
         audit,
         build,
         caches,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "activate",
     "audit",
     "build",
     "caches",

@@ -18,6 +18,7 @@ from engine.plans import BuildPlan, CancelPlan
 
 # The rest is loaded for the plans that need it: a build that is to start waits for this module.
 if TYPE_CHECKING:
+    from engine.actions.activate import ActivatePlan
     from engine.actions.caches import CachePlan
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         | PinPlan
         | VerifyPlan
         | DeployPlan
+        | ActivatePlan
         | BulkPlan
     )
 
@@ -101,8 +103,18 @@ def event_of(plan: Plan) -> AuditEvent:
 
 
 def _event_of_housekeeping(
-    plan: RebuildPlan | SetPlan | RemovePlan | ReapPlan | CachePlan | PinPlan | VerifyPlan | DeployPlan | BulkPlan,
+    plan: RebuildPlan
+    | SetPlan
+    | RemovePlan
+    | ReapPlan
+    | CachePlan
+    | PinPlan
+    | VerifyPlan
+    | DeployPlan
+    | ActivatePlan
+    | BulkPlan,
 ) -> AuditEvent:
+    from engine.actions.activate import ActivatePlan
     from engine.actions.caches import CachePlan
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
@@ -138,6 +150,8 @@ def _event_of_housekeeping(
             return AuditEvent(AuditAction.CONTENT_REMOVE, what, command=command("content", "remove", plan.content.guid))
         case DeployPlan():
             return _deployment(plan)
+        case ActivatePlan():
+            return _activation(plan)
         case BulkPlan():
             what = {"list": plan.name, "environments": len(plan.keys)}
             return AuditEvent(
@@ -186,6 +200,15 @@ def _deployment(plan: DeployPlan) -> AuditEvent:
         what["guid"] = plan.content.guid
     where = ("--content", plan.content.guid) if plan.content else ("--name", plan.name)
     return AuditEvent(AuditAction.CONTENT_DEPLOY, what, command=command("deploy", str(plan.bundle.path), *where))
+
+
+def _activation(plan: ActivatePlan) -> AuditEvent:
+    content, bundle = plan.content, plan.bundle
+    facts: dict[str, Fact] = {"bundle": bundle.name, "number": f"{content.active} -> {bundle.number}"}
+    if plan.build is not None and plan.build.key:
+        facts["key"] = plan.build.key
+    line = command("content", "activate", content.guid, str(bundle.number))
+    return AuditEvent(AuditAction.CONTENT_ACTIVATE, _about(content, facts), command=line)
 
 
 def deployed(plan: DeployPlan, content: Content) -> AuditEvent:

@@ -135,6 +135,7 @@ def _launch(world: World, plan: BuildPlan) -> Build:
         ingredients=plan.ingredients,
         bundle=plan.bundle.name,
         bundle_path=str(plan.bundle.path),
+        content=plan.content.guid,
         by=world.user,
         submitted_at=time.time(),
         image=image,

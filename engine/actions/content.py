@@ -156,7 +156,9 @@ def content_store(world: World) -> ContentStore:
 
 def defaults_of(content: Content | None) -> ContentDefaults:
     """What the content's own settings add to a plan."""
-    return ContentDefaults(content.management, image=content.default_image) if content else ContentDefaults()
+    if content is None:
+        return ContentDefaults()
+    return ContentDefaults(content.management, image=content.default_image, guid=content.guid)
 
 
 def picked_by(plan: BuildPlan) -> PickedInstallation:

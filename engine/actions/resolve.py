@@ -113,16 +113,9 @@ def _planned(now: Found, content: Content, found: Standing, environment: Environ
     kept = found.installation
     reasons: tuple[Reason, ...] = (found.reason,)
     try:
-        store = ContentStore(now.config.settings.data_dir)
-        bundle = read_bundle(store.bundle_dir(content.guid, content.active))
+        plan = _plan(now, content, kept)
     except InputError as error:
         return Resolution(content, kept, None, None, reasons, problem=error.problem)
-    # What was decided about management at deployment stays, whatever the levels say by now.
-    manifest = replace(bundle.manifest, manage_environment=content.managed)
-    bundle = replace(bundle, name=content.active_bundle.name, manifest=manifest)
-    if kept is not None:
-        bundle = _asking_for(bundle, kept)
-    plan = plan_build(bundle, now, replace(defaults_of(content), manage_environment=content.managed))
     match = None if kept is not None else plan.match
     if plan.problem is not None or plan.match.chosen is None:
         return Resolution(content, kept, None, None, reasons, match, plan.problem or plan.match.problem)
@@ -149,6 +142,27 @@ def _planned(now: Found, content: Content, found: Standing, environment: Environ
         return Resolution(content, installation, plan.environment, None, (*reasons, reused), match)
     rebuilt = Reason("rebuild", f"the environment {plan.key} has to be built first")
     return Resolution(content, installation, None, plan, (*reasons, rebuilt), match)
+
+
+def plan_active(now: Found, content: Content) -> BuildPlan:
+    """What building the environment of the active bundle would do now. Raises `InputError` for a bundle that is gone.
+
+    `content` is without a problem.
+    """
+    assert content.installation is not None
+    return _plan(now, content, standing(content.installation, _present(now)).installation)
+
+
+def _plan(now: Found, content: Content, kept: PickedInstallation | None) -> BuildPlan:
+    """What building the environment of the active bundle would do, on `kept` if there is such an installation."""
+    assert content.active_bundle is not None
+    bundle = read_bundle(ContentStore(now.config.settings.data_dir).bundle_dir(content.guid, content.active))
+    # What was decided about management at deployment stays, whatever the levels say by now.
+    manifest = replace(bundle.manifest, manage_environment=content.managed)
+    bundle = replace(bundle, name=content.active_bundle.name, manifest=manifest)
+    if kept is not None:
+        bundle = _asking_for(bundle, kept)
+    return plan_build(bundle, now, replace(defaults_of(content), manage_environment=content.managed))
 
 
 def _present(found: Found) -> list[Present]:

@@ -49,6 +49,7 @@ class AuditAction(StrEnum):
     REAP = "reap"
     CACHE_DELETE = "cache.delete"
     CONTENT_DEPLOY = "content.deploy"
+    CONTENT_ACTIVATE = "content.activate"
     CONTENT_SET = "content.set"
     CONTENT_REMOVE = "content.remove"
     PIN = "pin"

@@ -236,6 +236,7 @@ def _from_spec(job_dir: Path, spec: dict[str, object]) -> Build:
         executor=text("executor"),
         image=text("image"),
         bundle_path=text("bundle_path"),
+        content=text("content"),
         replaces=text("replaces"),
         installer=text("installer") or "pip",
         requested=len(lines) if isinstance(lines, list) else 0,

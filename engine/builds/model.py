@@ -117,6 +117,8 @@ class Build:
     """Its place in the waiting line of its machine, 1 for who is next; 0 when it stands in none."""
     bundle_path: str = ""
     """Where the bundle was read from; empty for a rebuild."""
+    content: str = ""
+    """The GUID of the content item whose settings it was planned with; empty for none."""
     replaces: str = ""
     """The attempt that it is to take the place of, for a rebuild."""
 

@@ -71,6 +71,8 @@ class Job:
     """Who the builder runs as; None for the account of this process."""
     bundle_path: str = ""
     """Where the bundle was read from; empty for a rebuild."""
+    content: str = ""
+    """The GUID of the content item whose settings it was planned with; empty for none."""
     replaces: str = ""
     """The attempt that a rebuild is to take the place of. Any other one that is published then is reused."""
     replay: str = "exact"
@@ -175,6 +177,7 @@ def _to_record(job: Job) -> dict[str, object]:
         "compiles": job.compiles,
         "concurrency": job.concurrency,
         "constrains": bool(job.constraints),
+        "content": job.content,
         "data_dir": str(job.data_dir),
         "executor": job.executor,
         "executors": asdict(job.executors) | {"mounts": [str(path) for path in job.executors.mounts]},

@@ -15,6 +15,7 @@ __all__ = [
     "app_mode_problem",
     "beyond_retention",
     "checked_name",
+    "find_bundle",
     "find_content",
     "named",
     "standing",
@@ -53,6 +54,29 @@ def find_content(contents: Sequence[Content], reference: str) -> Content:
             )
         )
     return matching[0]
+
+
+def find_bundle(content: Content, number: int | None) -> ContentBundle:
+    """The bundle of that number, or the newest of those before the active one.
+
+    Raises `InputError` (`content-bundle-unknown`).
+    """
+    if number is None:
+        number = max((b.number for b in content.bundles if b.number < content.active), default=0)
+    bundle = next((b for b in content.bundles if b.number == number), None)
+    if bundle is not None:
+        return bundle
+    there = ", ".join(f"{b.number} (active)" if b.number == content.active else str(b.number) for b in content.bundles)
+    name = content.name or content.guid
+    raise InputError(
+        Problem(
+            "content-bundle-unknown",
+            f"{name} has no bundle {number}" if number else f"{name} has no bundle before the active one",
+            expected="the number of one of its bundles",
+            found=there or "no bundles",
+            hint="`envdeck content show` lists them; old ones are dropped by Applications.BundleRetentionLimit",
+        )
+    )
 
 
 def named(contents: Iterable[Content], name: str) -> Content | None:

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from engine import (
     Action,
+    ActivatePlan,
     Actor,
     AuditAction,
     AuditEvent,
@@ -540,6 +541,11 @@ class FakeEngine(Engine):
         self.differences: tuple[Finding, ...] = ()
         """What a verification finds."""
         self.cannot_rebuild: dict[str, tuple[Problem, ...]] = {}
+        self.cannot_activate: Problem | None = None
+        self.runs = False
+        """Whether content runs."""
+        self.activating = threading.Event()
+        """Set when a build that comes before activating has ended."""
         self.foreigners: tuple[ForeignEnvironment, ...] = ()
         self.uv_tool = UvTool("/usr/bin/uv", "0.13.9", "$PATH")
         self.pip: tuple[tuple[PipFile, ...], tuple[PipSetting, ...]] = ((), ())
@@ -650,6 +656,26 @@ class FakeEngine(Engine):
         if isinstance(self.executor_choice, Problem):
             raise Refused(self.executor_choice)
         return self.executor_choice
+
+    def plan_activate(self, reference: str, number: int | None = None) -> ActivatePlan:
+        self.calls.append(("plan-activate", (reference, number)))
+        item = next(one for one in self.current.contents if one.guid == reference)
+        bundle = next(one for one in item.bundles if one.number == number)
+        reasons = (Reason("takes-over", f"bundle {number} takes the place of bundle {item.active}"),)
+        return ActivatePlan(item, bundle, self.current.bundles[0].plan, reasons, self.runs, self.cannot_activate)
+
+    def activate(self, plan: ActivatePlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
+        if plan.builds and on_build_started is not None:
+            started = build("20250615-120002-ffff", plan.bundle.name, started_at=NOW - 1)
+            self.publish(builds=(started, *self.current.builds))
+            on_build_started(started)
+            self.activating.wait(30)
+        if self.refuse is not None:
+            raise Refused(self.refuse)
+        self.executed.append(plan)
+        after = replace(plan.content, active=plan.bundle.number)
+        self.publish(contents=tuple(after if one.guid == after.guid else one for one in self.current.contents))
+        return after
 
     def resolve(self, item: Content) -> Resolution:
         self.calls.append(("resolve", item.name))

@@ -16,6 +16,7 @@ from packaging.version import Version
 from engine import (
     UNCHANGED,
     Action,
+    ActivatePlan,
     AuditPage,
     AuditQuery,
     AuditReader,
@@ -238,6 +239,12 @@ def deploy_plan(*, problem: Problem | None = None, hit: bool = False) -> DeployP
     return DeployPlan(bundle(), plan(hit=hit), "board", content(), 3, content().bundles[:1], problem=problem)
 
 
+def activate_plan(*, problem: Problem | None = None, hit: bool = False, running: bool = False) -> ActivatePlan:
+    reasons = (Reason("takes-over", "bundle 1 takes the place of bundle 2"),)
+    item = content()
+    return ActivatePlan(item, item.bundles[0], plan(hit=hit), reasons, running, problem)
+
+
 def run_plan(*, problem: Problem | None = None) -> RunPlan:
     return RunPlan(
         content(), resolution(), Path("/data/content/1"), "/e/bin/python", Path("/e"), {"PATH": "/e/bin"},
@@ -307,6 +314,7 @@ class FakeEngine:
     on_follow: Callable[[], None] = lambda: None
     declared: Declarations = field(default_factory=Declarations)
     deploying: DeployPlan = field(default_factory=deploy_plan)
+    activating: ActivatePlan = field(default_factory=activate_plan)
     deployed: Build | None = None
     running: RunPlan = field(default_factory=run_plan)
     ran: RunResult = field(default_factory=lambda: RunResult(0))
@@ -468,6 +476,19 @@ class FakeEngine:
     def plan_deploy(self, bundle: Bundle, *, name: str | None = None, guid: str | None = None) -> DeployPlan:
         self.asked.append(("deploy", name, guid))
         return self.deploying
+
+    def plan_activate(self, reference: str, number: int | None = None) -> ActivatePlan:
+        self.content(reference)
+        self.asked.append(("activate", number))
+        return self.activating
+
+    def activate(self, plan: ActivatePlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
+        self.asked.append("deployed")
+        if self.deployed and on_build_started:
+            on_build_started(self.deployed)
+        if self.execute_error:
+            raise self.execute_error
+        return replace(content(), active=plan.bundle.number)
 
     def deploy(self, plan: DeployPlan, on_build_started: Callable[[Build], None] | None = None) -> Content:
         self.asked.append("deployed")

@@ -64,6 +64,13 @@ def refusing() -> FakeEngine:
         (["content", "remove", "board", "--yes"], FakeEngine(), 0),
         (["content", "remove", "board", "--yes"], refusing(), 1),
         (["content", "remove", "board"], FakeEngine(), 1),
+        (["content", "activate", "board"], FakeEngine(), 0),
+        (["content", "activate", "board", "1"], FakeEngine(), 0),
+        (["content", "activate", "board", "one"], FakeEngine(), 2),
+        (["content", "activate", "nothing"], FakeEngine(), 2),
+        (["content", "activate", "board"], FakeEngine(activating=fakes.activate_plan(problem=NO)), 1),
+        (["content", "activate", "board", "--dry-run"], FakeEngine(activating=fakes.activate_plan(problem=NO)), 1),
+        (["content", "activate", "board"], FakeEngine(execute_error=Refused(NO)), 1),
         (["deploy", "app"], FakeEngine(), 0),
         (["deploy", "app"], refusing(), 1),
         (["deploy", "app", "--dry-run"], FakeEngine(), 0),
@@ -154,6 +161,7 @@ def test_the_exit_code_is_the_same_with_and_without_json(
         ["cancel", "last"],
         ["deploy", "app"],
         ["run", "board"],
+        ["content", "activate", "board", "1"],
         ["content", "set", "board", "--name", "b"],
         ["content", "remove", "board"],
         ["pin", "k"],
@@ -249,6 +257,26 @@ def test_a_deployment_shows_the_log_and_what_became_of_it(cli: Cli) -> None:
     assert ("deploy", "b", None) in engine.asked
     assert (document["content"]["guid"], document["build"]["id"]) == (fakes.GUID, fakes.ID)
     assert "Collecting flask" in cli.err
+
+
+def test_going_back_to_a_bundle_says_why_and_what_became_of_it(cli: Cli) -> None:
+    engine = FakeEngine(deployed=fakes.build(BuildState.RUNNING), activating=fakes.activate_plan(running=True))
+    assert cli("content", "activate", "board", "1", engine=engine) == 0
+    assert cli.out.splitlines() == [
+        "  bundle 1 takes the place of bundle 2",
+        "Collecting flask",
+        "done",
+        f"activated  board  bundle 1  {fakes.GUID}",
+        "it runs now, and goes on with the bundle that it began with until it is started again",
+    ]
+    assert ("activate", 1) in engine.asked
+    document = cli.json("content", "activate", "board", engine=engine)
+    assert ("activate", None) in engine.asked
+    assert (document["number"], document["before"], document["content"]["active"]) == (1, 2, 1)
+    assert document["reasons"][0]["code"] == "takes-over"
+    interrupted = FakeEngine(deployed=fakes.build(BuildState.RUNNING), on_follow=_interrupt)
+    assert cli("content", "activate", "board", engine=interrupted) == 130
+    assert "the content stays as it was; the build goes on" in cli.err
 
 
 def _interrupt() -> None:

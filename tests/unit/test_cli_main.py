@@ -49,6 +49,7 @@ COMMANDS = [
     "run",
     "content",
     "content show",
+    "content activate",
     "content set",
     "content remove",
     "bundle create",

@@ -155,6 +155,9 @@ def everything(text: str) -> list[RenderableType]:
         render_content.content(content, resolution),
         render_content.setting(replace(FakeEngine().plan_set("x"), content=content, name=text)),
         render_content.deploying(replace(fakes.deploy_plan(), build=plan, name=text), [step]),
+        render_content.activating(
+            replace(fakes.activate_plan(), content=content, bundle=content.bundles[0], reasons=(Reason(text, text),))
+        ),
         render_content.running(replace(fakes.run_plan(), account=text, variables={text: text}), [text]),
         render_content.captured(captured, Path("/x")),
         render.config_pip(

@@ -27,6 +27,7 @@ PAGES: dict[Scope, tuple[type, ...]] = {
     Scope.MATCH: (MatchPage,),
     Scope.BUILDS: (BuildsPage,),
     Scope.CONFIG: (ConfigPage,),
+    Scope.CONTENT: (ContentPage,),
     Scope.DRAFT: (DraftPage,),
     Scope.LOG: (LogPage,),
     Scope.TEXT: (TextPage, LogPage),

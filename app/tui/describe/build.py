@@ -155,6 +155,8 @@ def describe_build(build: Build, now: float, errors: LogErrors | Problem | None 
     document.field("Started by", build.by)
     if build.bundle_path:
         document.field("Bundle", build.bundle_path)
+    if build.content:
+        document.field("For content", f"{build.content}, with its settings")
     if build.replaces:
         document.field("Rebuilds", f"attempt {build.replaces}")
     document.field("Submitted", clock(build.submitted_at, now))

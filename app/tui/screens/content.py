@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
 from app.cli import json_content
-from app.keys.actions import View
+from app.keys.actions import Scope, View
+from app.keys.context import InputContext
 from app.tui.amounts import Unit
 from app.tui.describe.content import describe_content
 from app.tui.document import Line, note
+from app.tui.screens.activating import ask_to_activate, why_no_activate
 from app.tui.screens.table_page import TablePage
 from app.tui.symbols import ENVIRONMENT, MISSING, NO_ENVIRONMENT, Mark
 from app.tui.text import age, safe
@@ -51,6 +53,7 @@ def _deployed_by(row: ContentRow) -> str:
 
 
 class ContentPage(TablePage[ContentRow]):
+    scopes = (Scope.CONTENT,)
     top = False
     columns = (
         Column[ContentRow](
@@ -138,6 +141,20 @@ class ContentPage(TablePage[ContentRow]):
         item, engine, now = row.content, self.deck.engine, self.snapshot
         basis = (item, now.installations, now.environments, now.declarations, now.config.loaded_at)
         return self.deck.lookups.get(("content", item.guid), basis, lambda: engine.resolve(item))
+
+    def context(self) -> InputContext:
+        row = self.table.current
+        return replace(super().context(), cannot_activate=why_no_activate(row.content if row is not None else None))
+
+    def argument_values(self, argument: str) -> Sequence[str]:
+        row = self.table.current
+        if argument == "NUMBER" and row is not None:
+            return [str(bundle.number) for bundle in row.content.bundles if bundle.number != row.content.active]
+        return super().argument_values(argument)
+
+    def do_activate(self, argument: str) -> None:
+        if self.table.current is not None:
+            ask_to_activate(self, self.table.current.content, argument)
 
     def remark(self, row: ContentRow) -> Text:
         item = row.content

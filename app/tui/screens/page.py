@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.containers import Vertical
@@ -101,6 +101,10 @@ class Page(Screen[None], inherit_bindings=False):
     def tally(self) -> str:
         """What the header says at the right of the views."""
         return ""
+
+    def argument_values(self, argument: str) -> Sequence[str]:  # noqa: ARG002 - for subclasses
+        """What an argument of a command can be that only this page knows, such as ``COLUMN``."""
+        return ()
 
     def context(self) -> InputContext:
         """Where the admin is."""

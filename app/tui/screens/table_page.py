@@ -127,6 +127,9 @@ class TablePage(Page, Generic[R]):
         parts.append(f"{table.count}/{table.total}  /{text}" if text else f"{table.total}")
         return "  ".join(parts)
 
+    def argument_values(self, argument: str) -> Sequence[str]:
+        return [column.title for column in self.columns] if argument == "COLUMN" else ()
+
     def context(self) -> InputContext:
         table = self.table
         return replace(
