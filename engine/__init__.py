@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from engine.packages.installer import InstallerChoice, UvTool
     from engine.packages.plan import Action, PackagePlan, PlannedLine
     from engine.plans import BuildPlan, CancelPlan, ContentDefaults, Nearest, Outcome
+    from engine.rebuilds.forecast import ItemForecast, RebuildForecast, Way
     from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, RunProgress
     from engine.rebuilds.run import BulkResult
     from engine.snapshot import BundleEntry, Snapshot
@@ -119,6 +120,7 @@ _HOMES = {
     "engine.packages.installer": "InstallerChoice UvTool",
     "engine.packages.plan": "Action PackagePlan PlannedLine",
     "engine.plans": "BuildPlan CancelPlan ContentDefaults Nearest Outcome",
+    "engine.rebuilds.forecast": "ItemForecast RebuildForecast Way",
     "engine.rebuilds.model": "ItemState RebuildItem RebuildList RunProgress",
     "engine.rebuilds.run": "BulkResult",
     "engine.snapshot": "BundleEntry Snapshot",

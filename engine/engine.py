@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from engine.packages.installer import UvTool
     from engine.planning import Found
     from engine.plans import BuildPlan, CancelPlan, Outcome
+    from engine.rebuilds.forecast import RebuildForecast
     from engine.rebuilds.model import RebuildList, RunProgress
     from engine.rebuilds.run import BulkResult
     from engine.snapshot import Snapshot
@@ -489,6 +490,10 @@ class Engine:
         """
         self.installations()
         return actions.rebuild.plan_rebuild(self._world, keys, fresh=fresh)
+
+    def forecast_rebuild(self, plan: RebuildPlan) -> RebuildForecast:
+        """How the environments of `plan` will be made, and how long and how much space that will take."""
+        return actions.forecasting.forecast_rebuild(self._world, plan)
 
     def rebuild_lists(self) -> tuple[RebuildList, ...]:
         """The lists of environments to rebuild, each with how far it is."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ReapItem,
         ReapPlan,
         ReapResult,
+        RebuildForecast,
         RebuildItem,
         RebuildList,
         RebuildPlan,
@@ -193,7 +194,9 @@ def deleted(plan: CachePlan, result: ReapResult | None = None) -> Document:
     }
 
 
-def rebuild(plan: RebuildPlan, builds: Sequence[Build] | None, now: float) -> Document:
+def rebuild(
+    plan: RebuildPlan, builds: Sequence[Build] | None, now: float, forecast: RebuildForecast | None = None
+) -> Document:
     """The plan of rebuilds, and the builds that came of it; null when none was started."""
     return {
         "items": [
@@ -208,8 +211,34 @@ def rebuild(plan: RebuildPlan, builds: Sequence[Build] | None, now: float) -> Do
         ],
         "fresh": plan.fresh,
         "seconds": number(plan.seconds),
+        "forecast": _forecast(forecast) if forecast else None,
         "builds": None if builds is None else [json_output.build(build, now) for build in builds],
         "error": problem(plan.problem),
+    }
+
+
+def _forecast(item: RebuildForecast) -> Document:
+    return {
+        "items": [
+            {
+                "key": each.key,
+                "way": each.way.value,
+                "reason": str(each.supply),
+                "packages": each.supply.total,
+                "stored": each.supply.stored,
+                "seconds": number(each.seconds),
+                "basis": each.basis,
+                "bytes": each.space,
+            }
+            for each in item.items
+        ],
+        "unseen": item.unseen,
+        "seconds": number(item.seconds),
+        "at_once": item.at_once,
+        "bytes": item.space,
+        "bytes_kept": item.kept,
+        "bytes_free": item.free,
+        "fits": item.fits,
     }
 
 
@@ -235,7 +264,14 @@ def rebuild_list(item: RebuildList) -> Document:
     }
 
 
-def bulk(plan: BulkPlan, now: float, result: BulkResult | None = None, *, interrupted: bool = False) -> Document:
+def bulk(
+    plan: BulkPlan,
+    now: float,
+    result: BulkResult | None = None,
+    *,
+    interrupted: bool = False,
+    forecast: RebuildForecast | None = None,
+) -> Document:
     """The plan of a run over a list and what came of it."""
     reached = result.progress if result else None
     return {
@@ -243,7 +279,7 @@ def bulk(plan: BulkPlan, now: float, result: BulkResult | None = None, *, interr
         "added": list(plan.added),
         "keys": list(plan.keys),
         "gone": list(plan.gone),
-        "plan": rebuild(plan.plan, None, now),
+        "plan": rebuild(plan.plan, None, now, forecast),
         "interrupted": interrupted,
         "result": {
             "items": [_entry(entry) for entry in result.items],

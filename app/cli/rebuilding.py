@@ -37,7 +37,7 @@ def rebuild(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         fresh=options.fresh,
     )
     if options.dry_run or plan.problem:
-        return _planned_bulk(plan, terminal)
+        return _planned_bulk(engine, plan, terminal)
     return _bulk(engine, plan, options, terminal)
 
 
@@ -56,7 +56,7 @@ def retry(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 
 def _carry_out(engine: Engine, plan: RebuildPlan, options: Namespace, terminal: Terminal) -> int:
     if options.dry_run or plan.problem:
-        return _planned(plan, terminal)
+        return _planned(engine, plan, terminal)
     builds = engine.execute(plan)
     code = 0
     if len(builds) == 1:
@@ -83,26 +83,28 @@ def _carry_out(engine: Engine, plan: RebuildPlan, options: Namespace, terminal: 
     return code
 
 
-def _planned(plan: RebuildPlan, terminal: Terminal) -> int:
+def _planned(engine: Engine, plan: RebuildPlan, terminal: Terminal) -> int:
+    forecast = engine.forecast_rebuild(plan)
     if terminal.json:
-        terminal.document(json_cache.rebuild(plan, None, time.time()))
+        terminal.document(json_cache.rebuild(plan, None, time.time(), forecast))
     else:
         from app.cli import render_cache
 
-        terminal.show(render_cache.rebuild_plan(plan))
+        terminal.show(render_cache.rebuild_plan(plan, forecast))
         for item in plan.items:
             for problem in item.problems:
                 terminal.complain(problem)
     return 1 if plan.problem else 0
 
 
-def _planned_bulk(plan: BulkPlan, terminal: Terminal) -> int:
+def _planned_bulk(engine: Engine, plan: BulkPlan, terminal: Terminal) -> int:
+    forecast = engine.forecast_rebuild(plan.plan)
     if terminal.json:
-        terminal.document(json_cache.bulk(plan, time.time()))
+        terminal.document(json_cache.bulk(plan, time.time(), forecast=forecast))
     else:
         from app.cli import render_cache
 
-        terminal.show(render_cache.bulk(plan))
+        terminal.show(render_cache.bulk(plan, forecast))
         if plan.problem:
             terminal.complain(plan.problem)
     return 1 if plan.problem else 0
@@ -175,11 +177,15 @@ def add_commands(children: Commands) -> None:
         "  1    refused, or a build failed\n"
         "  2    bad usage, or no such environment or list\n"
         "  130  interrupted with Ctrl-C; builds that were started go on",
-        "{items [{key, attempt, installation, running, errors}], fresh, seconds, builds\n"
-        "  (null when none was started), error}. With --list {name, added, keys, gone, plan,\n"
-        "  interrupted, result (null, or {items, success, error, aborted, total,\n"
-        "  seconds}), error}; with --show {name, items [{key, state, build, changed_at,\n"
-        "  message}], runner}",
+        "{items [{key, attempt, installation, running, errors}], fresh, seconds (of the\n"
+        "  last builds), forecast (null unless with --dry-run or refused, {items [{key,\n"
+        "  way (replayed, seeded or installed), reason, packages, stored (in the wheel\n"
+        "  store), seconds, basis, bytes}], unseen (how many more, taken to be like\n"
+        "  these), seconds, at_once, bytes, bytes_kept (by what is there now),\n"
+        "  bytes_free, fits}), builds (null when none was started), error}. With --list\n"
+        "  {name, added, keys, gone, plan, interrupted, result (null, or {items, success,\n"
+        "  error, aborted, total, seconds}), error}; with --show {name, items [{key,\n"
+        "  state, build, changed_at, message}], runner}",
     )
     command.add_argument("keys", metavar="KEY", nargs="*", help="the key of an environment, or the beginning of one")
     command.add_argument("--fresh", action="store_true", help="take nothing from the wheel store, fetch everything")

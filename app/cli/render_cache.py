@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ReapItem,
         ReapPlan,
         ReapResult,
+        RebuildForecast,
         RebuildList,
         RebuildPlan,
         RuntimeCache,
@@ -317,11 +318,13 @@ def caches(items: Sequence[RuntimeCache]) -> RenderableType:
     return table
 
 
-def rebuild_plan(plan: RebuildPlan) -> RenderableType:
-    """Each environment that would be rebuilt, on what, or every reason why it cannot be."""
+def rebuild_plan(plan: RebuildPlan, forecast: RebuildForecast) -> RenderableType:
+    """Each environment that would be rebuilt, on what and how, or every reason why it cannot be; and what all takes."""
     table = grid("VERDICT", "PYTHON", "ENVIRONMENT")
+    told = {item.key: item for item in forecast.items}
     for item in plan.items:
         on = item.installation.executable if item.installation else item.environment.python_path
+        each = told.get(item.environment.key)
         table.add_row(
             mark("refused" if item.problems else "rebuild"),
             safe(item.environment.python_version),
@@ -329,22 +332,38 @@ def rebuild_plan(plan: RebuildPlan) -> RenderableType:
                 safe(item.environment.key),
                 safe(f"on {on}, built for {item.environment.bundle}", "dim"),
                 safe(f"joins the build {item.running.id}", "dim") if item.running else None,
+                safe(f"about {duration(each.seconds)}: {each.supply}", "dim") if each else None,
                 *(safe(found.message, "dim") for found in item.problems),
             ),
         )
     fresh = "; everything is fetched anew, nothing comes from the wheel store" if plan.fresh else ""
     took = f"{count(len(plan.items), 'rebuild')}, which took {duration(plan.seconds)} last time{fresh}"
-    return Group(table, safe(took, "dim"))
+    return Group(table, safe(took, "dim"), *_taking(forecast))
 
 
-def bulk(plan: BulkPlan) -> RenderableType:
+def _taking(forecast: RebuildForecast) -> list[RenderableType]:
+    """What the rebuilds will take, all together."""
+    if not forecast.items:
+        return []
+    one, most = forecast.seconds_with(1), forecast.at_once
+    together = f", {duration(forecast.seconds)} with {most} at once" if len(forecast.items) > 1 < most else ""
+    free = f" of {size(forecast.free)} that are free" if forecast.free is not None else ""
+    kept = f"; what is there now keeps {size(forecast.kept)} until it is reaped"
+    return [
+        safe(forecast.ways),
+        safe(f"takes about {duration(one)}{together}"),
+        safe(f"needs about {size(forecast.space)}{free}{kept}", "" if forecast.fits else "bold red"),
+    ]
+
+
+def bulk(plan: BulkPlan, forecast: RebuildForecast) -> RenderableType:
     """What a run over a list would work on."""
     head = safe(
         f"list {plan.name}: {count(len(plan.keys), 'environment')} to rebuild, {len(plan.added)} put on it", "bold"
     )
     parts: list[RenderableType] = [head]
     if plan.plan.items:
-        parts.append(rebuild_plan(plan.plan))
+        parts.append(rebuild_plan(plan.plan, forecast))
     parts += [safe(f"gone from the cache, will be an error: {key}", "yellow") for key in plan.gone]
     return Group(*parts)
 

@@ -197,7 +197,7 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
             installer=job.installer,
             image=job.image,
             requested=len(job.lines),
-            fresh=job.fresh,
+            replayed=False if job.fresh else None,
         ),
         replay=settings.replay,
         compiles=compiles(configuration(world.home, account=account)),

@@ -48,6 +48,7 @@ __all__ = [
     "rebuild",
     "rebuild_lists",
     "remove_from_list",
+    "request_of",
     "run_bulk",
 ]
 
@@ -212,7 +213,7 @@ def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> 
             environment,
             interpreters=interpreters,
             index=index,
-            request=_request(environment) is not None,
+            request=request_of(environment) is not None,
             source=_source(world, environment).is_dir(),
             overlay=not overlay or Path(overlay).is_dir(),
             uv=_why_no_uv(world, environment),
@@ -258,7 +259,7 @@ def _launch(world: World, item: PlannedRebuild, *, fresh: bool) -> Build:
     environment, installation = item.environment, item.installation
     assert installation is not None
     assert installation.facts is not None
-    requirements, constraints = _request(environment) or ("", "")
+    requirements, constraints = request_of(environment) or ("", "")
     source = _source(world, environment)
     job = Job(
         attempt=new_attempt_id(),
@@ -286,7 +287,7 @@ def _launch(world: World, item: PlannedRebuild, *, fresh: bool) -> Build:
 
 def _why_no_uv(world: World, environment: Environment) -> str:
     """Why uv cannot build again what it has built; empty when it can, or has not built it."""
-    request = _request(environment)
+    request = request_of(environment)
     if environment.installer != UV or request is None:
         return ""
     settings = world.config.settings
@@ -300,7 +301,7 @@ def _why_no_uv(world: World, environment: Environment) -> str:
     return next(iter((*elsewhere, *uv_obstacles(*request, world.builder))), "")
 
 
-def _request(environment: Environment) -> tuple[str, str] | None:
+def request_of(environment: Environment) -> tuple[str, str] | None:
     """The requirements and the constraints that pip was given, word by word; None when they are not to be had."""
     record = read_json(environment.path.parent / "request.json") or {}
     requirements, constraints = record.get("requirements"), record.get("constraints")

@@ -22,22 +22,23 @@ _SIMILAR = 2.0
 
 
 def expect(
-    history: Iterable[Build], *, key: str, installer: str, image: str, requested: int, fresh: bool = False
+    history: Iterable[Build], *, key: str, installer: str, image: str, requested: int, replayed: bool | None = None
 ) -> Expectation | None:
     """What to expect of a build of `key` with so many requirement lines; None when nothing like it was built yet.
 
-    `history` is newest first. The last build of the same environment is the best judge, for a `fresh` one the last that
-    was not made from a lock. Without one, it is those of a similar number of lines, made by the same installer in the
-    same place.
+    `history` is newest first. `replayed` says whether it will be made from a lock, as far as that is known: then only
+    builds that were judge it, or only those that were not. The last build of the same environment is the best judge.
+    Without one, it is those of a similar number of lines, made by the same installer in the same place.
     """
     told = [b for b in history if b.state is BuildState.DONE and not b.reused and b.phases and b.installer == installer]
     installed = [build for build in told if Phase.RESOLVE in build.phases]
-    same = next((build for build in (installed if fresh else told) if build.key == key), None)
+    from_locks = [build for build in told if Phase.RESOLVE not in build.phases]
+    alike = told if replayed is None else from_locks if replayed else installed
+    same = next((build for build in alike if build.key == key), None)
     if same is not None:
         return Expectation(_seconds([same]), same.packages_installed, "the last build of this environment")
-    similar = [build for build in installed if build.image == image and _is_similar(build.requested, requested)][
-        :_ENOUGH
-    ]
+    others = from_locks if replayed else installed
+    similar = [build for build in others if build.image == image and _is_similar(build.requested, requested)][:_ENOUGH]
     if not similar:
         return None
     counts = [build.packages_installed for build in similar if build.packages_installed]

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import Problem, Where
 from engine.files import is_there
 
-__all__ = ["space_problem"]
+__all__ = ["free_bytes", "space_problem"]
 
 _FILES = 20_000
 """How many more files must fit: a middling environment has nine thousand, a large one 34 thousand (builds.md, A)."""
@@ -21,14 +21,8 @@ def space_problem(data_dir: Path, reserve: int) -> Problem | None:
     None when there is room, or it cannot be told; 0 for `reserve` asks nothing. A quota is known only where the file
     system counts it in, as XFS does for a project.
     """
-    if not reserve:
-        return None
-    path = data_dir
-    while not is_there(path) and path != path.parent:
-        path = path.parent
-    try:
-        found = os.statvfs(path)
-    except OSError:
+    found = _asked(data_dir) if reserve else None
+    if found is None:
         return None
     free = found.f_bavail * found.f_frsize
     if free < reserve:
@@ -51,6 +45,23 @@ def space_problem(data_dir: Path, reserve: int) -> Problem | None:
             hint="Free inodes there: `envdeck reap --dry-run` says what may go",
         )
     return None
+
+
+def free_bytes(data_dir: Path) -> int | None:
+    """How many bytes are free in `data_dir`; None when that cannot be told."""
+    found = _asked(data_dir)
+    return found.f_bavail * found.f_frsize if found is not None else None
+
+
+def _asked(data_dir: Path) -> os.statvfs_result | None:
+    """What the file system says of `data_dir`, or of where it will be."""
+    path = data_dir
+    while not is_there(path) and path != path.parent:
+        path = path.parent
+    try:
+        return os.statvfs(path)
+    except OSError:
+        return None
 
 
 def _size(number: float) -> str:

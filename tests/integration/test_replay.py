@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine import Build, BuildState, Engine
+from engine import Build, BuildState, Engine, Way
 from engine.builds.seeding import Seeding
 from engine.builds.spec import read_job
 from engine.environments.records import Distribution
@@ -185,6 +185,11 @@ def test_a_fresh_rebuild_asks_pip_for_everything(deck: Deck, stock: SimpleNamesp
     again = deck.build(*PINNED)
     plan = deck.engine.plan_rebuild([again.key], fresh=True)
     assert plan.fresh
+    (fresh,) = deck.engine.forecast_rebuild(plan).items
+    (known,) = deck.engine.forecast_rebuild(deck.engine.plan_rebuild([again.key])).items
+    assert (fresh.way, known.way) == (Way.INSTALLED, Way.REPLAYED)
+    assert known.basis == "the last build of this environment"
+    assert 0 < known.space < fresh.space
     (started,) = deck.engine.execute(plan)
     rebuilt = deck.engine.wait(started.id, 120)
     assert rebuilt.state is BuildState.DONE

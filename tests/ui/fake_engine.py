@@ -43,11 +43,13 @@ from engine import (
     ExecutorChoice,
     Fault,
     Finding,
+    Forecast,
     ForeignEnvironment,
     Impact,
     InputError,
     Installation,
     InterpreterFacts,
+    ItemForecast,
     Judgement,
     Level,
     LevelDecision,
@@ -77,6 +79,7 @@ from engine import (
     ReapResult,
     ReapVerdict,
     Reason,
+    RebuildForecast,
     RebuildPlan,
     Refused,
     Request,
@@ -542,6 +545,7 @@ class FakeEngine(Engine):
         """What a verification finds."""
         self.cannot_rebuild: dict[str, tuple[Problem, ...]] = {}
         self.cannot_activate: Problem | None = None
+        self.free = 10**10
         self.runs = False
         """Whether content runs."""
         self.activating = threading.Event()
@@ -716,6 +720,22 @@ class FakeEngine(Engine):
         return RebuildPlan(
             tuple(PlannedRebuild(env, None, None, self.cannot_rebuild.get(env.key, ())) for env in chosen)
         )
+
+    def forecast_rebuild(self, plan: RebuildPlan) -> RebuildForecast:
+        self.calls.append(("forecast", plan.fresh))
+        supply = Forecast(0, 12, reason="everything is fetched anew") if plan.fresh else Forecast(12, 12, replayed=True)
+        return RebuildForecast(
+            tuple(
+                ItemForecast(
+                    item.environment.key, supply, 40.0 if plan.fresh else 2.0, "one build of similar size",
+                    item.environment.size if plan.fresh else item.environment.own, item.environment.own,
+                )
+                for item in plan.items
+                if not item.problems
+            ),
+            at_once=2,
+            free=self.free,
+        )  # fmt: skip
 
     def execute(self, plan: Any) -> Any:  # type: ignore[override]  # one answer for every kind of plan
         if self.refuse is not None:

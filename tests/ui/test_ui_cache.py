@@ -178,7 +178,19 @@ async def test_nothing_to_reap_shows_why_each_stays(desk) -> None:
 async def test_rebuilding_one_asks_and_follows_the_build(desk) -> None:
     async with desk(size=(120, 24)) as d:
         await d.press("2", "r")
-        assert d.status.startswith("Rebuild 9f3ac1d2 (dash-sales)? It took 0:31")
+        asked = "Rebuild 9f3ac1d2 (dash-sales)? Replayed, about 0:02, "
+        await d.until(lambda: d.status.startswith(asked), "the question")
+        d.wait_guard()
+        await d.press("d")
+        for words in (
+            "about 0:02; the last builds took 0:31",
+            "of 10G that are free",
+            "about 0:40 and",
+            "12 of 12 packages from the wheel store, without pip and index",
+            "time: one build of similar",
+        ):
+            assert words in d.text, d.text
+        await d.press("q")
         d.wait_guard()
         await d.press("y")
         await d.until(lambda: "↻ running  dash-sales" in d.text, "the log")
@@ -188,7 +200,7 @@ async def test_rebuilding_one_asks_and_follows_the_build(desk) -> None:
 async def test_rebuilding_fresh_takes_nothing_from_the_wheel_store(desk) -> None:
     async with desk() as d:
         await d.press("2", "r")
-        assert "f=fresh" in d.status
+        await d.until(lambda: "f=fresh" in d.status, "the question")
         d.wait_guard()
         await d.press("f")
         await d.until(lambda: "↻ running  dash-sales" in d.text, "the log")
@@ -200,6 +212,7 @@ async def test_what_cannot_be_rebuilt_says_why(desk) -> None:
     engine.cannot_rebuild = {FIRST: (Problem("a", "the interpreter is gone"), Problem("b", "pip looks elsewhere"))}
     async with desk(engine, size=(120, 24)) as d:
         await d.press("2", "r")
+        await d.until(lambda: "cannot be rebuilt" in d.status, "the reason")
         assert "cannot be rebuilt: the interpreter is gone; pip looks elsewhere" in d.status
         assert not d.app.page.prompt.busy
 
@@ -209,7 +222,8 @@ async def test_of_several_those_that_can_be_are_rebuilt(desk) -> None:
     engine.cannot_rebuild = {SECOND: (Problem("a", "the interpreter is gone", hint="build the content again"),)}
     async with desk(engine) as d:
         await d.press("2", "space", "space", "space", "r")
-        await d.until(lambda: "Rebuild 2 environments at once?" in d.status, "the question")
+        await d.until(lambda: "Rebuild 2 environments at once? about 0:02" in d.status, "the question")
+        assert "2 replayed" in d.text
         assert "the interpreter is gone" in d.text
         await d.press(*"rebuild", "enter")
         await d.until(lambda: d.app.current_mode == "builds", "the builds")

@@ -51,6 +51,7 @@ from engine import (
     ExecutionEnvironment,
     ExecutorChoice,
     Fault,
+    Forecast,
     ForeignEnvironment,
     FrozenLine,
     Impact,
@@ -58,6 +59,7 @@ from engine import (
     InputError,
     Installation,
     InterpreterFacts,
+    ItemForecast,
     ItemState,
     Judgement,
     KeepCode,
@@ -91,6 +93,7 @@ from engine import (
     ReapResult,
     ReapVerdict,
     Reason,
+    RebuildForecast,
     RebuildItem,
     RebuildList,
     RebuildPlan,
@@ -270,6 +273,20 @@ def cache_plan(*items: ReapItem) -> CachePlan:
 
 def rebuild_plan(*problems: Problem) -> RebuildPlan:
     return RebuildPlan((PlannedRebuild(environment(), installation(), None, problems),))
+
+
+def rebuild_forecast(plan: RebuildPlan) -> RebuildForecast:
+    """Of each that can be rebuilt."""
+    supply = Forecast(12, 12, replayed=True)
+    return RebuildForecast(
+        tuple(
+            ItemForecast(item.environment.key, supply, 0.4, "the last build of this environment", 2_000_000, 3_000_000)
+            for item in plan.items
+            if not item.problems
+        ),
+        at_once=2,
+        free=10**9,
+    )
 
 
 def rebuild_list() -> RebuildList:
@@ -565,6 +582,9 @@ class FakeEngine:
 
     def plan_rebuild(self, keys: Sequence[str], *, fresh: bool = False) -> RebuildPlan:
         return replace(self.rebuilding, fresh=fresh)
+
+    def forecast_rebuild(self, plan: RebuildPlan) -> RebuildForecast:
+        return rebuild_forecast(plan)
 
     def rebuild_lists(self) -> tuple[RebuildList, ...]:
         return (rebuild_list(),)

@@ -143,13 +143,16 @@ def test_the_last_build_of_the_same_environment_is_the_best_judge() -> None:
 def test_what_was_made_from_a_lock_judges_only_what_may_be_made_so_again() -> None:
     replayed = done(phases={Phase.VENV: 100.0, Phase.VERIFY: 100.5, Phase.PUBLISH: 100.75}, finished_at=101.0)
     history = [replayed, done()]
-    for fresh, total in ((False, 1.0), (True, 28.0)):
-        expected = expect(history, key="k", installer="pip", image="", requested=10, fresh=fresh)
+    for known, total in ((None, 1.0), (True, 1.0), (False, 28.0)):
+        expected = expect(history, key="k", installer="pip", image="", requested=10, replayed=known)
         assert expected is not None
         assert expected.total == total
     of_others = expect(history, key="other", installer="pip", image="", requested=10)
     assert of_others is not None
-    assert of_others.basis == "one build of similar size"
+    assert (of_others.basis, of_others.total) == ("one build of similar size", 28.0)
+    from_a_lock = expect(history, key="other", installer="pip", image="", requested=10, replayed=True)
+    assert from_a_lock is not None
+    assert (from_a_lock.basis, from_a_lock.total) == ("one build of similar size", 1.0)
 
 
 def test_packages_that_are_there_before_the_installer_begins_count_as_done(tmp_path: Path) -> None:

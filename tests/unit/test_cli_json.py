@@ -376,7 +376,7 @@ def test_the_fake_engine_has_the_methods_of_the_real_one() -> None:
                  "build", "wait", "follow", "default_config", "close", "explain_request", "pip_files", "pip_settings",
                  "uv",
                  "capture", "write_bundle", "content", "contents", "plan_deploy", "deploy", "resolve", "plan_set",
-                 "plan_activate", "activate",
+                 "plan_activate", "activate", "forecast_rebuild",
                  "plan_remove", "plan_run", "run", "users_of", "foreign", "plan_reap", "reap_is_due", "plan_pin",
                  "plan_unpin", "caches", "plan_delete_cache", "plan_rebuild", "rebuild_lists", "plan_bulk", "run_bulk",
                  "serve", "audit", "executors"):  # fmt: skip

@@ -40,9 +40,11 @@ from engine import (
     ExecutionEnvironment,
     ExecutorChoice,
     Fault,
+    Forecast,
     FrozenLine,
     Health,
     ImpactKind,
+    ItemForecast,
     ItemState,
     Judgement,
     KeepCode,
@@ -62,6 +64,7 @@ from engine import (
     ReapResult,
     ReapVerdict,
     Reason,
+    RebuildForecast,
     RebuildItem,
     RebuildList,
     RemovePlan,
@@ -135,6 +138,8 @@ def everything(text: str) -> list[RenderableType]:
     foreign = replace(FakeEngine().foreign()[0], name=text, home=text, reason=text, installer=text, target=text)
     captured = replace(fakes.captured(), left_out=(LeftOut(text, text),), frozen=(FrozenLine(text, text, text),))
     rebuild = fakes.rebuild_plan(problem)
+    supply = Forecast(1, 2, reason=text)
+    forecast = RebuildForecast((ItemForecast(rebuild.items[0].environment.key, supply, 1.0, text, 1, 1),))
     listed = RebuildList(text, (RebuildItem(text, ItemState.ERROR, text, fakes.AT, text),))
     return [
         render_plan.plan(plan, [step]),
@@ -148,8 +153,8 @@ def everything(text: str) -> list[RenderableType]:
         render_cache.reap_plan(fakes.reap_plan(going, item)),
         render_cache.cache_plan(fakes.cache_plan(going, item)),
         render_cache.caches([replace(fakes.cache_plan().cache, version=text, image_name=text)]),
-        render_cache.rebuild_plan(rebuild),
-        render_cache.bulk(BulkPlan(text, (text,), (text,), rebuild, (text,))),
+        render_cache.rebuild_plan(rebuild, forecast),
+        render_cache.bulk(BulkPlan(text, (text,), (text,), rebuild, (text,)), forecast),
         render_cache.rebuild_list(listed),
         render_content.contents([content]),
         render_content.content(content, resolution),

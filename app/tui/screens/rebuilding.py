@@ -12,7 +12,7 @@ from app.tui.events import Level
 from app.tui.screens.page import Page
 from app.tui.screens.planning import Answer, Proposal, propose, show_plan
 from app.tui.text import count
-from engine import Build, RebuildPlan
+from engine import Build, RebuildForecast, RebuildPlan
 
 __all__ = ["ask_about_rebuild", "ask_to_rebuild"]
 
@@ -26,10 +26,21 @@ def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
 
 
 def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
-    """Ask on `page` or above it whether to do what `plan` says, and start it.
+    """Ask on `page` or above it whether to do what `plan` says, with what that takes, and start it.
 
     Of several environments, those that can be rebuilt are, and the plan says why the others cannot.
     """
+    engine = page.deck.engine
+
+    def look() -> tuple[RebuildForecast, RebuildForecast]:
+        fresh = replace(plan, items=plan.items if len(plan.items) <= _AT_ONCE else (), fresh=True)
+        return engine.forecast_rebuild(plan), engine.forecast_rebuild(fresh)
+
+    page.deck.perform(look, lambda forecasts: _ask(page, plan, *forecasts))
+
+
+def _ask(page: Page, plan: RebuildPlan, forecast: RebuildForecast, anew: RebuildForecast) -> None:
+    """`forecast` is what `plan` takes, `anew` what it takes to fetch everything anew."""
     deck = page.deck
 
     def ask_for_one(plan: RebuildPlan) -> None:
@@ -53,9 +64,9 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
             page,
             Proposal(
                 "Rebuilding",
-                rebuild_question(good),
+                rebuild_question(good, forecast),
                 answers,
-                lines=lambda: rebuild_lines(plan),
+                lines=lambda: rebuild_lines(plan, forecast, anew),
                 much=len(good.items) > 1,
                 command=deck.engine.command_line(good),
             ),
@@ -77,9 +88,9 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
         ask_for_one(plan)
     elif not good.items:
         deck.say("none of them can be rebuilt", Level.ERROR)
-        show_plan(page, "Rebuilding", rebuild_lines(plan))
+        show_plan(page, "Rebuilding", rebuild_lines(plan, forecast, anew))
     elif len(good.items) > _AT_ONCE:
         deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
-        show_plan(page, "Rebuilding", rebuild_lines(plan))
+        show_plan(page, "Rebuilding", rebuild_lines(plan, forecast, anew))
     else:
         offer(good)
