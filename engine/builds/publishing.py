@@ -106,25 +106,33 @@ def _take_over(directory: Path, account: Account, vouched: Mapping[str, Entry]) 
     Content runs as the same account, and must not be able to change what other content uses too. What is `vouched` for
     was never the account's.
     """
-    pending = [""]
-    _own(directory, directory.lstat(), account)
+    top, pending = os.fspath(directory), [""]
+    _own(top, os.lstat(top), account)
     while pending:
         parent = pending.pop()
-        # This directory is ours by now, so nobody can put a link in the place of what is looked at here.
-        with os.scandir(directory / parent) as entries:
-            for entry in entries:
-                path = f"{parent}/{entry.name}" if parent else entry.name
-                known = vouched.get(path)
-                if known is not None and known.inode == entry.inode():
-                    continue
-                _own(Path(entry.path), entry.stat(follow_symlinks=False), account)
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
+        # By descriptor, so that the system does not look for the whole path of every file.
+        place = os.open(f"{top}/{parent}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # This directory is ours by now, so nobody can put a link in the place of what is looked at here.
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    path = f"{parent}/{entry.name}" if parent else entry.name
+                    known = vouched.get(path)
+                    if known is not None and known.inode == entry.inode():
+                        continue
+                    _own(entry.name, entry.stat(follow_symlinks=False), account, place)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
+        finally:
+            os.close(place)
 
 
-def _own(path: Path, status: os.stat_result, account: Account) -> None:
+def _own(name: str, status: os.stat_result, account: Account, place: int | None = None) -> None:
+    """Take over `name` in the directory `place`."""
     if status.st_uid != account.uid:
         return
-    os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+    os.chown(name, os.geteuid(), os.getegid(), dir_fd=place, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
-        path.chmod(0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & 0o111 else 0o644)
+        mode = 0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & 0o111 else 0o644
+        # After it is ours, whatever its mode is: until then the account could change that.
+        os.chmod(name, mode, dir_fd=place)

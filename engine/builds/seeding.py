@@ -7,6 +7,7 @@ into the store (DESIGN.md §6, builds.md, section G).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -21,7 +22,7 @@ from engine.builds.spec import Job
 from engine.environments.records import Distribution
 from engine.environments.seal import Vouched
 from engine.errors import EnvdeckError
-from engine.files import read_json, write_json
+from engine.files import read_json
 from engine.text import one_line
 from engine.wheels.deciding import Asked, Supply, decide
 from engine.wheels.linking import Linked, link
@@ -78,7 +79,9 @@ class Seeding:
         record: dict[str, object] = {"replay": supply.lock is not None, "packages": [*packages, *_externals(job)]}
         if supply.lock is not None:
             record["conflicts"] = list(supply.lock.conflicts)
-        write_json(job.job_dir / SUPPLIED, record)
+        # Not `write_json`: it need not outlive a crash of the machine, because its reader does not, and to wait for the
+        # disk now is to wait for all that was linked.
+        (job.job_dir / SUPPLIED).write_text(json.dumps(record))
         if linked:
             # While the builder works, which leaves this process with nothing to do.
             pool = ThreadPoolExecutor(1, "vouching")

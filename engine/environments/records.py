@@ -39,6 +39,7 @@ _METADATA_LIMIT = 64 * 1024
 _NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>.+)\.(?:dist|egg)-info")
 _SITE = ("site-packages", "dist-packages")
 _DEEPEST_SITE = 4
+_HASHES = tuple(f"{algorithm}=" for algorithm in sorted(ALGORITHMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def rows_beside(text: str, root: Path, base: str, files: Mapping[str, Entry]) ->
     for fields in csv.reader(io.StringIO(text, newline="")):
         path = f"{base}/{fields[0]}"
         if path in files:  # nearly all, and then nothing has to be made of the row
-            digest = fields[1].partition("=")[0] in ALGORITHMS
+            digest = fields[1].startswith(_HASHES)
         else:
             row = _row(fields, root, base)
             path, digest = row.path, bool(row.digest)
@@ -261,7 +262,6 @@ def _row(fields: list[str], root: Path, base: str) -> Row:
         path = posixpath.relpath(posixpath.normpath(path), str(root))
     else:
         path = posixpath.normpath(posixpath.join(base, path))
-    digest, size = (*fields[1:3], "", "")[:2]
-    if digest.partition("=")[0] not in ALGORITHMS:
-        digest = ""
-    return Row(path, digest.rstrip("="), int(size) if size.isascii() and size.isdigit() and len(size) < 16 else None)
+    digest = fields[1].rstrip("=") if len(fields) > 1 and fields[1].startswith(_HASHES) else ""
+    size = fields[2] if len(fields) > 2 else ""
+    return Row(path, digest, int(size) if len(size) < 16 and size.isdigit() and size.isascii() else None)

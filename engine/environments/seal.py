@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,7 +99,13 @@ def write_seal(attempt_dir: Path, python: Path | None, vouched: Vouched | None =
     `vouched` for. Raises `OSError` for what cannot be read, `StorageError`.
     """
     (attempt_dir / SEAL).unlink(missing_ok=True)  # a package may have brought one along
-    vouched = vouched or Vouched()
+    with ThreadPoolExecutor(1, "interpreter") as pool:
+        # One large file: hashing it leaves the rest to this thread.
+        interpreter = pool.submit(_interpreter, python)
+        return _write_seal(attempt_dir, vouched or Vouched(), interpreter.result)
+
+
+def _write_seal(attempt_dir: Path, vouched: Vouched, interpreter: Callable[[], object]) -> Sealed:
     tree = walk(attempt_dir, vouched.files)
     supplied = _unchanged(attempt_dir, tree, vouched.distributions)
     distributions = distributions_in(attempt_dir, tree, supplied)
@@ -119,7 +126,7 @@ def write_seal(attempt_dir: Path, python: Path | None, vouched: Vouched | None =
     record = {
         "format": _FORMAT,
         "files": files,
-        "interpreter": _interpreter(python) if python and is_file(python) else None,
+        "interpreter": interpreter(),
     }
     text = json.dumps(record, sort_keys=True).encode("ascii")
     write_atomic(attempt_dir / SEAL, text)
@@ -174,7 +181,9 @@ def state_of(entry: Entry, digests: Mapping[str, str]) -> str:
     return f"-> {entry.target}" if entry.kind is EntryKind.LINK else entry.kind.value
 
 
-def _interpreter(python: Path) -> dict[str, object]:
+def _interpreter(python: Path | None) -> dict[str, object] | None:
+    if python is None or not is_file(python):
+        return None
     executable = python.resolve(strict=True)
     files = {str(path): digest(path)[ALGORITHM] for path in (executable, *_libraries(executable))}
     return {"path": str(executable), "files": files}

@@ -251,7 +251,7 @@ def test_an_environment_that_is_not_what_its_lock_says_is_left_to_pip(deck: Deck
     metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
     again = deck.build(*PINNED)
     assert "WARNING: alpha is 1.1, and the lock says 1.0" in said(again)
-    assert again.state is BuildState.DONE
+    assert again.state is BuildState.DONE, said(again)
     # One from the store, and one that pip put in the place of what was not what it should be.
     assert (again.packages_done, again.packages_total) == (2, 2)
     (environment,) = deck.engine.refresh().environments
