@@ -121,7 +121,9 @@ class Arrivals:
 
 def records_in(env: str) -> dict[str, tuple[int, ...]]:
     """The RECORD of every package in `env`, and which file it is. pip writes it last, and in one step."""
-    return {path: stamp(path) for path in glob(os.path.join(env, "lib", "*", "site-packages", "*.dist-info", "RECORD"))}
+    # Of what pip replaces it puts a ~ in the place of the first letter, and soon removes it.
+    directories = os.path.join(env, "lib", "*", "site-packages", "[!~]*.dist-info")
+    return {path: stamp(path) for path in glob(os.path.join(directories, "RECORD"))}
 
 
 def rows_of(record: str) -> list[tuple[str, ...]]:

@@ -143,6 +143,13 @@ def test_modules_are_seen_as_they_arrive_and_only_once(site: Site) -> None:
     assert sorted(arrivals.look()) == [f"{directory}/{path}" for path in ("e.py", "pack/deep/more/d.py")]
 
 
+def test_what_pip_moves_aside_is_no_package(site: Site, tmp_path: Path) -> None:
+    info = site({"a.py": ""}, ["a.py"]) / "demo-1.0.dist-info"
+    # So that it can put it back, should what it installs instead not go in.
+    info.rename(info.with_name("~emo-1.0.dist-info"))
+    assert bytecode.records_in(str(tmp_path / "env")) == {}
+
+
 def drain(compiler: bytecode.Compiler) -> None:
     while compiler.pending or compiler.running:
         compiler.start(2)
