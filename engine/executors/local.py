@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 import os
 import platform
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import Problem
 from engine.executors.base import Availability, Cause, ExecutorError, JobNotFound, JobSpec, JobState, JobStatus
-from engine.executors.guard import NO_NAMESPACE, OUTPUT, RECORD, USER_NAMESPACE, VERDICT, Task, started_at
+from engine.executors.guard import NO_NAMESPACE, OUTPUT, RECORD, START, USER_NAMESPACE, VERDICT, started_at
 from engine.executors.lines import split_lines
 from engine.executors.notes import Notes, noted_keys, read_notes, remove_notes, start_notes, write_notes
 from engine.files import StorageError, read_json, write_problem
 from engine.text import decode, one_line
 
+if TYPE_CHECKING:
+    from engine.executors.guard import Task
+
 __all__ = ["LocalExecutor"]
 
-_GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")))
+_GUARD = (sys.executable, "-I", "-S", "-c", START, str(Path(__file__).with_name("guard.py")))
 _READ_SIZE = 1 << 16
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.25
 """Seconds between two looks at output that does not grow."""
@@ -79,6 +85,39 @@ class _Guarded:
     @property
     def alive(self) -> bool:
         return any(process.alive for process in self.processes)
+
+
+class _Waiting:
+    """Waits, but not beyond the end of a process: that is noticed at once where the system tells of it."""
+
+    def __init__(self, process: _Process) -> None:
+        self._poll = select.poll()
+        self._descriptor: int | None = None
+        # An old kernel cannot tell, nor can one where the process is not known any more.
+        with suppress(OSError):
+            self._descriptor = os.pidfd_open(process.pid)
+            self._poll.register(self._descriptor, select.POLLIN)
+        if not process.alive:
+            # Somebody else may have its id.
+            self._close()
+
+    def __enter__(self) -> _Waiting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def wait(self, seconds: float) -> None:
+        if self._descriptor is None:
+            time.sleep(seconds)
+        elif self._poll.poll(seconds * 1000):
+            # Told once: what comes of that end may take a moment.
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class LocalExecutor:
@@ -250,7 +289,8 @@ class LocalExecutor:
             file = (self.jobs_dir / key / OUTPUT).open("rb", buffering=0)
         except FileNotFoundError:
             return
-        with file:
+        record = read_json(self.jobs_dir / key / RECORD) or {}
+        with file, _Waiting(_process(record.get("guard"))) as waiting:
             ended, grown = False, time.monotonic()
             while True:
                 if chunk := file.read(_READ_SIZE):
@@ -261,8 +301,9 @@ class LocalExecutor:
                 else:
                     # What was printed up to the end that is seen here is read after it.
                     ended = self._ended(key)
-                    quiet = time.monotonic() - grown
-                    time.sleep(0 if ended else min(max(_SHORTEST_WAIT, quiet / 4), _LONGEST_WAIT))
+                    if not ended:
+                        quiet = time.monotonic() - grown
+                        waiting.wait(min(max(_SHORTEST_WAIT, quiet / 4), _LONGEST_WAIT))
 
     def _ended(self, key: str) -> bool:
         try:
