@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from engine import actions
-from engine.content.model import UNCHANGED
+from engine.content.unchanged import UNCHANGED
 from engine.matching import Request
 from engine.targets import LOCAL
 from engine.world import World
@@ -299,7 +299,7 @@ class Engine:
 
         Raises `InputError` (`build-unknown`, `build-ambiguous`).
         """
-        return actions.build.find_build(self._world.builds(), build_id)
+        return actions.build.find_build(self._world, build_id)
 
     def wait(self, build_id: str, timeout: float | None = None) -> Build:
         """Block until the build has ended (or `timeout` seconds passed) and return it."""

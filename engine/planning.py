@@ -7,27 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from engine.builds.model import Build
 from engine.builds.pip_config import configuration, index_configuration
-from engine.builds.uv_asking import uv_obstacles
 from engine.bundles.model import Bundle
-from engine.bundles.source import source_digest
 from engine.choosing import match_request
 from engine.config.model import ConfigState
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import InputError, Problem, Where
 from engine.executors.accounts import BuildAccount
 from engine.executors.registry import cannot_run, choose
-from engine.installations.externals import ExternalPackage
 from engine.installations.model import Installation, Usability
 from engine.management import ManagementDecision, decide
 from engine.matching import Match, Request
 from engine.offhost.model import Declarations, TargetRequest, image_identity
-from engine.offhost.selection import TargetMatch
 from engine.packages.installer import InstallerChoice, UvTool, choose_installer, place_obstacles
 from engine.packages.key import environment_key, interpreter_identity, key_ingredients, key_lines
 from engine.packages.plan import PackagePlan, PackageRules, external_names, plan_packages, prohibited_names
@@ -38,10 +34,16 @@ from engine.wheels.deciding import Asked, Forecast, forecast
 from engine.wheels.locks import LockRecords
 from engine.wheels.store import WheelStore
 
-__all__ = ["ContentDefaults", "Externals", "Found", "identities", "plan_build"]
+__all__ = ["ContentDefaults", "Found", "identities", "plan_build"]
 
-Externals = Mapping[str, Mapping[NormalizedName, ExternalPackage]]
-"""The path of an installation to the external packages it has, and what those depend on there."""
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
+    from engine.installations.externals import ExternalPackage
+    from engine.offhost.selection import TargetMatch
+
+    Externals = Mapping[str, Mapping[NormalizedName, ExternalPackage]]
+    """The path of an installation to the external packages it has, and what those depend on there."""
 
 
 def _no_uv_yet() -> UvTool:
@@ -116,7 +118,7 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
     if packages.problem is not None:
         return plan.having(problem=_in_bundle(packages.problem, bundle))
     try:
-        digest = source_digest(bundle) if packages.needs_source else ""
+        digest = _source_digest(bundle) if packages.needs_source else ""
     except InputError as error:
         return plan.having(problem=error.problem)
     except OSError as error:
@@ -154,6 +156,13 @@ def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = N
     )
 
 
+def _source_digest(bundle: Bundle) -> str:
+    # Only here: few bundles list a file of their own.
+    from engine.bundles.source import source_digest
+
+    return source_digest(bundle)
+
+
 def _supply(
     key: str, ingredients: Mapping[str, object], packages: PackagePlan, place: _Place, found: Found
 ) -> Forecast:
@@ -184,6 +193,9 @@ def _installer(
     settings, who = found.config.settings, found.builder
 
     def obstacles() -> tuple[str, ...]:
+        # Only here: most are built with pip.
+        from engine.builds.uv_asking import uv_obstacles
+
         local = place.target == LOCAL
         return (
             *place_obstacles(

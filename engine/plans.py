@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from engine.environments.difference import ingredient_changes
 from engine.environments.model import EnvironmentState
 
 if TYPE_CHECKING:
@@ -145,6 +144,8 @@ def find_nearest(
         return None
     there = set(nearest.lines)
     others = sorted({*ingredients, *nearest.ingredients} - {"requirements"})
+    from engine.environments.difference import ingredient_changes
+
     return Nearest(
         nearest,
         tuple(sorted(wanted - there)),

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from engine.choosing import match_request
 from engine.config.default import default_data_dir, default_text
-from engine.config.draft import ConfigDraft, put, take
 from engine.config.load import load
 from engine.config.lookup import Sources, look_up, user_directory
 from engine.config.model import ConfigState, Executable, Settings
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from engine.builds.model import Build
     from engine.builds.uv_tool import UvFinder
     from engine.bundles.model import Bundle
+    from engine.config.draft import ConfigDraft
     from engine.content.model import Content
     from engine.content.store import ContentStore
     from engine.environments.foreign import ForeignStore
@@ -177,6 +177,8 @@ class World:
                     )
                 )
             path = base / "envdeck" / "envdeck.gcfg"
+        from engine.config.draft import take
+
         return take(path, "" if files else self.default_config())
 
     def check_draft(self, draft: ConfigDraft, text: bytes) -> ConfigState:
@@ -192,6 +194,8 @@ class World:
 
         Raises `Refused` (`read-only`, `config-errors`, `config-changed`), `StorageError`.
         """
+        from engine.config.draft import put
+
         self.require_writable()
         errors = self.check_draft(draft, text).errors
         if errors:
@@ -301,6 +305,16 @@ class World:
         """Every build, newest first."""
         with self.lock:
             return self.jobs.builds()
+
+    def build(self, build_id: str) -> Build | None:
+        """The build of exactly that id; nothing is read of the others."""
+        with self.lock:
+            return self.jobs.find(build_id)
+
+    def latest_builds(self, number: int) -> tuple[Build, ...]:
+        """At most so many of the builds that were started last, newest first."""
+        with self.lock:
+            return self.jobs.latest(number)
 
     def contents(self, *, thorough: bool = False) -> tuple[Content, ...]:
         """All content, by name; the same object while nothing changed."""

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from itertools import islice
 
-from app.cli import commands, json_output
+from app.cli import json_output
 from app.cli.following import PlainReporter, follow, reporter
 from app.cli.grammar import BUILD, BUILD_FIELDS, BUNDLE, Commands, add_dry_run, pattern
 from app.cli.terminal import Terminal
@@ -41,6 +41,8 @@ _AT_ONCE = 5000
 def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     plan = engine.plan_build(engine.open_bundle(options.bundle))
     if options.dry_run:
+        from app.cli import commands
+
         return commands.show_plan(engine, plan, terminal)
     return carry_out(engine, plan, options, terminal)
 

@@ -15,12 +15,8 @@ from engine.builds.estimate import expect
 from engine.builds.job import new_attempt_id
 from engine.builds.launch import account_for, build_environment, build_mounts, launch
 from engine.builds.model import Build, BuildState
-from engine.builds.overlay import make_overlay
 from engine.builds.pip_config import compiles, configuration
-from engine.builds.settling import settle
 from engine.builds.spec import Job
-from engine.builds.uv_asking import uv_run
-from engine.bundles.source import copy_source
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, InputError, Problem, Refused
 from engine.executors.base import Executor
@@ -33,16 +29,21 @@ from engine.world import World
 
 __all__ = ["cancel", "find_build", "join_or_start", "launch_job", "plan_cancel", "settle_lost", "start", "unsettled"]
 
+_HISTORY = 50
+"""How many of the latest builds are asked how long one will take."""
 _START_PATIENCE = 30.0
 """Seconds to wait for others who are just starting a build."""
 
 
-def find_build(builds: Sequence[Build], build_id: str) -> Build:
+def find_build(world: World, build_id: str) -> Build:
     """The build of that id, of a unique part of it, or the newest for ``last``.
 
     Raises `InputError` (`build-unknown`, `build-ambiguous`).
     """
-    matching = [b for b in builds if b.id == build_id] or [b for b in builds if build_id in b.id]
+    if exact := world.build(build_id):
+        return exact
+    builds = world.builds()
+    matching = [b for b in builds if build_id in b.id]
     if build_id == "last":
         matching = list(builds[:1])
     if len(matching) == 1:
@@ -139,10 +140,23 @@ def _launch(world: World, plan: BuildPlan) -> Build:
         by=world.user,
         submitted_at=time.time(),
         image=image,
-        overlay=str(make_overlay(data_dir / "externals", plan.externals)) if plan.externals else "",
+        overlay=_overlay(data_dir, plan),
     )
-    source = partial(copy_source, plan.bundle, digest=str(plan.ingredients["source"]))
-    return launch_job(world, job, source if plan.packages.needs_source else None)
+    if not plan.packages.needs_source:
+        return launch_job(world, job)
+    # Only here, as all that few builds need: the others would wait for it to be loaded.
+    from engine.bundles.source import copy_source
+
+    return launch_job(world, job, partial(copy_source, plan.bundle, digest=str(plan.ingredients["source"])))
+
+
+def _overlay(data_dir: Path, plan: BuildPlan) -> str:
+    """The directory of the external packages that the environment is to see; empty for none."""
+    if not plan.externals:
+        return ""
+    from engine.builds.overlay import make_overlay
+
+    return str(make_overlay(data_dir / "externals", plan.externals))
 
 
 def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Build:
@@ -156,7 +170,9 @@ def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Buil
         path.parent.mkdir(parents=True, exist_ok=True)
         # Should somebody keep it too long, two builds are started, and the second will find what the first has built.
         with acquire(path, lambda: time.monotonic() > deadline, 0.02):
-            under_way = next((b for b in world.builds() if b.key == key and not b.state.final), None)
+            with world.lock:
+                open_ = world.jobs.unfinished()
+            under_way = next((build for build in open_ if build.key == key), None)
             return under_way or start_it()
     except OSError as error:
         raise StorageError(write_problem("start the build", path, error)) from error
@@ -176,6 +192,8 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         tool = world.uv()
         if tool.problem is not None:
             raise Refused(tool.problem)
+        from engine.builds.uv_asking import uv_run
+
         uv = uv_run(job.requirements, job.constraints, world.builder, tool, env)
         env |= uv.env
     job = replace(
@@ -192,7 +210,7 @@ def launch_job(world: World, job: Job, prepare_source: Callable[[Path], None] | 
         space_reserve=settings.space_reserve,
         concurrency=settings.build_concurrency,
         expected=expect(
-            world.builds(),
+            world.latest_builds(_HISTORY),
             key=job.key,
             installer=job.installer,
             image=job.image,
@@ -222,7 +240,7 @@ def _executor(world: World, job: Job) -> Executor:
 
 def plan_cancel(world: World, build_id: str) -> CancelPlan:
     """What cancelling would do now. Raises `InputError` (`build-unknown`, `build-ambiguous`)."""
-    build = find_build(world.builds(), build_id)
+    build = find_build(world, build_id)
     if not build.state.final:
         return CancelPlan(build)
     return CancelPlan(build, Problem("build-ended", f"the build has ended already: it is {build.state.value}"))
@@ -247,6 +265,8 @@ def settle_lost(world: World, builds: Sequence[Build]) -> bool:
     lost, settled = unsettled(builds), True
     if not lost or world.read_only:
         return True
+    from engine.builds.settling import settle
+
     for build in lost:
         try:
             state = settle(build.directory, build.phase, world.store, partial(_executor, world))

@@ -24,7 +24,7 @@ def plan_retry(world: World, build_id: str) -> BuildPlan | RebuildPlan:
     environment any more, `Refused` while it goes on (`build-running`) or when nothing says where its bundle is
     (`retry-no-bundle`).
     """
-    build = find_build(world.builds(), build_id)
+    build = find_build(world, build_id)
     if not build.state.final:
         raise Refused(
             Problem(

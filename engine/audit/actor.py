@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import pwd
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def acting(environ: Mapping[str, str], *, user: str = "") -> Actor:
         effective=effective,
         tty=_terminal(),
         ssh=environ.get("SSH_CONNECTION", "").partition(" ")[0],
-        host=socket.gethostname(),
+        host=platform.node(),
         pid=os.getpid(),
     )
 

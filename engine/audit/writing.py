@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -95,7 +94,7 @@ def _identity(path: Path) -> int | None:
 
 def _rotate(path: Path, status: os.stat_result) -> None:
     """Put the file aside under a name that no other has, and begin another that the same people may write."""
-    aside = path.with_name(f"audit-{datetime.now(UTC):%Y%m%d-%H%M%S.%f}-{secrets.token_hex(2)}.jsonl")
+    aside = path.with_name(f"audit-{datetime.now(UTC):%Y%m%d-%H%M%S.%f}-{os.urandom(2).hex()}.jsonl")
     # A file that cannot be moved, such as one that the system lets only grow, goes on growing.
     with suppress(OSError):
         if path.stat().st_ino == status.st_ino:

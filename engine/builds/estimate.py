@@ -7,7 +7,6 @@ same, and nobody has to read all earlier builds for it.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping
 
 from engine.builds.model import Build, BuildState, Expectation, Phase
@@ -42,7 +41,7 @@ def expect(
     if not similar:
         return None
     counts = [build.packages_installed for build in similar if build.packages_installed]
-    packages = round(statistics.median(counts)) if counts else 0
+    packages = round(_median(counts)) if counts else 0
     what = f"{len(similar)} builds" if len(similar) > 1 else "one build"
     return Expectation(_seconds(similar), packages, f"{what} of similar size")
 
@@ -51,11 +50,17 @@ def _is_similar(one: int, other: int) -> bool:
     return bool(one and other) and max(one, other) / min(one, other) <= _SIMILAR
 
 
+def _median(values: Iterable[float]) -> float:
+    # The module for that loads those of fractions, decimals and random numbers, which a build would wait for.
+    ordered = sorted(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
 def _seconds(builds: list[Build]) -> dict[Phase, float]:
     taken = [build.phase_seconds(build.finished_at or 0.0) for build in builds]
     # A queue says nothing about the build that comes after it.
     phases = [phase for phase in Phase if phase is not Phase.QUEUE and any(phase in each for each in taken)]
-    return {phase: statistics.median(each.get(phase, 0.0) for each in taken) for phase in phases}
+    return {phase: _median(each.get(phase, 0.0) for each in taken) for phase in phases}
 
 
 def expectation_record(expected: Expectation | None) -> dict[str, object] | None:

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from engine.builds.estimate import read_expectation
@@ -43,7 +43,7 @@ _MANY = 1 << 60
 
 def new_attempt_id() -> str:
     """A name that no other attempt has, and that sorts by time: ``20261121-023000-7f3a2c``."""
-    return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(3)
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + os.urandom(3).hex()
 
 
 def append_event(path: Path, event: dict[str, object]) -> None:
@@ -145,6 +145,15 @@ class JobReader:
             listed = tuple(sorted(builds.values(), key=lambda b: (b.submitted_at, b.id), reverse=True))
             self._listed = self._listed if listed == self._listed else listed
         return self._listed
+
+    def find(self, name: str) -> Build | None:
+        """The build of that name; None for whatever else somebody has typed."""
+        return self.read(name) if name in self._list() else None
+
+    def latest(self, number: int) -> tuple[Build, ...]:
+        """At most so many, newest first, and nothing is read of the others: the names of jobs sort by time."""
+        builds = (build for name in sorted(self._list(), reverse=True) if (build := self.read(name)))
+        return tuple(islice(builds, number))
 
     def unfinished(self) -> tuple[Build, ...]:
         """Those without a verdict, newest first, and nothing is read of the others: there may be ten thousand."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -27,7 +26,7 @@ SCRATCH = ("tmp", "source")
 
 def _new_mark() -> str:
     # A record separator and a secret: no package can print an event of the builder.
-    return "\x1e" + secrets.token_hex(16) + " "
+    return "\x1e" + os.urandom(16).hex() + " "
 
 
 @dataclass(frozen=True, slots=True)

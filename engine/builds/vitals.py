@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
+import platform
 import threading
 import time
 from collections.abc import Callable
@@ -47,8 +47,8 @@ def this_machine() -> Machine:
         with suppress(OSError):
             if text := path.read_bytes().strip():
                 # Not as it is: it is not to be told to other machines (machine-id(5)).
-                return Machine(socket.gethostname(), hashlib.sha256(b"envdeck " + text).hexdigest()[:16])
-    return Machine(socket.gethostname())
+                return Machine(platform.node(), hashlib.sha256(b"envdeck " + text).hexdigest()[:16])
+    return Machine(platform.node())
 
 
 def keep_beating(alive: Path) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.bundles.archive import DEPTH_LIMIT, ENTRY_LIMIT
 from engine.errors import InputError, Problem, Where
+from engine.members import DEPTH_LIMIT, ENTRY_LIMIT
 
 __all__ = ["Entry", "bundle_too_large", "open_beneath", "open_regular", "walk"]
 

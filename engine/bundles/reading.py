@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from engine.bundles.archive import open_archive
 from engine.bundles.directory import open_beneath, open_regular
 from engine.bundles.manifest import MANIFEST_LIMIT, parse_manifest
 from engine.bundles.model import Bundle
@@ -41,6 +40,9 @@ def read_bundle(path: Path) -> Bundle:
             raise OSError("it is neither a file nor a directory")
         if path.is_dir():
             return _read(path, path.name, _directory(path), f"{path}/", is_archive=False)
+        # Only here: tarfile and what it needs are much to load.
+        from engine.bundles.archive import open_archive
+
         with open_regular(path) as file, open_archive(path, file) as archive:
             return _read(path, _stem(path.name), archive.read, f"{path}!", is_archive=True)
     except FileNotFoundError:

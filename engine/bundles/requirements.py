@@ -8,7 +8,6 @@ A line is never rewritten, so that pip is given what the author wrote. builds.md
 from __future__ import annotations
 
 import codecs
-import difflib
 import posixpath
 import re
 import shlex
@@ -314,6 +313,8 @@ def _long_name(line: _Line, written: str) -> str:
 
 
 def _unknown_option(line: _Line, written: str) -> NoReturn:
+    import difflib
+
     close = difflib.get_close_matches(written, OPTIONS, 1)
     raise line.invalid(
         f"{written} is not an option of requirements files",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -456,5 +455,7 @@ def sections_of(key: str) -> tuple[str, ...]:
 def close_to(word: str, names: tuple[str, ...]) -> str | None:
     """The one of `names` that `word` looks like a misspelling of, if any."""
     folded = {name.casefold(): name for name in names}
+    import difflib
+
     matches = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
     return folded[matches[0]] if matches else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
+from engine.content.unchanged import UNCHANGED, Unchanged
 from engine.errors import Problem
 from engine.targets import LOCAL
 
@@ -84,12 +84,3 @@ class Content:
     def key(self) -> str:
         """The key of the active bundle's environment; empty when there is none."""
         return self.active_bundle.key if self.active_bundle else ""
-
-
-class Unchanged(Enum):
-    """The setting stays as it is, where None has a meaning of its own."""
-
-    UNCHANGED = "unchanged"
-
-
-UNCHANGED = Unchanged.UNCHANGED

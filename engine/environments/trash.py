@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +44,7 @@ def set_aside(data_dir: Path, path: Path) -> Path | None:
     Raises `StorageError` (`storage-write`).
     """
     trash = trash_of(data_dir)
-    name = f"{path.name}.{secrets.token_hex(4)}"
+    name = f"{path.name}.{os.urandom(4).hex()}"
     try:
         trash.mkdir(parents=True, exist_ok=True)
         try:

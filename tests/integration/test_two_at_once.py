@@ -269,6 +269,6 @@ def test_hosts_do_not_wait_for_each_other(server, gate, make_wheel: Make, wait_u
     start(engine, server.bundle("slow", name="slow"))
     wait_until(lambda: slow.reached, what="the first build")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.builds.vitals.socket.gethostname", lambda: "elsewhere")
+        patch.setattr("engine.builds.vitals.platform.node", lambda: "elsewhere")
         other = start(engine, server.bundle("alpha", name="other"))
     assert engine.wait(other.id, 60).state is BuildState.DONE

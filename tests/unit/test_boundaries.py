@@ -55,6 +55,28 @@ def test_a_match_loads_neither_the_cache_nor_the_builds(quiet_home: dict[str, st
     assert not {f"app.cli.{room}" for room in ("contents", "caching", "doctoring", "json_cache")} & commands
 
 
+def test_starting_a_build_loads_only_what_every_build_needs() -> None:
+    """The command that plans and starts it, and the supervisor that is forked from that."""
+    needed = ("app.cli.building", "engine.engine", "engine.planning", "engine.actions.build", "engine.actions.audit")
+    loaded = loaded_after(f"import {', '.join(needed)}, engine.builds.supervisor, engine.executors.local")
+    assert {name for name in loaded if name.startswith("engine.actions.")} == set(needed[3:])
+    others = (
+        "capture",
+        "content.model",
+        "doctor",
+        "impact",
+        "live",
+        "offhost.selection",
+        "rebuilds",
+        "snapshot",
+        "trial",
+    )
+    seldom = ("builds.overlay", "builds.settling", "builds.uv_asking", "bundles.archive", "environments.difference")
+    rest = ("config.draft", "installations.externals", "packages.uv_request", "wheels.filling", "wheels.unpacking")
+    assert not {f"engine.{name}" for name in (*others, *seldom, *rest)} & loaded
+    assert not {"difflib", "psutil", "rich", "secrets", "statistics", "tarfile", "yaml"} & loaded
+
+
 def test_the_version_loads_nothing_of_the_engine_but_its_errors(quiet_home: dict[str, str]) -> None:
     run = "from app.cli.main import main\nmain(['--version'])"
     assert "engine.world" not in loaded_after(run, environ=quiet_home)
