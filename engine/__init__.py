@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
     from engine.actions.pin import Pin, PinPlan, read_pin
-    from engine.actions.reap import ReapItem, ReapKind, ReapPlan, ReapResult, find_environment
+    from engine.actions.reap import ReapItem, ReapKind, ReapPlan, ReapResult
     from engine.actions.rebuild import BulkPlan, PlannedRebuild, RebuildPlan
     from engine.actions.resolve import Resolution
     from engine.actions.run import RunPlan, RunResult
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from engine.environments.difference import Change, Difference, compare_environments
     from engine.environments.findings import Finding, FindingKind, Verification
     from engine.environments.foreign import ForeignEnvironment
+    from engine.environments.lookup import find_environment
     from engine.environments.model import Environment, EnvironmentState, LockedPackage
     from engine.environments.reaping import KeepCode, KeepReason, ReapVerdict
     from engine.environments.usage import ProcessUse, Users
@@ -77,7 +78,7 @@ _HOMES = {
     "engine.actions.content": "RemovePlan SetPlan",
     "engine.actions.deploy": "DeployPlan",
     "engine.actions.pin": "Pin PinPlan read_pin",
-    "engine.actions.reap": "ReapItem ReapKind ReapPlan ReapResult find_environment",
+    "engine.actions.reap": "ReapItem ReapKind ReapPlan ReapResult",
     "engine.actions.rebuild": "BulkPlan PlannedRebuild RebuildPlan",
     "engine.actions.resolve": "Resolution",
     "engine.actions.run": "RunPlan RunResult",
@@ -100,6 +101,7 @@ _HOMES = {
     "engine.environments.difference": "Change Difference compare_environments",
     "engine.environments.findings": "Finding FindingKind Verification",
     "engine.environments.foreign": "ForeignEnvironment",
+    "engine.environments.lookup": "find_environment",
     "engine.environments.model": "Environment EnvironmentState LockedPackage",
     "engine.environments.reaping": "KeepCode KeepReason ReapVerdict",
     "engine.environments.usage": "ProcessUse Users",

@@ -422,6 +422,12 @@ class Engine:
 
     # The cache
 
+    def environments(self) -> tuple[Environment, ...]:
+        """Every environment, newest first, looked at anew. Raises `Refused` when the data directory cannot be read."""
+        self.installations()
+        self._world.require_readable()
+        return self._world.environments(thorough=True)
+
     def users_of(self, environments: Iterable[Environment]) -> Users:
         """The processes that use each of `environments` now."""
         from engine.environments.usage import users_of

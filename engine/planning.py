@@ -20,12 +20,13 @@ from engine.environments.model import Environment, EnvironmentState
 from engine.errors import InputError, Problem, Where
 from engine.executors.accounts import BuildAccount
 from engine.executors.registry import cannot_run, choose
-from engine.installations.model import Installation, Usability
+from engine.installations.identity import interpreter_identity
+from engine.installations.model import Installation
 from engine.management import ManagementDecision, decide
 from engine.matching import Match, Request
 from engine.offhost.model import Declarations, TargetRequest, image_identity
 from engine.packages.installer import InstallerChoice, UvTool, choose_installer, place_obstacles
-from engine.packages.key import environment_key, interpreter_identity, key_ingredients, key_lines
+from engine.packages.key import environment_key, key_ingredients, key_lines
 from engine.packages.plan import PackagePlan, PackageRules, external_names, plan_packages, prohibited_names
 from engine.packages.support import support_packages
 from engine.plans import BuildPlan, ContentDefaults, find_nearest
@@ -34,7 +35,7 @@ from engine.wheels.deciding import Asked, Forecast, forecast
 from engine.wheels.locks import LockRecords
 from engine.wheels.store import WheelStore
 
-__all__ = ["ContentDefaults", "Found", "identities", "plan_build"]
+__all__ = ["ContentDefaults", "Found", "plan_build"]
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
@@ -76,15 +77,6 @@ class _Place:
     version: str
     path: str
     identity: Mapping[str, object]
-
-
-def identities(installations: Sequence[Installation]) -> dict[str, Mapping[str, object]]:
-    """The identity of the interpreter at each usable installation's path."""
-    return {
-        i.executable: interpreter_identity(i.facts)
-        for i in installations
-        if i.facts and i.usability is Usability.USABLE
-    }
 
 
 def plan_build(bundle: Bundle, found: Found, content: ContentDefaults | None = None) -> BuildPlan:

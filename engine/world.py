@@ -291,7 +291,7 @@ class World:
     def environments(self, *, thorough: bool = False) -> tuple[Environment, ...]:
         """Every published environment, newest first, the stale ones marked; the same object while nothing changed."""
         from engine.environments.staleness import judge
-        from engine.planning import identities
+        from engine.installations.identity import identities
 
         with self.lock:
             there, installations = self.store.environments(thorough=thorough), self.installations()
@@ -310,6 +310,11 @@ class World:
         """The build of exactly that id; nothing is read of the others."""
         with self.lock:
             return self.jobs.find(build_id)
+
+    def unfinished(self) -> tuple[Build, ...]:
+        """Every build that is under way, newest first; nothing is read of those that have ended."""
+        with self.lock:
+            return self.jobs.unfinished()
 
     def latest_builds(self, number: int) -> tuple[Build, ...]:
         """At most so many of the builds that were started last, newest first."""
@@ -353,13 +358,11 @@ class World:
         """What there is now, for planning."""
         from engine.planning import Found
 
-        with self.lock:
-            builds = self.jobs.unfinished()
         return Found(
             config=self.config,
             installations=self.installations(),
             environments=self.environments(),
-            builds=builds,
+            builds=self.unfinished(),
             builder=self.builder,
             declarations=self.declarations(),
             externals=self._externals,
@@ -382,7 +385,7 @@ class World:
 
     def _found_on(self, ground: _Ground) -> Found:
         from engine.environments.staleness import judge
-        from engine.planning import identities
+        from engine.installations.identity import identities
 
         now = self.found()
         return replace(
@@ -559,6 +562,12 @@ class World:
         if self.read_only and not (self._read_only or self.config.settings.read_only):
             return unwritable(str(data_dir), user)
         return None
+
+    def require_readable(self) -> None:
+        """Raise `Refused` when what is in the data directory cannot be seen: an empty list would mislead."""
+        problem = self.data_dir_problem
+        if problem is not None and problem.code == "data-dir-unreadable":
+            raise Refused(problem)
 
     def require_writable(self) -> None:
         """Raise `Refused` (`read-only`) when nothing can be changed."""

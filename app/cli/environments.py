@@ -10,15 +10,9 @@ from argparse import Namespace
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from app.cli import commands, json_cache, json_output, verifying
+from app.cli import json_cache, json_output, verifying
 from app.cli.grammar import LOOKING, Commands, add_dry_run
-from engine import (
-    clean,
-    compare_environments,
-    find_environment,
-    read_pin,
-    read_verification,
-)
+from engine import clean, read_pin
 
 if TYPE_CHECKING:
     from app.cli.terminal import Terminal
@@ -51,17 +45,13 @@ def _used_by(contents: Iterable[Content]) -> dict[str, list[str]]:
 def environments(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if options.foreign:
         return _foreign(engine, terminal)
-    snapshot = engine.refresh()
-    commands.require_seen(snapshot)
-    used_by = _used_by(snapshot.contents)
+    items, used_by = engine.environments(), _used_by(engine.contents())
     if terminal.json:
-        terminal.document(
-            [json_output.environment(e, used_by.get(e.key, ()), read_pin(e)) for e in snapshot.environments]
-        )
+        terminal.document([json_output.environment(e, used_by.get(e.key, ()), read_pin(e)) for e in items])
     else:
         from app.cli import render_cache
 
-        terminal.show(render_cache.environments(snapshot.environments, used_by))
+        terminal.show(render_cache.environments(items, used_by))
     return 0
 
 
@@ -77,6 +67,8 @@ def _foreign(engine: Engine, terminal: Terminal) -> int:
 
 
 def show(engine: Engine, options: Namespace, terminal: Terminal) -> int:
+    from engine import find_environment, read_verification
+
     snapshot = engine.refresh()
     item = find_environment(snapshot.environments, options.key)
     used_by, users = _used_by(snapshot.contents).get(item.key, []), engine.users_of([item])
@@ -92,7 +84,9 @@ def show(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 
 
 def diff(engine: Engine, options: Namespace, terminal: Terminal) -> int:
-    there = engine.refresh().environments
+    from engine import compare_environments, find_environment
+
+    there = engine.environments()
     found = compare_environments(find_environment(there, options.one), find_environment(there, options.other))
     if terminal.json:
         terminal.document(json_cache.difference(found))

@@ -6,11 +6,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from app.cli import json_doctor
 from app.cli.grammar import Commands, add_dry_run
 from app.cli.terminal import Terminal
-from engine import Engine, VerifyPlan, VerifyProgress
+
+if TYPE_CHECKING:
+    from engine import Engine, VerifyPlan, VerifyProgress
 
 __all__ = ["add_command", "verify"]
 

@@ -170,9 +170,7 @@ def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Buil
         path.parent.mkdir(parents=True, exist_ok=True)
         # Should somebody keep it too long, two builds are started, and the second will find what the first has built.
         with acquire(path, lambda: time.monotonic() > deadline, 0.02):
-            with world.lock:
-                open_ = world.jobs.unfinished()
-            under_way = next((build for build in open_ if build.key == key), None)
+            under_way = next((build for build in world.unfinished() if build.key == key), None)
             return under_way or start_it()
     except OSError as error:
         raise StorageError(write_problem("start the build", path, error)) from error

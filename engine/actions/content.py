@@ -14,9 +14,9 @@ from engine.content.rules import checked_name
 from engine.content.store import ContentStore
 from engine.environments.usage import in_use
 from engine.errors import InputError, Problem, Refused, Where
+from engine.installations.identity import interpreter_identity
 from engine.management import ManagementDecision
 from engine.offhost.model import image_identity
-from engine.packages.key import interpreter_identity
 from engine.planning import ContentDefaults
 from engine.plans import BuildPlan
 from engine.world import World

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.actions.reap import find_environment
 from engine.content.store import hold_shared
+from engine.environments.lookup import find_environment
 from engine.environments.model import Environment
 from engine.errors import Problem, Refused
 from engine.files import StorageError, read_json, write_json, write_problem

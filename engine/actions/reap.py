@@ -14,12 +14,13 @@ from pathlib import Path
 
 from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, command
 from engine.environments.locks import acquire, held_elsewhere
+from engine.environments.lookup import find_environment
 from engine.environments.model import Environment
 from engine.environments.reaping import KeepCode, KeepReason, ReapVerdict, judge_attempt, judge_reap, judge_use
 from engine.environments.store import freed_by_deleting, subdirectories
 from engine.environments.trash import delete_tree, discarded_in, trash_of
 from engine.environments.usage import ProcessUse, in_use, users_of
-from engine.errors import InputError, Problem
+from engine.errors import Problem
 from engine.files import StorageError, read_json, write_json, write_problem
 from engine.wheels.locks import LockRecords
 from engine.wheels.reclaiming import Unused, reclaim, unused
@@ -34,7 +35,6 @@ __all__ = [
     "ReapResult",
     "UsedBy",
     "attempts_in",
-    "find_environment",
     "judge_attempts",
     "judge_trash",
     "plan_reap",
@@ -140,34 +140,6 @@ class ReapResult:
 
 
 # Planning
-
-
-def find_environment(environments: Iterable[Environment], reference: str) -> Environment:
-    """The environment with that key, or with a key that begins so.
-
-    Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
-    """
-    environments = tuple(environments)
-    matching = [e for e in environments if e.key == reference]
-    if not matching and reference:
-        matching = [e for e in environments if e.key.startswith(reference)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        problem = Problem(
-            "environment-ambiguous",
-            f"{len(matching)} environments have a key that begins with {reference}",
-            found=", ".join(e.key for e in matching[:5]),
-            hint="Give more of the key",
-        )
-    else:
-        problem = Problem(
-            "environment-unknown",
-            f"there is no environment {reference}",
-            expected="a key, or the beginning of one",
-            hint="`envdeck environments` lists them",
-        )
-    raise InputError(problem)
 
 
 def plan_reap(

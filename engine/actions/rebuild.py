@@ -16,20 +16,20 @@ from pathlib import Path
 from packaging.version import Version
 
 from engine.actions.build import join_or_start, launch_job, settle_lost
-from engine.actions.reap import find_environment
 from engine.builds.job import new_attempt_id
 from engine.builds.model import Build
 from engine.builds.pip_config import index_configuration
 from engine.builds.spec import Job
 from engine.builds.uv_asking import uv_obstacles
+from engine.environments.lookup import find_environment
 from engine.environments.model import Environment
 from engine.errors import Problem, Refused
 from engine.executors.registry import choose
 from engine.files import read_json
+from engine.installations.identity import identities
 from engine.installations.model import Installation
 from engine.packages.installer import UV, place_obstacles
 from engine.packages.key import environment_key
-from engine.planning import identities
 from engine.rebuilds.lists import RebuildLists, running_problem
 from engine.rebuilds.model import RebuildList, RunProgress, pick, settle
 from engine.rebuilds.run import BulkResult, run

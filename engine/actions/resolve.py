@@ -30,10 +30,10 @@ from engine.content.rules import (
 from engine.content.store import ContentStore, hold_shared
 from engine.environments.model import Environment, EnvironmentState
 from engine.errors import InputError, Problem, Refused
+from engine.installations.identity import interpreter_identity
 from engine.installations.model import Usability
 from engine.matching import Match
 from engine.offhost.model import image_identity
-from engine.packages.key import interpreter_identity
 from engine.planning import Found, plan_build
 from engine.plans import BuildPlan
 from engine.targets import LOCAL

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.actions.reap import find_environment
 from engine.content.store import hold_shared
 from engine.environments.findings import Verification
 from engine.environments.foreign import ForeignEnvironment
+from engine.environments.lookup import find_environment
 from engine.environments.model import Environment, EnvironmentState
 from engine.environments.verify import Verifier
 from engine.errors import EnvdeckError, InputError, Problem

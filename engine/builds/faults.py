@@ -17,52 +17,53 @@ __all__ = ["build_timeout", "explain", "fault_of_job", "fault_of_problem", "star
 _NAME = r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)"
 
 # The first pattern that any line matches decides; the more telling ones come first. Written against pip 22 to 26.
-_PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
+# Compiled when a build has failed: the others would wait for it.
+_PATTERNS: tuple[tuple[Phase, str, str, str], ...] = (
     (
         Phase.INSTALL,
-        re.compile(r"(?:\[Errno 28\] )?No space left on device"),
+        r"(?:\[Errno 28\] )?No space left on device",
         "no space left on the device",
         "Free space in the data directory, then build again",
     ),
     (
         Phase.INSTALL,
-        re.compile(r"(?:\[Errno 122\] )?Disk quota exceeded"),
+        r"(?:\[Errno 122\] )?Disk quota exceeded",
         "the disk quota is used up",
         "Free space in the data directory or have its quota raised, then build again",
     ),
     (
         Phase.INSTALL,
-        re.compile(r"(?:\[Errno 30\] )?Read-only file system"),
+        r"(?:\[Errno 30\] )?Read-only file system",
         "the file system is read-only",
         "See `dmesg` for why it was mounted so, which also happens by itself when a disk fails",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"THESE PACKAGES DO NOT MATCH THE HASHES"),
+        r"THESE PACKAGES DO NOT MATCH THE HASHES",
         "a downloaded file does not have the hash that the requirements file demands",
         "Check the --hash options, and that the index is the one they were made from",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"Name or service not known|Temporary failure in name resolution|Network is unreachable"),
+        r"Name or service not known|Temporary failure in name resolution|Network is unreachable",
         "the package index cannot be reached",
         "Check the network, the proxy, and index-url in pip.conf",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError"),
+        r"CERTIFICATE_VERIFY_FAILED|SSLError",
         "the package index has a certificate that is not trusted",
         "Set cert in pip.conf to the certificate authority's bundle",
     ),
     (
         Phase.RESOLVE,
-        re.compile(rf"Package '{_NAME}' requires a different Python: (?P<detail>.+)"),
+        rf"Package '{_NAME}' requires a different Python: (?P<detail>.+)",
         "needs another Python: {detail}",
         "Choose a version of it that supports this Python, or another Python for the bundle",
     ),
     (
         Phase.RESOLVE,
-        re.compile(
+        (
             rf"Could not find a version that satisfies the requirement {_NAME}"
             r"(?P<wanted>.*?) \((?:from .*)?from versions: (?P<versions>[^)]*)\)"
         ),
@@ -71,74 +72,74 @@ _PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
     ),
     (
         Phase.RESOLVE,
-        re.compile(rf"No matching distribution found for {_NAME}"),
+        rf"No matching distribution found for {_NAME}",
         "no matching distribution",
         "Check the name and version, and that the index has it",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"Cannot install (?P<detail>.*?) because these package versions have conflicting dependencies"),
+        r"Cannot install (?P<detail>.*?) because these package versions have conflicting dependencies",
         "{detail} have conflicting dependencies",
         "Loosen one of the pins that the log names",
     ),
     (
         Phase.RESOLVE,
-        re.compile(rf"Because {_NAME} was not found in the (?:package registry|provided package locations)"),
+        rf"Because {_NAME} was not found in the (?:package registry|provided package locations)",
         "the index has nothing of that name for this Python",
         "Check the name and version, that this Python is supported, and that the index has it",
     ),
     (
         Phase.RESOLVE,
-        re.compile(rf"Because there is no version of {_NAME}(?P<detail>[=<>!~]\S*)"),
+        rf"Because there is no version of {_NAME}(?P<detail>[=<>!~]\S*)",
         "no version {detail} for this Python",
         "Check the name and version, that this Python is supported, and that the index has it",
     ),
     (
         Phase.RESOLVE,
-        re.compile(rf"Because (?:all versions of )?{_NAME}\S* depends? on (?P<detail>.+?)(?:,? and |, we can|$)"),
+        rf"Because (?:all versions of )?{_NAME}\S* depends? on (?P<detail>.+?)(?:,? and |, we can|$)",
         "it needs {detail}, which contradicts other requirements",
         "Loosen one of the pins that the log names",
     ),
     (
         Phase.RESOLVE,
-        re.compile(rf"Hash mismatch for `{_NAME}"),
+        rf"Hash mismatch for `{_NAME}",
         "a downloaded file does not have the hash that the requirements file demands",
         "Check the --hash options, and that the index is the one they were made from",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"dns error|tcp connect error|error sending request"),
+        r"dns error|tcp connect error|error sending request",
         "the package index cannot be reached",
         "Check the network, the proxy, and index-url in pip.conf",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"invalid peer certificate"),
+        r"invalid peer certificate",
         "the package index has a certificate that is not trusted",
         "Set cert in pip.conf to the certificate authority's bundle",
     ),
     (
         Phase.INSTALL,
-        re.compile(rf"Failed to (?:download and )?build `{_NAME}"),
+        rf"Failed to (?:download and )?build `{_NAME}",
         "its wheel cannot be built from source",
         "See the compiler's message in the log; a version with a wheel for this Python avoids the build",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"In --require-hashes mode, all requirements must have"),
+        r"In --require-hashes mode, all requirements must have",
         "with a --hash on one line, every line and every dependency needs a version pinned with == and a --hash",
         "Pin and hash them all, or remove the hashes",
     ),
-    (Phase.RESOLVE, re.compile(r"ResolutionImpossible"), "the requirements contradict each other", "See the log"),
+    (Phase.RESOLVE, r"ResolutionImpossible", "the requirements contradict each other", "See the log"),
     (
         Phase.RESOLVE,
-        re.compile(r"Invalid requirement: (?P<detail>.+)"),
+        r"Invalid requirement: (?P<detail>.+)",
         "pip does not understand {detail}",
         "Correct the line in the requirements file",
     ),
     (
         Phase.INSTALL,
-        re.compile(
+        (
             rf"(?:Failed building wheel for|Could not build wheels for|Failed to build(?! installable)"
             rf"|Failed to build installable wheels for some pyproject\.toml based projects \() ?{_NAME}"
         ),
@@ -147,17 +148,17 @@ _PATTERNS: tuple[tuple[Phase, re.Pattern[str], str, str], ...] = (
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"(?:Preparing metadata|Getting requirements to build wheel|subprocess-exited-with-error)"),
+        r"(?:Preparing metadata|Getting requirements to build wheel|subprocess-exited-with-error)",
         "a package's own build script failed",
         "See the message above it in the log",
     ),
     (
         Phase.RESOLVE,
-        re.compile(r"(?:Connection|Read) ?timed out|ReadTimeoutError|ConnectionError|Max retries exceeded"),
+        r"(?:Connection|Read) ?timed out|ReadTimeoutError|ConnectionError|Max retries exceeded",
         "the package index does not answer",
         "Check the network, the proxy, and index-url in pip.conf",
     ),
-    (Phase.INSTALL, re.compile(r"Permission denied"), "permission denied", "Check who owns the data directory"),
+    (Phase.INSTALL, r"Permission denied", "permission denied", "Check who owns the data directory"),
 )
 
 # uv begins with a word of its own, or a drawn line, what it tells about an error.
@@ -180,7 +181,7 @@ def _explain(lines: Sequence[str], phase: Phase, message: str) -> Fault:
     errors = [line for line in lines if "Errno" in line or _OF_AN_ERROR.search(line)]
     for pattern_phase, pattern, text, advice in _PATTERNS:
         for line in errors:
-            if match := pattern.search(line):
+            if match := re.search(pattern, line):
                 groups = {name: value.strip() for name, value in match.groupdict(default="").items()}
                 if groups.get("versions") == "none" and (unanswered := _unanswered(errors)):
                     return unanswered

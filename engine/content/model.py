@@ -29,7 +29,7 @@ class PickedInstallation:
     """The interpreter that is run."""
     target: str = LOCAL
     identity: Mapping[str, object] = field(default_factory=dict)
-    """What it was, see `engine.packages.key.interpreter_identity`."""
+    """What it was, see `engine.installations.identity.interpreter_identity`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -22,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.bundles.model import Bundle
-from engine.bundles.source import copy_source
 from engine.content.index import ContentCodec
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.rules import find_content
@@ -139,8 +137,11 @@ class ContentStore:
         `readers` is the id of the group that is to read them, when content runs as another account. Raises
         `InputError` for an archive that is not safe, `StorageError` when the files cannot be stored.
         """
+        # Only here: to list what is deployed, no archive is opened.
+        from engine.bundles.source import copy_source
+
         waiting = self.root / ".incoming"
-        place = waiting / secrets.token_hex(8)
+        place = waiting / os.urandom(8).hex()
         try:
             with _stored(place, "store the bundle"):
                 for directory in (self.data_dir, self.root):

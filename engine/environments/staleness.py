@@ -17,7 +17,7 @@ def judge(
     """`environments`, each stale one marked and told why.
 
     `interpreters` maps the path of every usable local installation to its identity (see
-    `engine.packages.key.interpreter_identity`).
+    `engine.installations.identity.interpreter_identity`).
     """
     identities = list(interpreters.values())
     known: dict[int, bool] = {}

@@ -376,12 +376,14 @@ def _machine() -> str:
 
 def _gone_within(guarded: _Guarded, seconds: float) -> bool:
     end = time.monotonic() + seconds
-    wait = 0.001
-    while guarded.alive:
-        if time.monotonic() > end:
-            return False
-        time.sleep(wait)
-        wait = min(wait * 2, 0.05)
+    for process in guarded.processes:
+        with _Waiting(process) as waiting:
+            wait = 0.001
+            while process.alive:
+                if (left := end - time.monotonic()) < 0:
+                    return False
+                waiting.wait(min(wait, left))
+                wait = min(wait * 2, 0.05)
     return True
 
 

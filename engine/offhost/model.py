@@ -127,6 +127,7 @@ class TargetRequest:
 def image_identity(environment: ExecutionEnvironment, installation: DeclaredInstallation) -> dict[str, object]:
     """What makes two declared installations interchangeable for the content of an environment.
 
-    The counterpart of `engine.packages.key.interpreter_identity`: all that is known of an interpreter nobody has run.
+    The counterpart of `engine.installations.identity.interpreter_identity`: all that is known of an interpreter that
+    nobody has run.
     """
     return {"version": str(installation.version), "image": environment.name, "path": installation.path}

@@ -16,32 +16,15 @@ from collections.abc import Iterable, Mapping
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from engine.installations.model import InterpreterFacts
 from engine.packages.plan import Action, PackagePlan
 from engine.text import mask_credentials
 
-__all__ = ["environment_key", "interpreter_identity", "key_ingredients", "key_lines", "normalize_line"]
+__all__ = ["environment_key", "key_ingredients", "key_lines", "normalize_line"]
 
 _FORMAT = 1
 """Raised when the meaning of an ingredient changes, so that no old entry is taken for a new one."""
 
 _FIRST_OPTION = re.compile(r"\s+(?=--?[A-Za-z])")
-
-
-def interpreter_identity(facts: InterpreterFacts) -> dict[str, object]:
-    """What makes two interpreters interchangeable for the content of an environment.
-
-    The full version is part of it: after a patch upgrade in place an old environment must not be taken for a new one.
-    """
-    return {
-        "implementation": facts.implementation,
-        "version": str(facts.version),
-        "soabi": facts.soabi,
-        "platform": facts.platform,
-        "libc": facts.libc,
-        "pointer_bits": facts.pointer_bits,
-        "base_prefix": facts.base_prefix,
-    }
 
 
 def normalize_line(text: str) -> str:

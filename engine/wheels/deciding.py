@@ -34,7 +34,7 @@ class Asked:
     executor: str
     pip_version: Sequence[int]
     interpreter: Mapping[str, object]
-    """The result of `engine.packages.key.interpreter_identity`."""
+    """The result of `engine.installations.identity.interpreter_identity`."""
     requirements: str = field(repr=False)
     """The requirements file for pip. May hold passwords."""
     constraints: str = field(repr=False)

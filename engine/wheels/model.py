@@ -149,7 +149,7 @@ class StoredWheel:
 def bytecode_tag(identity: Mapping[str, object]) -> str | None:
     """Under which name the store keeps wheels for an interpreter; None when it keeps none for its kind.
 
-    `identity` is what `engine.packages.key.interpreter_identity` says. Interpreters of one name load the same
+    `identity` is what `engine.installations.identity.interpreter_identity` says. Interpreters of one name load the same
     extensions and the same bytecode. Only CPython 3 that was built with an SOABI has one; versions before a release
     have a name each, because their bytecode changes under one SOABI.
     """
@@ -168,8 +168,8 @@ def index_digest(settings: Mapping[str, str], identity: Mapping[str, object]) ->
 
     `settings` is pip's configuration. The way to the indexes counts too: whoever can write the configuration, as the
     account of builds can write its own, could lead it by a proxy that says what it likes. Credentials are left out.
-    `identity` is what `engine.packages.key.interpreter_identity` says: which file fits depends on the version of Python
-    and on the platform, not on where the interpreter lies.
+    `identity` is what `engine.installations.identity.interpreter_identity` says: which file fits depends on the version
+    of Python and on the platform, not on where the interpreter lies.
     """
     public = {name: mask_credentials(value) for name, value in settings.items() if name in SERVED_BY}
     accepts = {name: value for name, value in identity.items() if name != "base_prefix"}

@@ -49,20 +49,39 @@ def test_an_end_is_seen(jobs_dir: Path) -> None:
     assert reader.unfinished() == ()
 
 
-def test_what_has_ended_is_not_read_by_who_asks_for_what_goes_on(
-    jobs_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[str] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The numbers of the jobs that are read from now on."""
+    numbers: list[str] = []
     really = JobReader.read
 
     def noted(self: JobReader, name: str) -> object:
-        read.append(name)
+        numbers.append(name[13:15])
         return really(self, name)
 
     monkeypatch.setattr(JobReader, "read", noted)
+    return numbers
+
+
+def test_what_has_ended_is_not_read_by_who_asks_for_what_goes_on(jobs_dir: Path, read: list[str]) -> None:
     # Nobody attends it, so it is lost, and lost builds do not go on.
     assert JobReader(jobs_dir).unfinished() == ()
-    assert [name[13:15] for name in read] == ["02"]
+    assert read == ["02"]
+
+
+def test_the_latest_builds_are_all_that_is_read_of_many(jobs_dir: Path, read: list[str]) -> None:
+    assert [build.key for build in JobReader(jobs_dir).latest(2)] == ["key-3", "key-2"]
+    assert read == ["03", "02"]
+    assert len(JobReader(jobs_dir).latest(9)) == 4
+
+
+def test_one_build_is_found_by_its_id_and_by_nothing_else(jobs_dir: Path, read: list[str]) -> None:
+    reader = JobReader(jobs_dir)
+    found = reader.find("20261121-023001-abcdef")
+    assert found is not None
+    assert found.key == "key-1"
+    assert [reader.find(name) for name in ("20261121-023001", "last", "", ".", "..", "../jobs")] == [None] * 6
+    assert read == ["01"]
 
 
 def test_no_jobs_are_no_builds(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_build_that_was_started_anyway_waits_for_the_other_and_reuses_what_it_
 def as_if_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Start builds without a look at those that are under way, as from a host that sees them late."""
     with monkeypatch.context() as patch:
-        patch.setattr("engine.world.World.builds", lambda _: ())
+        patch.setattr("engine.world.World.unfinished", lambda _: ())
         yield
 
 

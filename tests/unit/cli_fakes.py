@@ -375,6 +375,9 @@ class FakeEngine:
     def refresh(self, *, force_probe: bool = False) -> Snapshot:
         return self.snapshot()
 
+    def environments(self) -> tuple[Environment, ...]:
+        return self.snapshot().environments
+
     def environment_of(self, build: Build) -> Environment | None:
         return next((each for each in self.snapshot().environments if each.key == build.key), None)
 
