@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -316,10 +316,15 @@ class World:
         with self.lock:
             return self.jobs.unfinished()
 
-    def latest_builds(self, number: int) -> tuple[Build, ...]:
-        """At most so many of the builds that were started last, newest first."""
-        with self.lock:
-            return self.jobs.latest(number)
+    def latest_builds(self, number: int) -> Iterator[Build]:
+        """At most so many of the builds that were started last, newest first, each read when it is asked for."""
+        latest = self.jobs.latest(number)
+        while True:
+            with self.lock:
+                build = next(latest, None)
+            if build is None:
+                return
+            yield build
 
     def contents(self, *, thorough: bool = False) -> tuple[Content, ...]:
         """All content, by name; the same object while nothing changed."""

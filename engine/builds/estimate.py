@@ -25,19 +25,21 @@ def expect(
 ) -> Expectation | None:
     """What to expect of a build of `key` with so many requirement lines; None when nothing like it was built yet.
 
-    `history` is newest first. `replayed` says whether it will be made from a lock, as far as that is known: then only
-    builds that were judge it, or only those that were not. The last build of the same environment is the best judge.
-    Without one, it is those of a similar number of lines, made by the same installer in the same place.
+    `history` is newest first, and read no further than needed. `replayed` says whether it will be made from a lock, as
+    far as that is known: then only builds that were judge it, or only those that were not. The last build of the same
+    environment is the best judge. Without one, it is those of a similar number of lines, made by the same installer in
+    the same place.
     """
-    told = [b for b in history if b.state is BuildState.DONE and not b.reused and b.phases and b.installer == installer]
-    installed = [build for build in told if Phase.RESOLVE in build.phases]
-    from_locks = [build for build in told if Phase.RESOLVE not in build.phases]
-    alike = told if replayed is None else from_locks if replayed else installed
-    same = next((build for build in alike if build.key == key), None)
-    if same is not None:
-        return Expectation(_seconds([same]), same.packages_installed, "the last build of this environment")
-    others = from_locks if replayed else installed
-    similar = [build for build in others if build.image == image and _is_similar(build.requested, requested)][:_ENOUGH]
+    similar = []
+    for build in history:
+        if build.state is not BuildState.DONE or build.reused or not build.phases or build.installer != installer:
+            continue
+        from_lock = Phase.RESOLVE not in build.phases
+        if build.key == key and replayed in (None, from_lock):
+            return Expectation(_seconds([build]), build.packages_installed, "the last build of this environment")
+        if from_lock is bool(replayed) and build.image == image and _is_similar(build.requested, requested):
+            similar.append(build)
+    similar = similar[:_ENOUGH]
     if not similar:
         return None
     counts = [build.packages_installed for build in similar if build.packages_installed]

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -150,10 +150,10 @@ class JobReader:
         """The build of that name; None for whatever else somebody has typed."""
         return self.read(name) if name in self._list() else None
 
-    def latest(self, number: int) -> tuple[Build, ...]:
-        """At most so many, newest first, and nothing is read of the others: the names of jobs sort by time."""
+    def latest(self, number: int) -> Iterator[Build]:
+        """At most so many, newest first, each read when it is asked for: the names of jobs sort by time."""
         builds = (build for name in sorted(self._list(), reverse=True) if (build := self.read(name)))
-        return tuple(islice(builds, number))
+        return islice(builds, number)
 
     def unfinished(self) -> tuple[Build, ...]:
         """Those without a verdict, newest first, and nothing is read of the others: there may be ten thousand."""

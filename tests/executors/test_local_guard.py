@@ -54,6 +54,14 @@ def run(bench: Bench, executor: LocalExecutor, command: str | list[str], **chang
     return lines
 
 
+def test_the_end_of_a_silent_job_is_told_and_not_looked_for(
+    bench: Bench, executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wait in ("_SHORTEST_WAIT", "_LONGEST_WAIT"):
+        monkeypatch.setattr(local, wait, 600.0)
+    assert run(bench, executor, ["sh", "-c", "sleep 0.2; echo one; sleep 0.2"]) == ["one"]
+
+
 # What a job gets
 
 

@@ -70,9 +70,12 @@ def test_what_has_ended_is_not_read_by_who_asks_for_what_goes_on(jobs_dir: Path,
 
 
 def test_the_latest_builds_are_all_that_is_read_of_many(jobs_dir: Path, read: list[str]) -> None:
-    assert [build.key for build in JobReader(jobs_dir).latest(2)] == ["key-3", "key-2"]
+    latest = JobReader(jobs_dir).latest(2)
+    assert next(latest).key == "key-3"
+    assert read == ["03"]
+    assert [build.key for build in latest] == ["key-2"]
     assert read == ["03", "02"]
-    assert len(JobReader(jobs_dir).latest(9)) == 4
+    assert len(list(JobReader(jobs_dir).latest(9))) == 4
 
 
 def test_one_build_is_found_by_its_id_and_by_nothing_else(jobs_dir: Path, read: list[str]) -> None:
