@@ -28,7 +28,14 @@ INVENTORY = """
 import json, re, sys
 try:
     from importlib.metadata import distributions
-    found = [(d.metadata["Name"], d.version) for d in distributions()]
+    def told(distribution):
+        # Of a file that holds a whole description, only what comes before it is parsed.
+        head = (distribution.read_text("METADATA") or "").partition("\\n\\n")[0]
+        fields = [re.search("(?m)^%s: *(.*[^ \\n]) *$" % field, head) for field in ("Name", "Version")]
+        if all(fields):
+            return [field.group(1) for field in fields]
+        return [distribution.metadata["Name"], distribution.version]
+    found = [told(distribution) for distribution in distributions()]
 except ImportError:
     import pkg_resources
     # The first two are the interpreter's own, as is argparse for Python 2; pip leaves them out of its lists too.
@@ -138,14 +145,11 @@ class Builder(object):
         self.event(type="phase", phase="venv")
         self.say("Building environment using Python %s at %s" % (sys.version.split()[0], sys.executable))
         try:
-            import venv  # noqa: F401
+            import venv
         except ImportError:
             self.create_by_virtualenv()
         else:
-            argv = [sys.executable, "-I", "-m", "venv"]
-            if self.shared_pip or self.uv:
-                argv.append("--without-pip")
-            self.make("venv", argv)
+            self.create_by_venv(venv)
         if not self.shared_pip and not self.uv:
             self.pip_version = pip_version(self.pip())
             if not self.pip_version:
@@ -153,23 +157,33 @@ class Builder(object):
         if self.spec["overlay"]:
             self.add_overlay(self.spec["overlay"])
 
+    def create_by_venv(self, venv):
+        """As by `python -m venv`, without another start of Python."""
+        options = ["--without-pip"] if self.shared_pip or self.uv else []
+        try:
+            code = venv.main(options + [self.env_dir])
+        except Exception as error:
+            raise Failed("venv", "venv failed: %s" % error)
+        except SystemExit as error:
+            code = error.code
+        if code:
+            raise Failed("venv", "venv ended with exit code %s" % code)
+
     def create_by_virtualenv(self):
         """For the installations of older servers: python-rstudio.txt, 15.2. The environment gets a pip of its own."""
         self.shared_pip = False
         # Seeds from the wheels that virtualenv brings along: no index is asked, and none later in the background.
         os.environ["VIRTUALENV_NO_PERIODIC_UPDATE"] = "1"
-        self.make("virtualenv", [sys.executable] + ISOLATED + ["-m", "virtualenv", "--no-download"])
+        argv = [sys.executable] + ISOLATED + ["-m", "virtualenv", "--no-download", self.env_dir]
+        # From the root, because Python 2 looks for modules in the current directory first, and that is the bundle's.
+        code = subprocess.call(argv, cwd="/")
+        if code:
+            raise Failed("venv", "python -m virtualenv ended with exit code %d" % code, code)
         marker = os.path.join(self.env_dir, "pyvenv.cfg")
         if not os.path.exists(marker):
             # virtualenv before 20 made none. Without `home` it says nothing to Python, but all see an environment.
             with io.open(marker, "w", encoding="utf-8") as file:
                 file.write("version = %d.%d.%d\n" % sys.version_info[:3])
-
-    def make(self, tool, argv):
-        # From the root, because Python 2 looks for modules in the current directory first, and that is the bundle's.
-        code = subprocess.call(argv + [self.env_dir], cwd="/")
-        if code:
-            raise Failed("venv", "python -m %s ended with exit code %d" % (tool, code), code)
 
     def add_overlay(self, overlay):
         """Let the environment see the external packages in the directory `overlay`, behind its own packages.

@@ -331,6 +331,7 @@ def test_a_configuration_of_pip_that_a_build_changes_leads_the_service_nowhere(
 ) -> None:
     """The account of builds can write its own ``pip.conf``; what is kept counts as served by the one before."""
     built = deck.build("alpha==1.0")
+    deck.lock_of(built)
     evil = make_wheel(tmp_path / "evil", "alpha", "1.0")
     with evil.open("ab") as file:
         file.write(b"and something else")
