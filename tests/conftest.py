@@ -5,9 +5,11 @@ import os
 import pytest
 from hypothesis import settings
 
-# How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("envdeck", deadline=None)
-settings.load_profile("envdeck")
+# How long an example takes says more about what else the machine does than about the code. Whoever runs the tests runs
+# the same ones; `--hypothesis-profile explore` looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("steady")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -410,5 +411,14 @@ def test_whatever_names_an_archive_has_nothing_leaves_the_destination(
     assert sorted(p.name for p in root.iterdir()) == ["bundle.tar", "out"]
     for path in (root / "out").rglob("*"):
         assert path.parent.resolve().is_relative_to(root / "out")
-        if path.is_symlink():
+        if path.is_symlink() and not is_loop(path):
             assert Path(os.path.realpath(path)).is_relative_to(root / "out")
+
+
+def is_loop(link: Path) -> bool:
+    """Whether a link leads to itself in the end; `realpath` takes ``a -> a//`` for the root."""
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False

@@ -19,6 +19,7 @@ from engine.installations.inventory import probe_all
 from engine.installations.judge import judge
 from engine.installations.model import InterpreterFacts, ProbeFailure
 from engine.installations.probe import run_probe
+from engine.text import clean
 
 BASE = Path(sys.executable).resolve()
 LIMIT = 0.5
@@ -84,7 +85,7 @@ def failure(path: Path, timeout: float = 30) -> ProbeFailure:
     found = run_probe(path, timeout)
     assert time.monotonic() - started < timeout + 5
     assert isinstance(found, ProbeFailure)
-    assert found.detail.isprintable()
+    assert clean(found.detail) == found.detail
     return found
 
 
@@ -183,7 +184,7 @@ def test_whatever_it_answers_is_a_failure_with_a_reason_and_a_remedy(program: Pr
     assert found.code == code
     judged = judge(str(path), "x:1", str(path), found, real_path=str(path), minimum_version=Version("3.8"), seconds=1.0)
     assert judged.decisive is not None
-    assert judged.reason.isprintable()
+    assert clean(judged.reason) == judged.reason
     assert len(judged.reason) < 600
     assert judged.decisive.remedy
 

@@ -187,5 +187,5 @@ async def test_a_page_that_is_left_before_it_is_there_does_no_harm(desk) -> None
     async with desk() as d:
         for _ in range(5):
             await d.hurry("4", "l", "escape", "d", "escape", "!", "escape", "1", "d", "escape")
-        assert d.app.current_mode == "installations"
-        assert len(d.app.screen_stack) == 1
+        await d.until(lambda: d.app.current_mode == "installations", "the view that was asked for last")
+        await d.until(lambda: len(d.app.screen_stack) == 1, "no page above it")
