@@ -104,18 +104,23 @@ class Arrivals:
         pending = list(self.changed)
         while pending:
             directory = pending.pop()
-            changed = os.stat(directory).st_mtime_ns
-            if changed == self.changed.get(directory):
+            try:
+                changed = os.stat(directory).st_mtime_ns
+                if changed == self.changed.get(directory):
+                    continue
+                with os.scandir(directory) as listing:
+                    entries = list(listing)
+            except FileNotFoundError:
+                self.changed.pop(directory, None)
                 continue
             self.changed[directory] = changed
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.path not in self.changed and entry.name != "__pycache__":
-                            pending.append(entry.path)
-                    elif entry.name.endswith(".py") and entry.path not in self.seen:
-                        self.seen.add(entry.path)
-                        new.append(entry.path)
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.path not in self.changed and entry.name != "__pycache__":
+                        pending.append(entry.path)
+                elif entry.name.endswith(".py") and entry.path not in self.seen:
+                    self.seen.add(entry.path)
+                    new.append(entry.path)
         return new
 
 

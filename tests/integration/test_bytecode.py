@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -148,6 +149,15 @@ def test_what_pip_moves_aside_is_no_package(site: Site, tmp_path: Path) -> None:
     # So that it can put it back, should what it installs instead not go in.
     info.rename(info.with_name("~emo-1.0.dist-info"))
     assert bytecode.records_in(str(tmp_path / "env")) == {}
+
+
+def test_a_directory_that_goes_away_is_no_obstacle(site: Site) -> None:
+    directory = site({"pack/a.py": ""})
+    arrivals = bytecode.Arrivals([str(directory)])
+    assert arrivals.look() == [f"{directory}/pack/a.py"]
+    shutil.rmtree(directory / "pack")
+    site({"b.py": ""})
+    assert arrivals.look() == [f"{directory}/b.py"]
 
 
 def drain(compiler: bytecode.Compiler) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cli_fakes as fakes
 import pytest
 from cli_fakes import FakeEngine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -191,6 +191,7 @@ def everything(text: str) -> list[RenderableType]:
     ]
 
 
+@settings(max_examples=30)
 @given(HOSTILE)
 def test_no_foreign_text_reaches_the_terminal_as_a_control_character(text: str) -> None:
     for renderable in everything(text):
@@ -200,6 +201,7 @@ def test_no_foreign_text_reaches_the_terminal_as_a_control_character(text: str) 
             assert character not in "\u061c\u200b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff", repr(output)
 
 
+@settings(max_examples=30)
 @given(HOSTILE, st.integers(30, 120))
 def test_every_view_fits_the_terminal(text: str, width: int) -> None:
     for renderable in everything(text)[:-7]:
