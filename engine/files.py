@@ -27,6 +27,7 @@ __all__ = [
     "write_atomic",
     "write_json",
     "write_json_once",
+    "write_new",
     "write_problem",
 ]
 
@@ -191,6 +192,21 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """
     with _written(path, data, mode) as temporary:
         temporary.replace(path)
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Make the file `path` with `data` in it, which a crash may take away again.
+
+    For what nobody looks at before something else is there that survives one. Raises `StorageError`, also when there
+    is such a file.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(descriptor, mode)
+    except OSError as error:
+        raise StorageError(write_problem(f"write {path.name}", path, error)) from error
 
 
 def replace_content(path: Path, data: bytes) -> None:

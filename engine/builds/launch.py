@@ -16,7 +16,7 @@ from engine.environments.space import space_problem
 from engine.errors import Refused
 from engine.executors.accounts import Account, build_account, cannot_build_as, cannot_reach
 from engine.executors.base import Mount
-from engine.files import StorageError, is_there, write_atomic, write_problem
+from engine.files import StorageError, is_there, write_new, write_problem
 
 __all__ = ["PROGRAMS", "account_for", "build_environment", "build_mounts", "launch"]
 
@@ -122,7 +122,7 @@ def launch(job: Job, prepare_source: Callable[[Path], None] | None = None, *, fo
         if prepare_source is not None:
             prepare_source(job_dir / "source")
         for program in PROGRAMS:
-            write_atomic(job_dir / program.name, program.read_bytes())
+            write_new(job_dir / program.name, program.read_bytes())
         write_job(job)
         starting = True
         start_supervisor(job_dir, alive, fork=fork)

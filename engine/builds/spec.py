@@ -15,7 +15,7 @@ from engine.builds.vitals import Machine, this_machine
 from engine.config.model import ExecutorSettings
 from engine.executors.accounts import Account
 from engine.executors.base import Mount
-from engine.files import read_json, write_atomic, write_json
+from engine.files import read_json, write_json, write_new
 
 __all__ = ["SCRATCH", "Job", "UvRun", "machine_of", "read_job", "write_job"]
 
@@ -122,7 +122,7 @@ class Job:
 
 
 def write_job(job: Job) -> None:
-    """Write `job` into its directory, ``spec.json`` last. Raises `StorageError`, `OSError`."""
+    """Write `job` into its directory, which is new, ``spec.json`` last. Raises `StorageError`, `OSError`."""
     requirements = job.uv.requirements if job.uv else job.requirements
     _write_for_builder(job.job_dir / "requirements.txt", requirements, job.account)
     if job.uv:
@@ -133,9 +133,9 @@ def write_job(job: Job) -> None:
     request: dict[str, object] = {"constraints": job.constraints, "requirements": job.requirements}
     if job.uv:
         request["uv"] = asdict(job.uv)
-    write_atomic(job.job_dir / "request.json", json.dumps(request).encode(), 0o600)
+    write_new(job.job_dir / "request.json", json.dumps(request).encode(), 0o600)
     # A proxy's address may hold a password.
-    write_atomic(job.job_dir / "env.json", json.dumps(dict(job.env)).encode(), 0o600)
+    write_new(job.job_dir / "env.json", json.dumps(dict(job.env)).encode(), 0o600)
     write_json(job.job_dir / "spec.json", _to_record(job))
 
 
@@ -160,7 +160,7 @@ def machine_of(spec: Mapping[str, object]) -> Machine:
 
 def _write_for_builder(path: Path, text: str, account: Account | None) -> None:
     """Write what may hold passwords: readable for the account of the build alone."""
-    write_atomic(path, text.encode(), 0o600)
+    write_new(path, text.encode(), 0o600)
     if account:
         os.chown(path, account.uid, account.gid)
 

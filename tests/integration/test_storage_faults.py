@@ -17,7 +17,7 @@ from engine.actions.reap import plan_reap, reap
 from engine.content.store import ContentStore
 from engine.environments.store import EnvironmentStore
 from engine.environments.trash import delete_tree, discard, discarded_in, set_aside
-from engine.files import is_temporary, write_atomic, write_json, write_json_once, write_problem
+from engine.files import is_temporary, write_atomic, write_json, write_json_once, write_new, write_problem
 from engine.world import World
 
 KEY = "A" * 22
@@ -78,6 +78,16 @@ def test_who_may_not_write_is_told_whose_directory_it_is(tmp_path: Path) -> None
     problem = write_problem("write it", tmp_path / "gone" / "file", OSError(errno.EACCES, "no"))
     assert f"uid {os.geteuid()}" in problem.found
     assert f"{tmp_path} is d" in problem.found
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    write_new(tmp_path / "env.json", b"{}", 0o600)
+    assert (tmp_path / "env.json").stat().st_mode & 0o777 == 0o600
+    for path in (tmp_path / "env.json", tmp_path / "none" / "env.json"):
+        with pytest.raises(StorageError) as caught:
+            write_new(path, b"other")
+        assert str(path) in str(caught.value.problem.where)
+    assert (tmp_path / "env.json").read_bytes() == b"{}"
 
 
 def test_a_temporary_file_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
