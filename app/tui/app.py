@@ -88,6 +88,9 @@ def _load_the_rest() -> None:
     """Load what is not on the screen yet, so that the first look at another view does not have to wait for it."""
     for name in ("environments", "match", "builds", "config", "log_page", "palette", "content", "events"):
         import_module(f"app.tui.screens.{name}")
+    from app.tui.memory import give_back
+
+    give_back()
 
 
 class EnvdeckApp(App[None], inherit_bindings=False):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -133,6 +132,8 @@ def adapt_python_version_file(text: str) -> Adapted:
 
 def from_pyproject(data: bytes) -> Adapted:
     """``[project].requires-python`` of a ``pyproject.toml``, verbatim."""
+    import tomllib  # which few bundles need
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError:
