@@ -346,7 +346,7 @@ def _taking(forecast: RebuildForecast) -> list[RenderableType]:
     if not forecast.items:
         return []
     one, most = forecast.seconds_with(1), forecast.at_once
-    together = f", {duration(forecast.seconds)} with {most} at once" if len(forecast.items) > 1 < most else ""
+    together = f", {duration(forecast.seconds)} with {most} at once" if len(forecast.items) > 1 and most > 1 else ""
     free = f" of {size(forecast.free)} that are free" if forecast.free is not None else ""
     kept = f"; what is there now keeps {size(forecast.kept)} until it is reaped"
     return [

@@ -40,7 +40,7 @@ from app.tui.screens.page import Page, key_of
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.terminal import erases_in_colour
-from app.tui.text import count
+from app.tui.text import count, safe
 from app.tui.widgets.prompt import Editing
 from engine import BuildState, Engine, EnvdeckError
 
@@ -539,7 +539,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def do_quit(self, _argument: str) -> None:
         running = sum(build.state is BuildState.RUNNING for build in self.snapshot.builds)
         remarks = [f"{count(running, 'build')} still running; `envdeck builds` shows them"] if running else []
-        self.exit(message="\n".join([*remarks, *self.owed]) or None)
+        told = Text("\n").join(safe(remark) for remark in (*remarks, *self.owed))
+        self.exit(message=told or None)
 
     def do_suspend(self, _argument: str) -> None:
         self.action_suspend_process()

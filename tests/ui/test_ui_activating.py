@@ -109,3 +109,20 @@ async def test_a_build_that_comes_first_is_shown_and_leaving_meanwhile_says_what
         await d.press("y")
         await d.until(lambda: "the content stays as it was" in d.status, "the failure")
         assert d.app.owed == []
+
+
+async def test_what_is_owed_is_told_on_leaving_and_is_no_markup(desk, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = engine(hit=False)
+    items = fake.current.contents
+    fake.current = replace(fake.current, contents=(replace(items[0], name="sal[/x][bold]es"), *items[1:]))
+    async with desk(fake, size=(120, 30)) as d:
+        await open_content(d)
+        await d.press("b", "enter")
+        await d.until(lambda: "builds its environment first" in d.status, "the question")
+        d.wait_guard()
+        await d.pilot.press("y")
+        await d.until(lambda: d.app.owed, "the build")
+        d.app.do_quit("")
+        fake.activating.set()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "bundle 2 of sal[/x][bold]es is not active yet: envdeck content activate guid-of-sales 2" in said
