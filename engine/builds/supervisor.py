@@ -1,6 +1,6 @@
 """The supervisor: one detached process per build that brings it to an end, whatever becomes of who started it.
 
-    python -m engine.builds.supervisor <job directory>
+    python -m engine.builds.supervisor <job directory>       or a fork of the command (`engine.builds.starting`)
 
 It waits for the lock of the key and for its turn, runs the builder through an executor, keeps log and events, honours
 cancel and time limits, and publishes the attempt or discards it. It writes the verdict last, while it still holds the
