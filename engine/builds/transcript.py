@@ -130,3 +130,6 @@ class Transcript:
             return
         if isinstance(event, dict) and (phase := Phase.read(event.get("phase"))):
             self.enter(phase)
+            if phase is Phase.COMPILE:
+                # pip's last words were that all is installed.
+                self.tell("Compiling the last modules")

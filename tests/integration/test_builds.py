@@ -76,8 +76,9 @@ def test_modules_are_compiled_unless_pip_is_set_not_to(server, make_wheel: Make,
     config = server.root / "home" / ".pip" / "pip.conf"
     config.parent.mkdir()
     config.write_text(setting)
-    build(server, server.bundle("alpha"))
+    _, done = build(server, server.bundle("alpha"))
     (environment,) = server.engines[0].refresh().environments
+    assert (Phase.COMPILE in done.phases) is compiled
     (record,) = environment.path.glob("lib/python*/site-packages/alpha-1.0.dist-info/RECORD")
     bytecode = importlib.util.cache_from_source("alpha.py")
     assert (record.parents[1] / bytecode).exists() is compiled
