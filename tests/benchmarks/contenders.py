@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,8 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from engine.config.catalogue import find
 from tests.benchmarks.scratch import ROOT, Scratch
@@ -198,21 +197,23 @@ def _partly_known(*settings: str) -> Callable[[Run], None]:
 
 
 def _wait_for_quiet(data_dir: Path) -> None:
-    """Return once no process works in `data_dir` any more: what a build leaves to do after it is not for the next."""
+    """Return once no supervisor works in `data_dir` any more: what a build leaves to do is not for the next."""
     end = time.monotonic() + _QUIET_SECONDS
-    while _busy(str(data_dir)):
+    while _busy(data_dir):
         if time.monotonic() > end:
-            raise Failed(f"processes are still busy in {data_dir}")
+            raise Failed(f"a build is still busy in {data_dir}")
         time.sleep(0.2)
 
 
-def _busy(path: str) -> bool:
-    return any(
-        word.startswith(path)
-        for process in psutil.process_iter(["cmdline", "status"])
-        if process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
-        for word in process.info["cmdline"] or ()
-    )
+def _busy(data_dir: Path) -> bool:
+    """Whether a supervisor holds the lock that it keeps for as long as it lives."""
+    for path in data_dir.glob("jobs/*/alive"):
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 def _has(setting: str) -> Callable[[], bool]:
