@@ -33,7 +33,7 @@ WITHOUT_NAMESPACES = (
 def test_with_less_isolation(isolation: str, wrapper: tuple[str, ...]) -> None:
     if shutil.which(wrapper[0]) is None or subprocess.run([*wrapper, "true"], capture_output=True).returncode != 0:
         pytest.skip(f"`{' '.join(wrapper[:3])}` cannot be used here")
-    check = [*wrapper, sys.executable, "-I", "-S", guard.__file__, "--check"]
+    check = [*wrapper, sys.executable, "-I", "-S", "-c", guard.START, guard.__file__, "--check"]
     assert subprocess.run(check, capture_output=True, text=True, check=True).stdout == isolation
     tests = [str(Path(__file__).with_name(name)) for name in TESTS]
     command = [*wrapper, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests]
