@@ -222,9 +222,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     def take_snapshot(self) -> None:
         """Show the latest snapshot, unless the picture is frozen or a question is open: nothing may change under it."""
-        page = self.page
-        if self.frozen or self._asking:
+        if self.frozen or self._asking or not self.screen_stack:
             return
+        page = self.page
         self._waiting = False
         self._taken = self.monotonic()
         new = self.engine.snapshot()
@@ -257,10 +257,10 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
     def redraw(self) -> None:
         """Show what was looked up, unless a question is open."""
-        page = self.page
         self._arrived = self._asking
-        if not self._arrived and page.is_mounted:
-            page.show()
+        # The pages go one by one when envdeck ends, and what was under way may still arrive.
+        if not self._arrived and self.screen_stack and self.page.is_mounted:
+            self.page.show()
 
     # Talking
 
@@ -271,6 +271,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         self.status = event.line()
+        if not self.screen_stack:
+            return
         self.page.prompt.say(self.status)
         if self.page.shows_events:
             self.redraw()

@@ -183,6 +183,16 @@ async def test_keys_that_arrive_together_are_taken_one_after_the_other(desk) -> 
         assert d.app.page.log_view.times
 
 
+async def test_what_arrives_when_the_last_page_is_gone_is_too_late_and_no_error(desk) -> None:
+    """A timer that had been set, an answer of a worker: both may come while envdeck ends."""
+    async with desk() as d:
+        app = d.app
+    app.take_snapshot()
+    app.redraw()
+    app.say("done")
+    assert app.events[-1].text == "done"
+
+
 async def test_a_page_that_is_left_before_it_is_there_does_no_harm(desk) -> None:
     async with desk() as d:
         for _ in range(5):
