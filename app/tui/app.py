@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
@@ -18,8 +19,9 @@ from rich.text import Text
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.events import Event as TextualEvent
-from textual.events import Key
+from textual.events import Key, Resize
 from textual.filter import LineFilter
+from textual.geometry import Size
 from textual.screen import Screen
 
 from app.keys.actions import HOMES, ROWS, Action, Scope, View
@@ -189,9 +191,12 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
         # Terminals rearrange what they show when their size changes.
         self._frames.forget()
+        # Of two signals in quick succession the second is handled within the first, whose older size is then told last.
+        if not self.is_headless and (size := Size(*shutil.get_terminal_size())) != event.size:
+            self.post_message(Resize(size, size))
 
     def on_unmount(self) -> None:
         self._unsubscribe()
