@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 
 from app.cli import json_content
 from app.cli.asking import confirmed
@@ -89,15 +90,7 @@ def deploy(engine: Engine, options: Namespace, terminal: Terminal) -> int:
             terminal.show(render_content.deploying(plan, steps))
     elif refused is None:
         _announce(plan, terminal)
-        try:
-            after = engine.deploy(plan, followed)
-        except KeyboardInterrupt:
-            followed.interrupted("the content stays as it was")
-            code = _INTERRUPTED
-        except InputError:
-            raise
-        except EnvdeckError as error:
-            refused = error.problem
+        after, refused, code = _carried_out(followed, lambda: engine.deploy(plan, followed))
     if terminal.json:
         terminal.document(
             json_content.deployed(plan, steps, time.time(), after=after, build=followed.build, refused=refused)
@@ -123,15 +116,7 @@ def activate(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     elif refused is None:
         for reason in plan.reasons:
             terminal.say(clean(f"  {reason.text}"))
-        try:
-            after = engine.activate(plan, followed)
-        except KeyboardInterrupt:
-            followed.interrupted("the content stays as it was")
-            code = _INTERRUPTED
-        except InputError:
-            raise
-        except EnvdeckError as error:
-            refused = error.problem
+        after, refused, code = _carried_out(followed, lambda: engine.activate(plan, followed))
     if terminal.json:
         terminal.document(json_content.activated(plan, time.time(), after=after, build=followed.build, refused=refused))
     elif refused:
@@ -141,6 +126,19 @@ def activate(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         if plan.running:
             terminal.say("it runs now, and goes on with the bundle that it began with until it is started again")
     return 1 if refused else code
+
+
+def _carried_out(followed: _Followed, do: Callable[[], Content]) -> tuple[Content | None, Problem | None, int]:
+    """What came of `do`, which may build first: the content as it is then, or why it is as it was; and an exit code."""
+    try:
+        return do(), None, 0
+    except KeyboardInterrupt:
+        followed.interrupted("the content stays as it was")
+        return None, None, _INTERRUPTED
+    except InputError:
+        raise
+    except EnvdeckError as error:
+        return None, error.problem, 0
 
 
 def _announce(plan: DeployPlan, terminal: Terminal) -> None:

@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from engine.rebuilds.run import BulkResult
     from engine.world import World
 
-    Plan = (
-        BuildPlan
-        | CancelPlan
-        | RebuildPlan
+    Housekeeping = (
+        RebuildPlan
         | SetPlan
         | RemovePlan
         | ReapPlan
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
         | ActivatePlan
         | BulkPlan
     )
+    Plan = BuildPlan | CancelPlan | Housekeeping
 
 __all__ = [
     "audited",
@@ -102,18 +101,7 @@ def event_of(plan: Plan) -> AuditEvent:
     return _event_of_housekeeping(plan)
 
 
-def _event_of_housekeeping(
-    plan: RebuildPlan
-    | SetPlan
-    | RemovePlan
-    | ReapPlan
-    | CachePlan
-    | PinPlan
-    | VerifyPlan
-    | DeployPlan
-    | ActivatePlan
-    | BulkPlan,
-) -> AuditEvent:
+def _event_of_housekeeping(plan: Housekeeping) -> AuditEvent:
     from engine.actions.activate import ActivatePlan
     from engine.actions.caches import CachePlan
     from engine.actions.content import RemovePlan, SetPlan

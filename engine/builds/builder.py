@@ -163,6 +163,7 @@ class Builder(object):
         try:
             code = venv.main(options + [self.env_dir])
         except Exception as error:
+            # Whatever it is, as `python -m venv` itself only tells it.
             raise Failed("venv", "venv failed: %s" % error)
         except SystemExit as error:
             code = error.code

@@ -58,6 +58,7 @@ class Compiler:
                 try:
                     compile_modules(batch)
                 except BaseException as error:
+                    # Nothing may go on as the program that this is a fork of.
                     os.write(2, f"ERROR: modules cannot be compiled: {error!r}\n".encode("utf-8", "replace"))
                     os._exit(1)
                 os._exit(0)
