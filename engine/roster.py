@@ -126,11 +126,13 @@ class Roster(Generic[V]):
     def _look(self, *, thorough: bool) -> tuple[V, ...]:
         now = time.time_ns()
         listed, changed = self._list(now, thorough=thorough)
-        examined = {*self._turn(), *self._unsettled, *(listed if thorough else ())}
+        # In the order of their places, in which the disk has them at hand.
+        examined = dict.fromkeys((*self._turn(), *self._unsettled, *(listed if thorough else ())))
         for entry in examined:
             changed |= self._visit(entry, now)
-        for entry in listed - examined:
-            changed |= self._visit(entry, now, only_changed=True)
+        for entry in listed:
+            if entry not in examined:
+                changed |= self._visit(entry, now, only_changed=True)
         if changed or self._values is None:
             values = (known.shown for known in self._known.values())
             self._values = tuple(sorted(values, key=self._order, reverse=self._reverse))
@@ -145,12 +147,12 @@ class Roster(Generic[V]):
             settled = [(entry, known.signature, known.record) for entry, known in self._known.items() if known.settled]
         self._index.write(settled)
 
-    def _list(self, now: int, *, thorough: bool) -> tuple[set[str], bool]:
+    def _list(self, now: int, *, thorough: bool) -> tuple[list[str], bool]:
         """Bring the list of entries up to date.
 
         Returns the entries of places in which something changed, and whether an entry is gone.
         """
-        visit: set[str] = set()
+        visit: list[str] = []
         places: dict[str, _Place] = {}
         for path in self._source.places():
             signature = signature_of(path)
@@ -159,7 +161,7 @@ class Roster(Generic[V]):
             known = self._places.get(path)
             if thorough or known is None or not known.settled or known.signature != signature:
                 known = _Place(signature, signature[0] < now - _SETTLED, _subdirectories(path))
-                visit.update(known.entries)
+                visit += known.entries
             places[path] = known
         before, self._places = self._places, places
         same = places.keys() == before.keys() and all(places[path] is known for path, known in before.items())
@@ -190,15 +192,17 @@ class Roster(Generic[V]):
         if known is not None and known.settled and known.signature == signature:
             if only_changed:
                 return False
-            record, settled = known.record, True
-        else:
-            record, sound = self._source.read(entry)
-            settled = sound and signature[0] < now - _SETTLED
-            self._read += 1
-            (self._unsettled.discard if settled else self._unsettled.add)(entry)
+            shown = self._source.check(entry, known.record)
+            if shown is known.shown or shown == known.shown:
+                return False
+            known.shown = shown
+            return True
+        record, sound = self._source.read(entry)
+        settled = sound and signature[0] < now - _SETTLED
+        self._read += 1
+        (self._unsettled.discard if settled else self._unsettled.add)(entry)
         shown = self._source.check(entry, record)
-        same = known is not None and (shown is known.shown or shown == known.shown)
-        if known is not None and same:
+        if same := known is not None and shown == known.shown:
             shown = known.shown
         self._known[entry] = _Known(signature, settled, record, shown)
         return not same

@@ -2,86 +2,80 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.content.model import Content, ContentBundle, PickedInstallation
+from engine.roster_index import filled
 from engine.text import clean
 
 if TYPE_CHECKING:
-    from engine.roster_index import Pool
+    from engine.roster_index import PackedColumns, UnpackedColumns
 
 __all__ = ["ContentCodec"]
 
+_TEXTS = ("name", "app_mode", "created_by", "default_image")
+_BUNDLE_TEXTS = ("deployed_by", "name", "key", "python_version")
+_BUNDLE_NUMBERS = {"number": "q", "deployed_at": "d", "size": "q"}
+_MANAGEMENT = (None, False, True)
+
 
 class ContentCodec:
-    """Content as lists of numbers. Broken records are left out: there are few."""
+    """Content field by field, and the same of its bundles. Broken records are left out: there are few."""
 
-    form = "content 1"
+    form = "content 2"
 
-    def pack(self, record: Content, texts: Pool, values: Pool) -> list[Any] | None:
-        picked = record.installation
-        if record.problem is not None or picked is None:
-            return None
-        text = texts.number
-        installation = [picked.version, picked.path, picked.target, dict(picked.identity)]
-        return [
-            *map(text, (record.name, record.app_mode, record.created_by, record.default_image)),
-            values.number(installation, json.dumps(installation, sort_keys=True)),
-            [
-                [
-                    b.number,
-                    b.deployed_at,
-                    text(b.deployed_by),
-                    text(b.name),
-                    text(b.key),
-                    text(b.python_version),
-                    b.size,
-                ]
-                for b in record.bundles
-            ],
-            record.created_at,
-            record.active,
-            record.managed,
-            record.management,
-        ]
+    def keeps(self, record: Content) -> bool:
+        return record.problem is None and record.installation is not None
 
-    def unpacker(self, texts: Sequence[str], values: Sequence[Any]) -> Callable[[str, list[Any]], Content]:
-        installations: dict[int, PickedInstallation] = {}
+    def pack(self, records: Sequence[Content], columns: PackedColumns) -> None:
+        for name in _TEXTS:
+            columns.put_texts(name, [getattr(record, name) for record in records])
+        columns.put_numbers("created_at", "d", [record.created_at for record in records])
+        columns.put_numbers("active", "q", [record.active for record in records])
+        columns.put_numbers("managed", "B", [record.managed for record in records])
+        columns.put_numbers("management", "B", [_MANAGEMENT.index(record.management) for record in records])
+        columns.put_values("installation", [_parts(record.installation) for record in records])
+        bundles = list(chain.from_iterable(record.bundles for record in records))
+        columns.put_numbers("bundles", "I", [len(record.bundles) for record in records])
+        for name in _BUNDLE_TEXTS:
+            columns.put_texts(f"bundle {name}", [getattr(bundle, name) for bundle in bundles])
+        for name, kind in _BUNDLE_NUMBERS.items():
+            columns.put_numbers(f"bundle {name}", kind, [getattr(bundle, name) for bundle in bundles])
 
-        def installation(number: int) -> PickedInstallation:
-            if number not in installations:
-                version, path, target, identity = values[number]
-                installations[number] = PickedInstallation(clean(version), clean(path), clean(target), dict(identity))
-            return installations[number]
+    def unpack(self, entries: Sequence[str], columns: UnpackedColumns) -> list[Content]:
+        number = len(entries)
+        return filled(
+            Content,
+            number,
+            guid=[entry.rpartition("/")[2] for entry in entries],
+            created_at=columns.numbers("created_at"),
+            bundles=columns.grouped("bundles", _bundles(columns)),
+            active=columns.numbers("active"),
+            installation=columns.values("installation", _installation),
+            managed=list(map(bool, columns.numbers("managed"))),
+            management=list(map(_MANAGEMENT.__getitem__, columns.numbers("management"))),
+            problem=[None] * number,
+            last_used_at=[None] * number,
+            **{name: columns.texts(name) for name in _TEXTS},
+        )
 
-        def bundle(row: list[Any]) -> ContentBundle:
-            number, deployed_at, deployed_by, name, key, python_version, size = row
-            return ContentBundle(
-                int(number),
-                float(deployed_at),
-                texts[deployed_by],
-                texts[name],
-                texts[key],
-                texts[python_version],
-                int(size),
-            )
 
-        def unpack(entry: str, row: list[Any]) -> Content:
-            name, app_mode, created_by, default_image, picked, bundles, created_at, active, managed, management = row
-            return Content(
-                guid=entry.rpartition("/")[2],
-                name=texts[name],
-                app_mode=texts[app_mode],
-                created_at=float(created_at),
-                created_by=texts[created_by],
-                bundles=tuple(map(bundle, bundles)),
-                active=int(active),
-                installation=installation(picked),
-                managed=bool(managed),
-                management=None if management is None else bool(management),
-                default_image=texts[default_image],
-            )
+def _bundles(columns: UnpackedColumns) -> list[ContentBundle]:
+    return filled(
+        ContentBundle,
+        len(columns.numbers("bundle number")),
+        **{name: columns.texts(f"bundle {name}") for name in _BUNDLE_TEXTS},
+        **{name: columns.numbers(f"bundle {name}") for name in _BUNDLE_NUMBERS},
+    )
 
-        return unpack
+
+def _parts(picked: PickedInstallation | None) -> list[Any]:
+    assert picked is not None
+    return [picked.version, picked.path, picked.target, dict(picked.identity)]
+
+
+def _installation(parts: list[Any]) -> PickedInstallation:
+    version, path, target, identity = parts
+    return PickedInstallation(clean(version), clean(path), clean(target), dict(identity))

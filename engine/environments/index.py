@@ -2,98 +2,94 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.environments.model import Environment, EnvironmentState, LockedPackage
-from engine.text import clean
+from engine.environments.model import Environment, EnvironmentState, Ingredients, LockedPackage
+from engine.roster_index import filled
 
 if TYPE_CHECKING:
-    from engine.roster_index import Pool
+    from engine.roster_index import PackedColumns, UnpackedColumns
 
 __all__ = ["EnvironmentCodec"]
 
+_TEXTS = (
+    "attempt",
+    "installer",
+    "python_version",
+    "python_path",
+    "target",
+    "built_by",
+    "bundle",
+    "overlay",
+    "seal",
+)
+_WHOLE = ("size", "shared", "files")
+_REAL = ("built_at", "seconds", "last_used_at")
+
 
 class EnvironmentCodec:
-    """Environments as lists of numbers. Those that are not sound are left out: there are few."""
+    """Environments field by field. Those that are not sound are left out: there are few."""
 
-    form = "environments 2"
+    form = "environments 3"
 
-    def pack(self, record: Environment, texts: Pool, values: Pool) -> list[Any] | None:
-        if record.state is not EnvironmentState.READY:
-            return None
-        text = texts.number
-        ingredients = []
-        for name, value in record.ingredients.items():
-            # They are the lines once more, and of all ingredients the one that is hardly ever shared.
-            same = name == "requirements" and isinstance(value, list) and tuple(value) == record.lines
-            ingredients += [text(name), -1 if same else values.number(value, json.dumps(value, sort_keys=True))]
-        return [
-            *map(text, (record.attempt, record.installer, record.python_version, record.python_path, record.target)),
-            *map(text, (record.built_by, record.bundle, record.overlay, record.seal)),
-            list(map(text, record.lines)),
-            # Equal packages are one object (`engine.environments.store`), and hashing one takes longer than its number.
-            [values.number([package.name, package.version], id(package)) for package in record.packages],
-            ingredients,
-            record.size,
-            record.shared,
-            record.files,
-            record.built_at,
-            record.seconds,
-            record.pinned,
-        ]
+    def keeps(self, record: Environment) -> bool:
+        return record.state is EnvironmentState.READY
 
-    def unpacker(self, texts: Sequence[str], values: Sequence[Any]) -> Callable[[str, list[Any]], Environment]:
-        packages = _Packages(values)
+    def pack(self, records: Sequence[Environment], columns: PackedColumns) -> None:
+        for name in _TEXTS:
+            columns.put_texts(name, [getattr(record, name) for record in records])
+        for names, kind in ((_WHOLE, "q"), (_REAL, "d"), (("pinned",), "B")):
+            for name in names:
+                columns.put_numbers(name, kind, [getattr(record, name) for record in records])
+        columns.put_text_lists("lines", [record.lines for record in records])
+        _pack_packages(records, columns)
+        columns.put_values("ingredients", [_parts(record.ingredients) for record in records])
 
-        def unpack(entry: str, row: list[Any]) -> Environment:
-            attempt, installer, python_version, python_path, target, built_by, bundle, overlay, seal = map(
-                texts.__getitem__, row[:9]
-            )
-            lines, wanted, ingredients, size, shared, files, built_at, seconds, pinned = row[9:]
-            there = tuple(map(texts.__getitem__, lines))
-            pairs = iter(ingredients)
-            return Environment(
-                key=entry.rpartition("/")[2],
-                attempt=attempt,
-                path=Path(entry, attempt),
-                installer=installer,
-                python_version=python_version,
-                python_path=python_path,
-                target=target,
-                state=EnvironmentState.READY,
-                reason="",
-                lines=there,
-                packages=tuple(map(packages.__getitem__, wanted)),
-                size=int(size),
-                shared=int(shared),
-                files=int(files),
-                built_at=float(built_at),
-                built_by=built_by,
-                seconds=float(seconds),
-                bundle=bundle,
-                ingredients={
-                    texts[name]: list(there) if value == -1 else values[value]
-                    for name, value in zip(pairs, pairs, strict=True)
-                },
-                pinned=bool(pinned),
-                overlay=overlay,
-                seal=seal,
-            )
-
-        return unpack
+    def unpack(self, entries: Sequence[str], columns: UnpackedColumns) -> list[Environment]:
+        number = len(entries)
+        attempts, lines = columns.texts("attempt"), columns.text_lists("lines")
+        return filled(
+            Environment,
+            number,
+            key=[entry.rpartition("/")[2] for entry in entries],
+            directory=[f"{entry}/{attempt}" for entry, attempt in zip(entries, attempts, strict=True)],
+            state=[EnvironmentState.READY] * number,
+            reason=[""] * number,
+            lines=lines,
+            packages=_packages(columns),
+            ingredients=list(map(_ingredients, columns.values("ingredients", _as_found), lines)),
+            pinned=list(map(bool, columns.numbers("pinned"))),
+            **{name: columns.texts(name) for name in _TEXTS},
+            **{name: columns.numbers(name) for name in (*_WHOLE, *_REAL)},
+        )
 
 
-class _Packages(dict[int, LockedPackage]):
-    """The packages among the values of an index, by number; each is made once."""
+def _pack_packages(records: Sequence[Environment], columns: PackedColumns) -> None:
+    # Equal packages are one object (`engine.environments.store`), and hashing one takes longer than its number.
+    packages = {id(package): package for record in records for package in record.packages}
+    number = {identity: number for number, identity in enumerate(packages)}
+    columns.put_texts("package names", [package.name for package in packages.values()])
+    columns.put_texts("package versions", [package.version for package in packages.values()])
+    columns.put_lists("packages", [[number[id(package)] for package in record.packages] for record in records])
 
-    def __init__(self, values: Sequence[Any]) -> None:
-        super().__init__()
-        self._values = values
 
-    def __missing__(self, number: int) -> LockedPackage:
-        name, version = self._values[number]
-        package = self[number] = LockedPackage(clean(name), clean(version))
-        return package
+def _packages(columns: UnpackedColumns) -> list[tuple[LockedPackage, ...]]:
+    named = zip(columns.texts("package names"), columns.texts("package versions"), strict=True)
+    return columns.lists("packages", [LockedPackage(name, version) for name, version in named])
+
+
+def _parts(ingredients: Mapping[str, object]) -> list[Any]:
+    """The ingredients without what is in another column, and whether that is so."""
+    if isinstance(ingredients, Ingredients):
+        return [ingredients.common, True]
+    return [ingredients, False]
+
+
+def _as_found(parts: list[Any]) -> list[Any]:
+    return parts
+
+
+def _ingredients(parts: list[Any], lines: tuple[str, ...]) -> Mapping[str, object]:
+    common, are_lines = parts
+    return Ingredients(common, lines) if are_lines else common

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Environment", "EnvironmentState", "LockedPackage"]
+__all__ = ["Environment", "EnvironmentState", "Ingredients", "LockedPackage"]
 
 
 class EnvironmentState(StrEnum):
@@ -28,14 +28,40 @@ class LockedPackage:
     version: str
 
 
+class Ingredients(Mapping[str, object]):
+    """What a key is a digest of, in two parts.
+
+    All but the requirements is the same in thousands of environments and held once, and the requirements are the lines.
+    """
+
+    __slots__ = ("common", "lines")
+
+    def __init__(self, common: Mapping[str, object], lines: tuple[str, ...]) -> None:
+        """`common` has the ``requirements`` in their place, with whatever value."""
+        self.common = common
+        self.lines = lines
+
+    def __getitem__(self, name: str) -> object:
+        return list(self.lines) if name == "requirements" else self.common[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.common)
+
+    def __len__(self) -> int:
+        return len(self.common)
+
+    def __repr__(self) -> str:
+        return f"Ingredients({dict(self)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """A published environment: the content of its ``current.json`` and the judgement on it."""
 
     key: str
     attempt: str
-    path: Path
-    """The virtual environment: ``…/<key>/<attempt>``."""
+    directory: str
+    """The virtual environment: ``…/<key>/<attempt>``. As text, because a `Path` takes four times the memory."""
     installer: str
     python_version: str
     python_path: str
@@ -69,6 +95,11 @@ class Environment:
     """How many bytes of `size` are in files of the wheel store, which deleting it does not free."""
     last_used_at: float = 0.0
     """When content was last seen to use it, seconds since the epoch; 0 when that was never noted."""
+
+    @property
+    def path(self) -> Path:
+        """The virtual environment: ``…/<key>/<attempt>``."""
+        return Path(self.directory)
 
     @property
     def own(self) -> int:

@@ -11,6 +11,7 @@ python-environments/<installer>/<X.Y.Z>[@<target>]/<key>/
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from engine.environments import trash
 from engine.environments.index import EnvironmentCodec
-from engine.environments.model import Environment, EnvironmentState, LockedPackage
+from engine.environments.model import Environment, EnvironmentState, Ingredients, LockedPackage
 from engine.files import StorageError, is_there, read_json, write_json, write_problem
 from engine.roster import Roster, Signature, announce, signature_of
 from engine.roster_index import RosterIndex
@@ -206,11 +207,22 @@ def _read(key_dir: Path) -> tuple[Environment, bool]:
     return environment, record is not None
 
 
+def _last_used(key_dir: str) -> float:
+    """When content was last seen to use the environment in `key_dir`; 0 when that was never noted.
+
+    Once there is a note only its time changes. The first makes the directory another one (`_Source.signature`).
+    """
+    try:
+        return os.lstat(f"{key_dir}/last-used").st_mtime
+    except OSError:
+        return 0.0
+
+
 def _check(key_dir: str, environment: Environment) -> Environment:
     """`environment` with what changes without its record: when it was used, and whether what is named is there."""
     # Plain text for the paths: it is asked ten thousand times in one look.
-    with suppress(OSError):
-        environment = replace(environment, last_used_at=os.lstat(f"{key_dir}/last-used").st_mtime)
+    if environment.last_used_at and (used := _last_used(key_dir)) != environment.last_used_at:
+        environment = replace(environment, last_used_at=used)
     if environment.state is not EnvironmentState.READY:
         return environment
     attempt = f"{key_dir}/{environment.attempt}"
@@ -250,20 +262,20 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
 
     packages = record.get("packages")
     ingredients = record.get("ingredients")
-    attempt = text("attempt")
+    attempt, lines = text("attempt"), strings("lines")
     sound = bool(attempt) and attempt == Path(attempt).name and isinstance(ingredients, dict)
     version_dir = key_dir.parent.name.partition("@")
     return Environment(
         key=key_dir.name,
         attempt=attempt,
-        path=key_dir / (attempt if sound else "unknown"),
+        directory=f"{key_dir}/{attempt if sound else 'unknown'}",
         installer=key_dir.parent.parent.name,
         python_version=text("python_version") or version_dir[0],
         python_path=text("python_path"),
         target=text("target") or LOCAL,
         state=EnvironmentState.READY if sound else EnvironmentState.DAMAGED,
         reason="" if sound else "its record current.json does not parse",
-        lines=strings("lines"),
+        lines=lines,
         packages=tuple(
             _package(str(p["name"]), str(p["version"]))
             for p in (packages if isinstance(packages, list) else [])
@@ -276,9 +288,10 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
         built_by=text("built_by"),
         seconds=number("seconds"),
         bundle=text("bundle"),
-        ingredients=_shared(ingredients) if isinstance(ingredients, dict) else {},
+        ingredients=_ingredients(ingredients, lines) if isinstance(ingredients, dict) else {},
         overlay=text("overlay"),
         seal=text("seal"),
+        last_used_at=_last_used(str(key_dir)),
     )
 
 
@@ -296,16 +309,15 @@ def _package(name: str, version: str) -> LockedPackage:
 
 
 @lru_cache(_HELD)
-def _interpreter(items: tuple[tuple[str, object], ...]) -> dict[str, object]:
-    return dict(items)
+def _common(ingredients: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(ingredients)
+    return found
 
 
-def _shared(ingredients: dict[str, object]) -> dict[str, object]:
-    interpreter = ingredients.get("interpreter")
-    if isinstance(interpreter, dict):
-        with suppress(TypeError):  # a value that only a hand can have put there
-            return {**ingredients, "interpreter": _interpreter(tuple(interpreter.items()))}
-    return ingredients
+def _ingredients(found: dict[str, object], lines: tuple[str, ...]) -> Mapping[str, object]:
+    if found.get("requirements") != list(lines):  # as only a hand can have written it, or with text that is not safe
+        return found
+    return Ingredients(_common(json.dumps({**found, "requirements": None})), lines)
 
 
 def freed_by_deleting(path: Path) -> int:

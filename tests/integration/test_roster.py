@@ -276,9 +276,10 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
     """An index with a right checksum and a wrong content."""
 
     def forge(index: Path) -> None:
-        document = json.loads(index.read_bytes().partition(b"\n")[2])
+        _, head, numbers = index.read_bytes().split(b"\n", 2)
+        document = json.loads(head)
         change(document)
-        body = json.dumps(document).encode()
+        body = json.dumps(document).encode() + b"\n" + numbers
         index.write_bytes(b"%08x\n" % zlib.crc32(body) + body)
 
     return forge
@@ -296,12 +297,21 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
         lambda index: (index.unlink(), os.mkfifo(index)),
         _forge(lambda d: d.update(form="0 environments")),
         _forge(lambda d: d.update(root="/somewhere/else")),
-        _forge(lambda d: d.update(entries=[["/a", [1], [0]]])),
+        _forge(lambda d: d.update(entries=["/pip/3.11.7/key-1"])),
         _forge(lambda d: d.update(entries={"a": 1})),
+        _forge(lambda d: d["entries"].append("/pip/3.11.7/invented")),  # type: ignore[attr-defined]
         _forge(lambda d: d.pop("texts")),
         _forge(lambda d: d["texts"].__setitem__(0, "\x1b]52;c;AAAA\x07")),  # type: ignore[index,attr-defined]
+        _forge(lambda d: d["texts"].__setitem__(0, 5)),  # type: ignore[index,attr-defined]
         _forge(lambda d: d["texts"].clear()),  # type: ignore[attr-defined]
-        _forge(lambda d: d["entries"].append(["/pip/3.11.7/invented", [1, 2], d["entries"][0][2]])),  # type: ignore[index,attr-defined]
+        _forge(lambda d: d.update(values=["no JSON"])),
+        _forge(lambda d: d.update(values=["[]"])),
+        _forge(lambda d: d.update(signature=1)),
+        _forge(lambda d: d.update(columns=[])),
+        _forge(lambda d: d["columns"].pop()),  # type: ignore[attr-defined]
+        _forge(lambda d: d["columns"][3].__setitem__(1, "w")),  # type: ignore[index,attr-defined]
+        _forge(lambda d: d["columns"][-1].__setitem__(2, 4)),  # type: ignore[index,attr-defined]
+        _forge(lambda d: [each.__setitem__(2, 0) for each in d["columns"]]),  # type: ignore[attr-defined]
     ],
 )
 def test_an_index_that_is_damaged_or_wrong_is_as_good_as_none(
@@ -314,6 +324,56 @@ def test_an_index_that_is_damaged_or_wrong_is_as_good_as_none(
     store.keep_index()
     if index.is_file():
         assert EnvironmentStore(data_dir, index).environments() == expected
+
+
+def test_what_only_a_hand_can_have_put_into_a_record_is_recalled_as_it_was(
+    data_dir: Path, index: Path, no_reading: Callable[[], None]
+) -> None:
+    for number, ingredients in enumerate(({}, {"requirements": None}, {"requirements": "x"}, {"interpreter": [[]]})):
+        publish(data_dir, number, ingredients=ingredients, lines=["\x1b[1m"] if number else [], size=-1, built_at=1e17)
+    expected = with_index(data_dir, index).environments()
+    no_reading()
+    found = EnvironmentStore(data_dir, index).environments()
+    assert found == expected
+    by_key = {environment.key: dict(environment.ingredients) for environment in found}
+    assert by_key["key-1"] == {"requirements": None}
+    assert by_key["key-3"] == {"interpreter": [[]]}
+
+
+def test_when_an_environment_was_used_is_seen_though_its_record_is_taken_from_an_index(
+    data_dir: Path, index: Path
+) -> None:
+    place = data_dir / "python-environments/pip/3.11.7"
+    for number in (0, 1):
+        (place / f"key-{number}/last-used").touch()
+        age(place / f"key-{number}/last-used", place / f"key-{number}")
+    with_index(data_dir, index)
+    os.utime(place / "key-1/last-used", (LONG_AGO + 5, LONG_AGO + 5))
+    (place / "key-2/last-used").touch()
+    used = {e.key: e.last_used_at for e in EnvironmentStore(data_dir, index).environments()}
+    assert used["key-0"] == LONG_AGO
+    assert used["key-1"] == LONG_AGO + 5
+    assert used["key-2"] > LONG_AGO + 5
+    assert used["key-3"] == 0
+    (place / "key-0/last-used").unlink()
+    assert {e.key: e.last_used_at for e in EnvironmentStore(data_dir, index).environments()}["key-0"] == 0
+
+
+def test_an_inode_or_a_time_that_a_number_of_the_index_cannot_hold_costs_no_more_than_reading_again(
+    data_dir: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, when in ((0, -5), (1, LONG_AGO)):
+        key_dir = data_dir / f"python-environments/pip/3.11.7/key-{number}"
+        for path in (key_dir / "current.json", key_dir):
+            os.utime(path, (when, when))
+    monkeypatch.setattr("engine.environments.store.signature_of", lambda path: _with_a_large_inode(signature_of(path)))
+    expected = with_index(data_dir, index).environments()
+    assert len(expected) == 4
+    assert EnvironmentStore(data_dir, index).environments() == expected
+
+
+def _with_a_large_inode(signature: Signature | None) -> Signature | None:
+    return signature and (signature[0], (1 << 64) - 1, *signature[2:])
 
 
 def test_an_index_of_somebody_else_is_not_read(

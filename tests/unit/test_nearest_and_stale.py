@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from engine import Change, Environment, EnvironmentState
 from engine.environments.staleness import judge
 from engine.plans import find_nearest
@@ -16,7 +14,7 @@ def environment(key: str, *lines: str, **changes: object) -> Environment:
     fields: dict[str, object] = {
         "key": key,
         "attempt": "a",
-        "path": Path("/data") / key / "a",
+        "directory": f"/data/{key}/a",
         "installer": "pip",
         "python_version": "3.11.7",
         "python_path": "/opt/python/3.11.7/bin/python3",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +17,7 @@ def environment(**changes: object) -> Environment:
     fields: dict[str, object] = {
         "key": "k" * 22,
         "attempt": "20260101-000000-abcdef",
-        "path": Path("/data/k/a"),
+        "directory": "/data/k/a",
         "installer": "pip",
         "python_version": "3.11.7",
         "python_path": "/opt/python/3.11.7/bin/python3",
