@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NoReturn
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -326,7 +327,7 @@ def _unknown_option(line: _Line, written: str) -> NoReturn:
 
 def _requirement(line: _Line, text: str) -> RequirementLine:
     try:
-        requirement = Requirement(text.removesuffix(";"))  # pip takes nothing after it for no marker
+        requirement = _read_requirement(text.removesuffix(";"))  # pip takes nothing after it for no marker
     except InvalidRequirement as error:
         message, offset = _explain(error)
         raise line.invalid(f"not a requirement: {message}", offset=offset, hint=_requirement_hint(text)) from None
@@ -343,6 +344,12 @@ def _requirement(line: _Line, text: str) -> RequirementLine:
         requirement=requirement,
         local=requirement.url is not None and _is_bundle_path(line, requirement.url),
     )
+
+
+@lru_cache(maxsize=2048)
+def _read_requirement(text: str) -> Requirement:
+    """As packaging reads it. Remembered, because plan, wheel store and supervisor read the same lines; never changed."""
+    return Requirement(text)
 
 
 def _source(line: _Line, text: str) -> RequirementLine:

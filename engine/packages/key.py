@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -27,6 +28,7 @@ _FORMAT = 1
 _FIRST_OPTION = re.compile(r"\s+(?=--?[A-Za-z])")
 
 
+@lru_cache(maxsize=2048)
 def normalize_line(text: str) -> str:
     """A requirement line in the one spelling that all equal lines share; anything else unchanged.
 
