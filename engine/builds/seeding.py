@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ SUPPLIED = "supplied.json"
 _REPORT_LIMIT = 128 * 1024 * 1024
 """pip's report holds the whole description of every package."""
 _NICENESS = 10
+_CLOCK_DRIFT = 0.01
+"""Seconds that two clocks may differ after a while without either having been set."""
 
 
 class Seeding:
@@ -54,6 +57,8 @@ class Seeding:
         self.supply = Supply(unusable="nothing is asked for")
         self._settings: Mapping[str, str] = {}
         self._vouching: Future[Vouched] | None = None
+        self._linked_at = (0.0, 0.0)
+        """By the clock that can be set, and by the one that cannot."""
 
     def begin(self, say: Callable[[str], None]) -> None:
         """Link what the store has for the build into its attempt, which nobody else can write in yet, and `say` so.
@@ -83,6 +88,7 @@ class Seeding:
         # disk now is to wait for all that was linked.
         (job.job_dir / SUPPLIED).write_text(json.dumps(record))
         if linked:
+            self._linked_at = time.time(), time.monotonic()
             # While the builder works, which leaves this process with nothing to do.
             pool = ThreadPoolExecutor(1, "vouching")
             self._vouching = pool.submit(vouched, linked, job.attempt_dir)
@@ -110,7 +116,12 @@ class Seeding:
 
     def vouched(self) -> Vouched:
         """The files that were linked: where in the attempt, and what is in them."""
-        return self._vouching.result() if self._vouching else Vouched()
+        if self._vouching is None:
+            return Vouched()
+        vouched = self._vouching.result()
+        # With a clock that was set back, something new can look as old as what was linked.
+        set_back = (time.monotonic() - self._linked_at[1]) - (time.time() - self._linked_at[0])
+        return vouched if set_back < _CLOCK_DRIFT else replace(vouched, listings={})
 
     def remember(
         self,

@@ -348,7 +348,7 @@ def _requirement(line: _Line, text: str) -> RequirementLine:
 
 @lru_cache(maxsize=2048)
 def _read_requirement(text: str) -> Requirement:
-    """As packaging reads it. Remembered, because plan, wheel store and supervisor read the same lines; never changed."""
+    """As packaging reads it; never changed. Remembered, as plan, wheel store and supervisor read the same lines."""
     return Requirement(text)
 
 

@@ -19,6 +19,7 @@ from engine.environments.tree import (
     ALGORITHM,
     Entry,
     EntryKind,
+    Listing,
     digest,
     digest_files,
     measure_tree,
@@ -89,6 +90,8 @@ class Vouched:
     files: Mapping[str, Entry] = field(default_factory=dict)
     """Files by path, each with its digest (`engine.environments.tree.walk`)."""
     distributions: tuple[Supplied, ...] = ()
+    listings: Mapping[str, Listing] = field(default_factory=dict)
+    """Directories by path, with what was in them."""
 
 
 def write_seal(attempt_dir: Path, python: Path | None, vouched: Vouched | None = None) -> Sealed:
@@ -106,7 +109,7 @@ def write_seal(attempt_dir: Path, python: Path | None, vouched: Vouched | None =
 
 
 def _write_seal(attempt_dir: Path, vouched: Vouched, interpreter: Callable[[], object]) -> Sealed:
-    tree = walk(attempt_dir, vouched.files)
+    tree = walk(attempt_dir, vouched.files, vouched.listings)
     supplied = _unchanged(attempt_dir, tree, vouched.distributions)
     distributions = distributions_in(attempt_dir, tree, supplied)
     claims = read_claims(attempt_dir, distributions, tree, supplied)

@@ -11,8 +11,9 @@ import hashlib
 import os
 import stat
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ __all__ = [
     "Digests",
     "Entry",
     "EntryKind",
+    "Listing",
     "digest",
     "digest_files",
     "measure_tree",
@@ -74,13 +76,39 @@ class Entry(NamedTuple):
     """What is in the file, as far as that is known without reading it: ``sha256=…``."""
 
 
-def walk(root: Path, vouched: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What was in a directory when envdeck itself had filled it, which is there still if nothing was done in it since.
+
+    The system says that: whatever is made, removed or renamed in a directory changes its ctime, which nobody can set.
+    """
+
+    inode: int
+    changed: range
+    """The nanoseconds since the epoch in which it was filled. Not the last tick of the clock that gives a file its
+    times, in which something else could have been done too."""
+    vouched: Mapping[str, Entry]
+    """Its files that are vouched for, by path from the root."""
+    others: Sequence[str] = ()
+    """The paths of its other files."""
+    below: Sequence[str] = ()
+    """The paths of its directories."""
+
+    def holds(self, status: os.stat_result) -> bool:
+        """Whether a directory of that status is this one, as it was."""
+        return status.st_ino == self.inode and stat.S_ISDIR(status.st_mode) and status.st_ctime_ns in self.changed
+
+
+def walk(
+    root: Path, vouched: Mapping[str, Entry] | None = None, listings: Mapping[str, Listing] | None = None
+) -> dict[str, Entry]:
     """Everything below the directory `root` but its directories, by path relative to it. Follows no link.
 
     What is `vouched` for, by path, is known with its digest, and not looked at any further where that very file is
-    found: its name stands for the same inode. Raises `OSError` when `root` itself cannot be looked into.
+    found: its name stands for the same inode. Of a directory whose listing still holds not even the names are read.
+    Raises `OSError` when `root` itself cannot be looked into.
     """
-    vouched = vouched or {}
+    vouched, listings = vouched or {}, listings or {}
     top = os.fspath(root)
     found: dict[str, Entry] = {}
     pending = [""]
@@ -88,6 +116,12 @@ def walk(root: Path, vouched: Mapping[str, Entry] | None = None) -> dict[str, En
         directory = pending.pop()
         prefix = f"{directory}/" if directory else ""
         try:
+            listing = listings.get(directory)
+            if listing is not None and listing.holds(os.lstat(f"{top}/{directory}")):
+                found.update(listing.vouched)
+                found.update((path, _entry(os.lstat(f"{top}/{path}"), f"{top}/{path}")) for path in listing.others)
+                pending += listing.below
+                continue
             flags = _DIRECTORY | (os.O_NOFOLLOW if directory else 0)
             # By descriptor, so that the system does not look for the whole path of every file.
             descriptor = os.open(f"{top}/{directory}" if directory else top, flags)
@@ -101,7 +135,7 @@ def walk(root: Path, vouched: Mapping[str, Entry] | None = None) -> dict[str, En
                         elif entry.is_dir(follow_symlinks=False):
                             pending.append(path)
                         else:
-                            found[path] = _entry(entry, descriptor)
+                            found[path] = _entry(entry.stat(follow_symlinks=False), entry.name, descriptor)
             finally:
                 os.close(descriptor)
         except OSError:
@@ -111,12 +145,11 @@ def walk(root: Path, vouched: Mapping[str, Entry] | None = None) -> dict[str, En
     return found
 
 
-def _entry(entry: os.DirEntry[str], directory: int) -> Entry:
-    status = entry.stat(follow_symlinks=False)
+def _entry(status: os.stat_result, name: str, directory: int | None = None) -> Entry:
     if stat.S_ISREG(status.st_mode):
         return Entry(EntryKind.FILE, status.st_size, "", status.st_ino if status.st_nlink > 1 else 0)
     if stat.S_ISLNK(status.st_mode):
-        return Entry(EntryKind.LINK, target=os.readlink(entry.name, dir_fd=directory))
+        return Entry(EntryKind.LINK, target=os.readlink(name, dir_fd=directory))
     if stat.S_ISFIFO(status.st_mode):
         return Entry(EntryKind.PIPE)
     return Entry(EntryKind.SOCKET if stat.S_ISSOCK(status.st_mode) else EntryKind.DEVICE)

@@ -63,6 +63,14 @@ class Linked:
     """Bytes in files of the environment's own."""
     copied: int = 0
     """How many files had to be copied."""
+    made: tuple[str, ...] = ()
+    """The directories that were not there before."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Those that files were linked into, each with its inode."""
+    written: tuple[str, ...] = ()
+    """The paths of the files of the environment's own."""
+    changed: range = range(0)
+    """When what is there was made: see `engine.environments.tree.Listing`."""
 
 
 def link(
@@ -89,10 +97,11 @@ def link(
     root = str(env_dir)
     try:
         with store.in_use():
-            there = _contents(root)
+            began, there = _time_at(root), _contents(root)
             works = [_Linking(root, there) for _ in range(_workers(wheels))]
             _share(works, wheels, text, requested)
         _hand_over(root, [directory for work in works for directory in work.made], owner)
+        changed = range(began, _time_at(root))
     except OSError as error:
         raise StorageError(
             write_problem("put packages of the wheel store into the environment", env_dir, error)
@@ -103,7 +112,17 @@ def link(
         sum(work.shared for work in works),
         sum(work.own for work in works),
         sum(work.copied for work in works),
+        tuple(path for work in works for path in work.made),
+        {path: inode for work in works for path, inode in work.filled.items() if path not in there},
+        tuple(path for work in works for path in work.written),
+        changed,
     )
+
+
+def _time_at(directory: str) -> int:
+    """The time now, in nanoseconds, by the clock of the file system that `directory` is on."""
+    os.utime(directory)
+    return os.stat(directory).st_ctime_ns  # noqa: PTH116
 
 
 def _contents(root: str) -> dict[str, frozenset[str]]:
@@ -174,6 +193,9 @@ class _Linking:
     seen: set[str] = field(default_factory=set)
     """The directories that it knows to be there."""
     linked: list[LinkedWheel] = field(default_factory=list)
+    filled: dict[str, int] = field(default_factory=dict)
+    """The directories that it has linked files into, with their inodes."""
+    written: list[str] = field(default_factory=list)
     files: int = 0
     shared: int = 0
     own: int = 0
@@ -218,6 +240,7 @@ class _Linking:
         try:
             target = os.open(self._path(directory.target), _DIRECTORY | os.O_NOFOLLOW)
             try:
+                self.filled[directory.target] = os.fstat(target).st_ino
                 for name in directory.names:
                     try:
                         if self.links:
@@ -338,6 +361,7 @@ class _Linking:
         with open(descriptor, "wb") as file:  # noqa: PTH123
             os.fchmod(descriptor, mode)
             file.write(data)
+        self.written.append(target)
         self.files += 1
         self.own += len(data)
         return path

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from engine.environments.records import Distribution, Supplied, rows_beside
 from engine.environments.seal import Vouched
-from engine.environments.tree import ALGORITHM, Entry, EntryKind
+from engine.environments.tree import ALGORITHM, Entry, EntryKind, Listing
 from engine.wheels.entries import read_digests
 from engine.wheels.linking import Linked, LinkedWheel
 from engine.wheels.model import Directory, StoredWheel
@@ -38,7 +39,26 @@ def vouched(linked: Linked, env_dir: Path) -> Vouched:
                 }
                 found |= files | met
                 distributions.append(_supplied(each, env_dir, files))
-    return Vouched(found, tuple(distributions))
+    whole = len(distributions) == len(linked.wheels) and not linked.copied
+    return Vouched(found, tuple(distributions), _listings(linked, found) if whole else {})
+
+
+def _listings(linked: Linked, files: Mapping[str, Entry]) -> dict[str, Listing]:
+    """What is in each of the directories that were filled."""
+    vouched: dict[str, dict[str, Entry]] = {path: {} for path in linked.filled}
+    others: dict[str, list[str]] = {path: [] for path in linked.filled}
+    below: dict[str, list[str]] = {path: [] for path in linked.filled}
+    for path, entry in files.items():
+        if (parent := path.rpartition("/")[0]) in vouched:
+            vouched[parent][path] = entry
+    for paths, by_parent in ((linked.written, others), (linked.made, below)):
+        for path in paths:
+            if (parent := path.rpartition("/")[0]) in by_parent:
+                by_parent[parent].append(path)
+    return {
+        path: Listing(inode, linked.changed, vouched[path], others[path], below[path])
+        for path, inode in linked.filled.items()
+    }
 
 
 def _files(wheel: StoredWheel) -> dict[str, Entry]:

@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -353,6 +355,26 @@ def test_a_configuration_of_pip_that_a_build_changes_leads_the_service_nowhere(
     seeding.remember({"conflicts": []}, [Distribution("alpha", "1.0", "")], lambda: False)
     assert list(deck.store.stored()) == []
     assert deck.store.known(stock.lock.index, Pin.of("alpha", "1.0")) == ()
+
+
+def test_after_the_clock_was_set_back_every_directory_is_looked_into(
+    deck: Deck, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was put there since could look as old as what was linked."""
+    built = deck.build("alpha==1.0")
+    deck.lock_of(built)
+    job = read_job(built.directory)
+    assert job is not None
+    job.attempt_dir.rename(tmp_path / "attempt")
+    job.attempt_dir.mkdir()
+    seeding = Seeding(job)
+    seeding.begin(lambda _: None)
+    before = seeding.vouched()
+    assert before.listings
+    monkeypatch.setattr(time, "time", partial(lambda real: real() - 1, time.time))
+    after = seeding.vouched()
+    assert after == replace(before, listings={})
+    assert after.files
 
 
 def digest_hex(path: Path) -> str:

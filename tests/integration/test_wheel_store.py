@@ -642,6 +642,13 @@ def write_anew(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def swap(one: Path, other: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
 CHANGES: dict[str, Callable[[Path, Path], object]] = {
     "nothing": lambda _env, _info: None,
     "module-changed": lambda env, _: write_anew(site(env) / "beta.py", b"evil\n"),
@@ -666,6 +673,13 @@ CHANGES: dict[str, Callable[[Path, Path], object]] = {
     "metadata-changed": lambda _, info: write_anew(info / "METADATA", b"Name: gamma\nVersion: 7\n"),
     "metadata-gone": lambda _, info: (info / "METADATA").unlink(),
     "installer-changed": lambda _, info: (info / "INSTALLER").write_text("me"),
+    "module-swapped": lambda env, _: swap(site(env) / "alpha" / "part.py", site(env) / "alpha" / "__init__.py"),
+    "directories-swapped": lambda env, _: swap(site(env) / "alpha", site(env) / "shared"),
+    "directory-added": lambda env, _: write_anew(site(env) / "alpha" / "new" / "more.py", b"x"),
+    "directory-gone": lambda env, _: shutil.rmtree(site(env) / "shared"),
+    "directory-is-a-link": lambda env, _: (
+        (site(env) / "alpha").rename(site(env) / "other") and (site(env) / "alpha").symlink_to("other")
+    ),
     "package-gone": lambda env, info: shutil.rmtree(info) or shutil.rmtree(site(env) / "alpha"),
     "package-upgraded": lambda env, info: (
         shutil.rmtree(info)
@@ -675,6 +689,21 @@ CHANGES: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
+@pytest.fixture
+def next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linking ends in another tick of the file system's clock than the last directory was filled in."""
+    real = linking._time_at
+
+    def time_at(directory: str) -> int:
+        before = real(directory)
+        while (now := real(directory)) == before:
+            pass
+        return now
+
+    monkeypatch.setattr(linking, "_time_at", time_at)
+
+
+@pytest.mark.usefixtures("next_tick")
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room, tmp_path: Path, change: str) -> None:
     env = tmp_path / "env"
@@ -689,6 +718,7 @@ def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room,
     assert one.shared
 
 
+@pytest.mark.usefixtures("next_tick")
 def test_what_is_as_it_was_linked_is_neither_read_nor_parsed(
     filled: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -703,6 +733,19 @@ def test_what_is_as_it_was_linked_is_neither_read_nor_parsed(
     assert sealed.shared == linked.shared
     own = {"RECORD", "INSTALLER"}
     assert {Path(path).name for path in opened if str(site(env)) in path and Path(path).is_file()} == own
+    # Nor listed, but for those that were filled only by making directories in them.
+    assert {path for path in opened if Path(path).is_dir() and path.startswith(f"{site(env)}/")} == set()
+
+
+@pytest.mark.usefixtures("next_tick")
+def test_nothing_is_taken_for_unchanged_that_was_done_in_the_tick_of_the_linking(filled: Room, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    known = vouched(filled.link(env), env)
+    listing = known.listings[str((site(env) / "alpha").relative_to(env))]
+    status = (site(env) / "alpha").stat()
+    assert listing.holds(status)
+    as_late = dataclasses.replace(listing, changed=range(listing.changed.start, status.st_ctime_ns))
+    assert not as_late.holds(status)
 
 
 # Accounts
