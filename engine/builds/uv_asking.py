@@ -43,4 +43,7 @@ def uv_run(requirements: str, constraints: str, who: BuildAccount, tool: UvTool,
 
 def _request(requirements: str, constraints: str, who: BuildAccount) -> UvRequest:
     options = configuration(who.home, account=who.account)
-    return uv_request(requirements, constraints, options, lambda path: is_there(Path(path)))
+    # The cache of an account is for that account to write in, and its environments are not. Without one, whoever can
+    # write in the cache can write in the environments too.
+    shares = who.account is None
+    return uv_request(requirements, constraints, options, lambda path: is_there(Path(path)), shares=shares)

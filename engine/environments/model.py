@@ -92,7 +92,7 @@ class Environment:
     seal: str = ""
     """The digest of its seal (`engine.environments.seal`); empty for one that was published without."""
     shared: int = 0
-    """How many bytes of `size` are in files of the wheel store, which deleting it does not free."""
+    """How many bytes of `size` are in files of the wheel store, or of uv's cache, which deleting it does not free."""
     last_used_at: float = 0.0
     """When content was last seen to use it, seconds since the epoch; 0 when that was never noted."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ class Sealed:
     size: int
     """Bytes of its files, a file with several names counted once."""
     shared: int
-    """How many of those bytes are in files that are vouched for, and stay when it is deleted."""
+    """How many of those bytes are in files that have names elsewhere too, and stay when it is deleted."""
     files: int
 
 
@@ -134,8 +135,14 @@ def _write_seal(attempt_dir: Path, vouched: Vouched, interpreter: Callable[[], o
     text = json.dumps(record, sort_keys=True).encode("ascii")
     write_atomic(attempt_dir / SEAL, text)
     size, count = measure_tree(tree.values())
-    shared = sum(entry.size for entry in tree.values() if entry.digest)
-    return Sealed(digest(attempt_dir / SEAL)[ALGORITHM], distributions, size + len(text), shared, count + 1)
+    sealed_as = digest(attempt_dir / SEAL)[ALGORITHM]
+    return Sealed(sealed_as, distributions, size + len(text), _shared(tree.values()), count + 1)
+
+
+def _shared(entries: Collection[Entry]) -> int:
+    """Bytes of the files among `entries` that are not only here: the wheel store's, or in the cache of an installer."""
+    names = Counter(entry.inode for entry in entries if entry.inode and not entry.digest)
+    return sum(entry.size for entry in entries if entry.digest or names.get(entry.inode) == 1)
 
 
 def _unchanged(

@@ -91,6 +91,7 @@ class _Asked:
     hashes: bool = False
     no_deps: bool = False
     no_cache: bool = False
+    shares: bool = False
     constraints: list[str] = field(default_factory=list)
     keyring: str = ""
     env: dict[str, str] = field(default_factory=dict)
@@ -98,14 +99,20 @@ class _Asked:
 
 
 def uv_request(
-    requirements: str, constraints: str, options: Mapping[str, str], is_there: Callable[[str], bool]
+    requirements: str,
+    constraints: str,
+    options: Mapping[str, str],
+    is_there: Callable[[str], bool],
+    *,
+    shares: bool = False,
 ) -> UvRequest:
     """What to ask uv for to install `requirements` under `constraints`, the files for pip, as pip would.
 
     `options` is pip's configuration; the constraints are given to uv as they are. `is_there` says whether there is
-    anything at a path: pip passes over a directory of packages that is missing, and uv stops there.
+    anything at a path: pip passes over a directory of packages that is missing, and uv stops there. `shares` is whether
+    an environment may have its files in common with uv's cache.
     """
-    asked = _Asked()
+    asked = _Asked(shares=shares)
     try:
         lines = parse_requirements(requirements.encode(), "requirements.txt", _no_include)
         limits = parse_requirements(constraints.encode(), "constraints.txt", _no_include)
@@ -272,8 +279,7 @@ def _config(asked: _Asked, is_there: Callable[[str], bool]) -> str:
         "index-strategy": "unsafe-best-match",
         "no-sources": True,
         "compile-bytecode": True,
-        # Links would give the files of the account's cache a second name here, for whoever can write there to change.
-        "link-mode": "copy",
+        "link-mode": "hardlink" if asked.shares else "copy",
         "no-index": asked.no_index,
         "require-hashes": asked.hashes,
         "no-deps": asked.no_deps,

@@ -74,9 +74,12 @@ def test_a_bundle_becomes_the_same_environment_as_with_pip(uv_server, make_wheel
     assert [(p.name, p.version) for p in environment.packages] == [("alpha", "1.0"), ("beta", "2.0")]
     site = next(environment.path.glob("lib/python*/site-packages"))
     assert (site / "alpha-1.0.dist-info" / "INSTALLER").read_text().strip() == "uv"
-    # With bytecode, and no file of it is a second name of one in uv's cache.
-    assert list((site / "__pycache__").glob("alpha.*.pyc"))
-    assert {path.stat().st_nlink for path in site.rglob("*") if path.is_file()} == {1}
+    # With bytecode of its own. Modules are linked from uv's cache, and deleting the environment does not free those.
+    bytecode = list((site / "__pycache__").glob("*.pyc"))
+    assert {path.stat().st_nlink for path in bytecode} == {1}
+    modules = [site / "alpha.py", site / "beta.py"]
+    assert {path.stat().st_nlink for path in modules} == {2}
+    assert sum(path.stat().st_size for path in modules) <= environment.shared < environment.size
     verified = uv_server.engines[0].plan_verify([environment.key])
     assert [v.ok for v in verified.verifications] == [True]
     code = "import alpha, beta; print(alpha.__version__, beta.__version__)"

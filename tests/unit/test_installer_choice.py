@@ -104,6 +104,13 @@ def test_without_any_option_it_is_asked_to_choose_as_pip_does() -> None:
     }
 
 
+def test_it_links_from_its_cache_only_where_that_may_be_shared() -> None:
+    assert [config(uv_request("", "", {}, lambda _: True, shares=shares))["link-mode"] for shares in (True, False)] == [
+        "hardlink",
+        "copy",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "requirements", "expected"),
     [

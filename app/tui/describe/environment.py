@@ -66,7 +66,8 @@ def describe_environment(
         document.field("Target", env.target)
     document.field("Size", f"{size(env.size)} in {count(env.files, 'file')}")
     if env.shared:
-        document.field("", f"{size(env.own)} its own, {size(env.shared)} shared with other environments")
+        others = "uv's cache" if env.installer == "uv" else "other environments"
+        document.field("", f"{size(env.own)} its own, {size(env.shared)} shared with {others}")
     built = f"{clock(env.built_at, now)}, {ago(now - env.built_at)}, in {duration(env.seconds)}"
     document.field("Built", built + (f", by {env.built_by}" if env.built_by else ""))
     document.field("First for", env.bundle or "unknown")
