@@ -89,7 +89,7 @@ def environment_key(ingredients: Mapping[str, object]) -> str:
 
     The first 16 that do not give a leading dash, which a command line would take for an option.
     """
-    text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(dict(ingredients), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode("ascii")).digest()
     name = ""
     for start in range(len(digest) - 15):

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from engine import LineKind, PackagePlan, RequirementLine, Where
+from engine.environments.model import Ingredients
 from engine.packages.key import environment_key, key_ingredients, key_lines, normalize_line
 from engine.packages.plan import PackageRules, external_names, plan_packages
 
@@ -162,6 +163,12 @@ def test_the_lines_of_the_key_are_fit_to_be_shown() -> None:
     assert key_lines(plan("Six @ https://me:secret@host/six-1-py3-none-any.whl")) == (
         "six @ https://****@host/six-1-py3-none-any.whl",
     )
+
+
+def test_the_ingredients_of_an_environment_give_its_key_again() -> None:
+    made_from = ingredients(plan("flask==3.0.3", "click"))
+    kept = Ingredients(made_from, ("click", "flask==3.0.3"))
+    assert environment_key(kept) == environment_key(made_from)
 
 
 @given(st.integers())
