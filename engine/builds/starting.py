@@ -48,7 +48,7 @@ def _is_alone() -> bool:
 def _run(job_dir: Path, alive: int, errors: int) -> None:
     package_root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "engine.builds.supervisor", str(job_dir)],
+        _command(job_dir),
         cwd="/",
         # It must import the same engine as this process, also from a checkout that is not installed.
         env={**os.environ, "PYTHONPATH": package_root},
@@ -60,6 +60,10 @@ def _run(job_dir: Path, alive: int, errors: int) -> None:
     )
     # Collects the exit status if this process is still there then; init does if it is not.
     threading.Thread(target=process.wait, daemon=True, name=f"supervisor-{job_dir.name}").start()
+
+
+def _command(job_dir: Path) -> list[str]:
+    return [sys.executable, "-P", "-m", "engine.builds.supervisor", str(job_dir)]
 
 
 def _fork(job_dir: Path, alive: int, errors: int) -> None:
@@ -102,6 +106,8 @@ def _become_supervisor(job_dir: Path, alive: int, errors: int) -> NoReturn:
                 with suppress(OSError):  # that of the listing itself
                     os.close(number)
         os.chdir("/")
+        # In a thread, because loading what it takes is a hundredth of a build that is replayed.
+        threading.Thread(target=_show_as, args=(_command(job_dir),), daemon=True, name="title").start()
         from engine.builds.supervisor import supervise
 
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -111,3 +117,11 @@ def _become_supervisor(job_dir: Path, alive: int, errors: int) -> NoReturn:
         os.write(2, traceback.format_exc().encode(errors="backslashreplace"))
     finally:
         os._exit(code)
+
+
+def _show_as(command: list[str]) -> None:
+    """Let `ps` show `command`: under the command line of the one that it comes from, whoever ends that by its words
+    would end the build too."""
+    from setproctitle import setproctitle
+
+    setproctitle(" ".join(command))

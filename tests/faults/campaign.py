@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -20,6 +23,7 @@ from tests.faults.packages import make_bundle, make_index
 
 __all__ = ["Figures", "run_campaign"]
 
+_ROOT = Path(__file__).parents[2]
 _AT_ONCE = 2
 _LONGEST = 120.0
 """Seconds after which a build that has not ended counts as a violation."""
@@ -64,7 +68,10 @@ def run_campaign(root: Path, python: str, builds: int, seed: int, tell: Callable
         rng = random.Random(f"{seed}/{number}")
         fault = draw(rng)
         with _engine(config, environ) as engine:
-            build, hit = _build(engine, make_bundle(root / "bundles" / str(number), index, number), fault, rng)
+            bundle = make_bundle(root / "bundles" / str(number), index, number)
+            # By turns as a front starts builds, and as the command does, which is forked to become the supervisor.
+            attempt = _start(engine, bundle) if number % 2 else _command(config, environ, bundle)
+            build, hit = _strike(engine, attempt, fault, rng)
             wrong = list(violations(data_dir, build, _environments(engine), fault))
         with lock:
             figures.builds += 1
@@ -95,20 +102,35 @@ def _engine(config: Path, environ: dict[str, str]) -> Iterator[Engine]:
         engine.close()
 
 
-def _build(engine: Engine, bundle: Path, fault: Fault, rng: random.Random) -> tuple[Build, bool]:
-    """Start a build, strike it, and return it as it ended, and whether the fault hit."""
+def _start(engine: Engine, bundle: Path) -> str:
+    """Start a build of `bundle`; its id."""
     started = engine.execute(engine.plan_build(engine.open_bundle(str(bundle)))).build
     assert started is not None
+    return started.id
+
+
+def _command(config: Path, environ: dict[str, str], bundle: Path) -> str:
+    """The same by ``envdeck build``."""
+    argv = [sys.executable, "-m", "app", "--config", str(config), "build", str(bundle), "--detach", "--json"]
+    run = subprocess.run(argv, cwd=_ROOT, env=environ, capture_output=True, text=True, timeout=_LONGEST, check=False)
+    try:
+        return str(json.loads(run.stdout)["build"])
+    except (ValueError, KeyError):
+        raise AssertionError(f"`envdeck build` ended with {run.returncode}: {run.stdout}{run.stderr}") from None
+
+
+def _strike(engine: Engine, attempt: str, fault: Fault, rng: random.Random) -> tuple[Build, bool]:
+    """Strike the build `attempt`, and return it as it ended, and whether the fault hit."""
 
     def cancel() -> None:
         try:
-            engine.execute(engine.plan_cancel(started.id))
+            engine.execute(engine.plan_cancel(attempt))
         except Refused:
             # It ended just before.
             return
 
-    hit = strike(fault, started.id, lambda: engine.build(started.id), cancel, rng)
-    build = engine.wait(started.id, _LONGEST)
+    hit = strike(fault, attempt, lambda: engine.build(attempt), cancel, rng)
+    build = engine.wait(attempt, _LONGEST)
     # Whoever looks next settles what was lost, unless another engine is just doing so.
     end = time.monotonic() + _SETTLED_WITHIN
     engine.refresh()
@@ -134,8 +156,6 @@ def _whole(data_dir: Path) -> Iterator[str]:
 
 
 def _still_usable(engine: Engine, bundle: Path) -> Iterator[str]:
-    started = engine.execute(engine.plan_build(engine.open_bundle(str(bundle)))).build
-    assert started is not None
-    build = engine.wait(started.id, _LONGEST)
+    build = engine.wait(_start(engine, bundle), _LONGEST)
     if build.state.value != "done":
         yield f"afterwards, a build that nobody disturbs ends {build.state.value}: {build.message}"
