@@ -10,6 +10,7 @@ noticed at once, by whatever process on whatever machine, because it calls `anno
 from __future__ import annotations
 
 import gc
+import marshal
 import os
 import threading
 import time
@@ -80,7 +81,9 @@ class _Place:
 
 @dataclass(slots=True)
 class _Known(Generic[V]):
-    signature: Signature
+    entry: str
+    signature: bytes
+    """In the form of `_bytes_of`."""
     settled: bool
     """False when another change could have the same signature."""
     record: V
@@ -120,7 +123,7 @@ class Roster(Generic[V]):
             with _uncollected():
                 if self._index is not None:
                     for entry, signature, record in self._index.read():
-                        self._known[entry] = _Known(signature, True, record, record)
+                        self._known[entry] = _Known(entry, signature, True, record, record)
                 return self._look(thorough=True)
 
     def _look(self, *, thorough: bool) -> tuple[V, ...]:
@@ -160,8 +163,10 @@ class Roster(Generic[V]):
                 continue
             known = self._places.get(path)
             if thorough or known is None or not known.settled or known.signature != signature:
-                known = _Place(signature, signature[0] < now - _SETTLED, _subdirectories(path))
-                visit += known.entries
+                # Each path is held once, though it is listed and known.
+                entries = [k.entry if (k := self._known.get(e)) else e for e in _subdirectories(path)]
+                known = _Place(signature, signature[0] < now - _SETTLED, entries)
+                visit += entries
             places[path] = known
         before, self._places = self._places, places
         same = places.keys() == before.keys() and all(places[path] is known for path, known in before.items())
@@ -184,11 +189,12 @@ class Roster(Generic[V]):
 
     def _visit(self, entry: str, now: int, *, only_changed: bool = False) -> bool:
         """Look at one entry, or only if its record changed; returns whether its value is another one now."""
-        signature = self._source.signature(entry)
+        found = self._source.signature(entry)
         known = self._known.get(entry)
-        if signature is None:
+        if found is None:
             self._unsettled.discard(entry)
             return self._known.pop(entry, None) is not None
+        signature = _bytes_of(found)
         if known is not None and known.settled and known.signature == signature:
             if only_changed:
                 return False
@@ -198,14 +204,19 @@ class Roster(Generic[V]):
             known.shown = shown
             return True
         record, sound = self._source.read(entry)
-        settled = sound and signature[0] < now - _SETTLED
+        settled = sound and found[0] < now - _SETTLED
         self._read += 1
         (self._unsettled.discard if settled else self._unsettled.add)(entry)
         shown = self._source.check(entry, record)
         if same := known is not None and shown == known.shown:
             shown = known.shown
-        self._known[entry] = _Known(signature, settled, record, shown)
+        self._known[entry] = _Known(entry, signature, settled, record, shown)
         return not same
+
+
+def _bytes_of(signature: Signature) -> bytes:
+    """A third of the memory of the numbers. In the old form of `marshal`: the new one says which are one object."""
+    return marshal.dumps(signature, 2)
 
 
 @contextmanager

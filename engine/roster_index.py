@@ -5,7 +5,7 @@ is missing, damaged, of another form or of somebody else is as good as an empty 
 data directory's, so whoever may only read has one too, and nobody's is believed by anybody else.
 
 The file is a checksum, a line of JSON with every text and value once, and columns of numbers as they are in memory:
-of ten thousand environments the same as rows of JSON take four times as long to read, and their memory at the peak.
+of ten thousand environments the same as rows of JSON take four times as long to read, and 20 MB more at the peak.
 """
 
 from __future__ import annotations
@@ -17,27 +17,59 @@ import sys
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
-from itertools import chain, islice, repeat
+from itertools import accumulate, chain, islice, pairwise, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
 from engine.files import StorageError, write_atomic
 from engine.text import clean
 
-if TYPE_CHECKING:
-    from engine.roster import Signature
-
-__all__ = ["Codec", "PackedColumns", "RosterIndex", "UnpackedColumns", "filled"]
+__all__ = ["Chosen", "Codec", "PackedColumns", "RosterIndex", "UnpackedColumns", "filled"]
 
 T = TypeVar("T")
 V = TypeVar("V")
-_FORM = f"2 {sys.byteorder}"
+_FORM = f"3 {sys.byteorder}"
 """Its number is raised when what is in the file means something else."""
 _LIMIT = 512 * 1024 * 1024
-_UNSIGNED = (1 << 64) - 1
+_KINDS = {"B": 1 << 8, "H": 1 << 16, "I": 1 << 32}
+_PREFACE = 64
+
+
+class Chosen(Sequence[T]):
+    """Some of many things, by their numbers in an array that many share: a third of the memory of a tuple."""
+
+    __slots__ = ("_first", "_last", "_numbers", "_things")
+
+    def __init__(self, things: Sequence[T], numbers: array[int], first: int, last: int) -> None:
+        self._things = things
+        self._numbers = numbers
+        self._first = first
+        self._last = last
+
+    def __len__(self) -> int:
+        return self._last - self._first
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._things.__getitem__, self._numbers[self._first : self._last])
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        return tuple(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Chosen | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 class PackedColumns:
@@ -65,7 +97,9 @@ class PackedColumns:
     def put_lists(self, name: str, lists: Sequence[Sequence[int]]) -> None:
         """Lists of numbers, which say what of something else is in them."""
         self.put_numbers(f"{name} in each", "I", map(len, lists))
-        self.put_numbers(name, "I", chain.from_iterable(lists))
+        numbers = list(chain.from_iterable(lists))
+        highest = max(numbers, default=0)
+        self.put_numbers(name, next(kind for kind, end in _KINDS.items() if highest < end), numbers)
 
     def put_text_lists(self, name: str, lists: Iterable[Sequence[str]]) -> None:
         number = self.texts
@@ -100,12 +134,22 @@ class UnpackedColumns:
             raise ValueError(name)
         return groups
 
-    def lists(self, name: str, things: Sequence[T]) -> list[tuple[T, ...]]:
+    def chosen(self, name: str, things: Sequence[T]) -> list[Chosen[T]]:
         """What of `things` is in each list."""
-        return self.grouped(f"{name} in each", map(things.__getitem__, self._numbers[name]))
+        numbers = self._numbers[name]
+        ends = list(accumulate(self._numbers[f"{name} in each"], initial=0))
+        if ends[-1] != len(numbers) or max(numbers, default=-1) >= len(things):
+            raise ValueError(name)
+        return [Chosen(things, numbers, first, last) for first, last in pairwise(ends)]
+
+    def raw(self, name: str) -> list[bytes]:
+        """Lists of numbers below 256."""
+        data = bytes(self._numbers[name])
+        ends = accumulate(self._numbers[f"{name} in each"], initial=0)
+        return [data[first:last] for first, last in pairwise(ends)]
 
     def text_lists(self, name: str) -> list[tuple[str, ...]]:
-        return self.lists(name, self._texts)
+        return self.grouped(f"{name} in each", map(self._texts.__getitem__, self._numbers[name]))
 
 
 class Codec(Protocol[V]):
@@ -143,14 +187,14 @@ def filled(kind: type[T], number: int, **columns: Sequence[Any]) -> list[T]:
 
 
 class RosterIndex(Generic[V]):
-    """The index of the roster of `root` in the file `path`."""
+    """The index of the roster of `root` in the file `path`. Signatures are bytes that are equal when they are."""
 
     def __init__(self, path: Path, root: Path, codec: Codec[V]) -> None:
         self._path = path
         self._root = str(root)
         self._codec = codec
 
-    def read(self) -> list[tuple[str, Signature, V]]:
+    def read(self) -> list[tuple[str, bytes, V]]:
         """Every entry with its signature and record; nothing when the file is of no use."""
         try:
             return self._read()
@@ -158,41 +202,39 @@ class RosterIndex(Generic[V]):
             # Whatever is wrong with it: everything it says can be read again.
             return []
 
-    def _read(self) -> list[tuple[str, Signature, V]]:
+    def _read(self) -> list[tuple[str, bytes, V]]:
         # Not blocking: a pipe in the place of the file would be waited for.
         with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
                 return []
-            data = file.read()
-        checksum, _, body = data.partition(b"\n")
-        head, _, tail = body.partition(b"\n")
-        document = json.loads(head)
-        if int(checksum, 16) != zlib.crc32(body) or (document["form"], document["root"]) != (self._form(), self._root):
+            checksum, size = file.readline(_PREFACE).split()
+            # In place: copies of it are megabytes of the memory of a terminal UI that stays for hours.
+            body = memoryview(file.read())
+        if int(checksum, 16) != zlib.crc32(body):
+            return []
+        document = json.loads(bytes(body[: int(size)]))
+        if (document["form"], document["root"]) != (self._form(), self._root):
             return []
         # Once for all of them: what is safe to show was made so before it was written.
         joined = "".join(document["texts"])
         if clean(joined) != joined:
             return []
         numbers: dict[str, array[Any]] = {}
-        rest = memoryview(tail)
-        for name, kind, size in document["columns"]:
+        rest = body[int(size) :]
+        for name, kind, length in document["columns"]:
             numbers[name] = array(kind)
-            numbers[name].frombytes(rest[:size])
-            rest = rest[size:]
+            numbers[name].frombytes(rest[:length])
+            rest = rest[length:]
         columns = UnpackedColumns(document["texts"], document["values"], numbers)
-        signatures = zip(*(columns.numbers(f"signature {n}") for n in range(document["signature"])), strict=True)
         entries = [self._root + name for name in document["entries"]]
-        return list(zip(entries, signatures, self._codec.unpack(entries, columns), strict=True))
+        return list(zip(entries, columns.raw("signature"), self._codec.unpack(entries, columns), strict=True))
 
-    def write(self, entries: Iterable[tuple[str, Signature, V]]) -> None:
+    def write(self, entries: Iterable[tuple[str, bytes, V]]) -> None:
         """Replace the file. Nothing happens when it cannot be written: it only saves time."""
         kept = [each for each in entries if self._codec.keeps(each[2])]
         columns = PackedColumns()
-        signatures = list(zip(*(signature for _, signature, _ in kept), strict=True))
-        for number, column in enumerate(signatures):
-            # Of a time before 1970 and of the inodes of some file systems it makes others: those are read again.
-            columns.put_numbers(f"signature {number}", "Q", [value & _UNSIGNED for value in column])
+        columns.put_lists("signature", [signature for _, signature, _ in kept])
         self._codec.pack([record for _, _, record in kept], columns)
         numbers = {name: column.tobytes() for name, column in columns.numbers.items()}
         document = {
@@ -201,13 +243,12 @@ class RosterIndex(Generic[V]):
             "texts": list(columns.texts),
             "values": list(columns.values),
             "entries": [entry.removeprefix(self._root) for entry, _, _ in kept],
-            "signature": len(signatures),
             "columns": [[name, columns.numbers[name].typecode, len(data)] for name, data in numbers.items()],
         }
         head = json.dumps(document, separators=(",", ":")).encode("ascii")
-        body = b"".join((head, b"\n", *numbers.values()))
+        body = b"".join((head, *numbers.values()))
         with suppress(StorageError):
-            write_atomic(self._path, b"%08x\n" % zlib.crc32(body) + body, 0o600)
+            write_atomic(self._path, b"%08x %d\n" % (zlib.crc32(body), len(head)) + body, 0o600)
 
     def _form(self) -> str:
         return f"{_FORM} {self._codec.form}"

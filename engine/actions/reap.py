@@ -499,8 +499,8 @@ def _judge_again(world: World, item: ReapItem, used_by: Callable[[], UsedBy], gr
     processes = users_of([item.path]).by_path[item.path]
     now = time.time()
     if item.kind is ReapKind.ATTEMPT:
-        if environment is not None and environment.attempt == item.path.name:
-            return _changed("it was published meanwhile")
+        if environment is not None and environment.attempt in ("", item.path.name):
+            return _changed("it was published meanwhile" if environment.attempt else "the record was damaged meanwhile")
         return judge_attempt(
             in_use_by=tuple(map(str, processes)),
             superseded_at=environment.built_at if environment else _changed_at(item.path),

@@ -88,7 +88,7 @@ def _attempts(world: World, builds: tuple[Build, ...], now: float) -> Iterator[R
     for key_dir in world.store.key_dirs():
         with world.lock:
             environment = world.store.read(key_dir)
-        if os.path.lexists(key_dir / "pyvenv.cfg") or (environment and environment.path.name != environment.attempt):
+        if os.path.lexists(key_dir / "pyvenv.cfg") or (environment and not environment.attempt):
             continue  # the server's own, or a record that does not say which attempt counts
         counts = environment.attempt if environment else ""
         found += [a for a in attempts_in(key_dir) if a.name not in (counts, *unsettled, *published)]

@@ -96,7 +96,7 @@ def _of_environment(world: World, key_dir: Path) -> Iterator[BrokenRecord]:
         if not fault and name == "current.json":
             with world.lock:
                 environment = world.store.read(key_dir)
-            if environment is not None and environment.path.name != environment.attempt:
+            if environment is not None and not environment.attempt:
                 fault = _SENSELESS
         yield from _broken(key_dir / name, fault, after, obstacle)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.environments.model import Environment, EnvironmentState, Ingredients, LockedPackage
-from engine.roster_index import filled
+from engine.roster_index import Chosen, filled
 
 if TYPE_CHECKING:
     from engine.roster_index import PackedColumns, UnpackedColumns
@@ -31,7 +32,7 @@ _REAL = ("built_at", "seconds", "last_used_at")
 class EnvironmentCodec:
     """Environments field by field. Those that are not sound are left out: there are few."""
 
-    form = "environments 3"
+    form = "environments 4"
 
     def keeps(self, record: Environment) -> bool:
         return record.state is EnvironmentState.READY
@@ -48,12 +49,13 @@ class EnvironmentCodec:
 
     def unpack(self, entries: Sequence[str], columns: UnpackedColumns) -> list[Environment]:
         number = len(entries)
-        attempts, lines = columns.texts("attempt"), columns.text_lists("lines")
+        lines = columns.text_lists("lines")
+        places, _, keys = zip(*(entry.rpartition("/") for entry in entries), strict=True)
         return filled(
             Environment,
             number,
-            key=[entry.rpartition("/")[2] for entry in entries],
-            directory=[f"{entry}/{attempt}" for entry, attempt in zip(entries, attempts, strict=True)],
+            place=list(map(sys.intern, places)),
+            key=keys,
             state=[EnvironmentState.READY] * number,
             reason=[""] * number,
             lines=lines,
@@ -74,9 +76,9 @@ def _pack_packages(records: Sequence[Environment], columns: PackedColumns) -> No
     columns.put_lists("packages", [[number[id(package)] for package in record.packages] for record in records])
 
 
-def _packages(columns: UnpackedColumns) -> list[tuple[LockedPackage, ...]]:
+def _packages(columns: UnpackedColumns) -> list[Chosen[LockedPackage]]:
     named = zip(columns.texts("package names"), columns.texts("package versions"), strict=True)
-    return columns.lists("packages", [LockedPackage(name, version) for name, version in named])
+    return columns.chosen("packages", [LockedPackage(name, version) for name, version in named])
 
 
 def _parts(ingredients: Mapping[str, object]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -58,10 +58,11 @@ class Ingredients(Mapping[str, object]):
 class Environment:
     """A published environment: the content of its ``current.json`` and the judgement on it."""
 
+    place: str
+    """The directory of all keys of its kind, ``…/<installer>/<X.Y.Z>[@<target>]``, which thousands have in common."""
     key: str
     attempt: str
-    directory: str
-    """The virtual environment: ``…/<key>/<attempt>``. As text, because a `Path` takes four times the memory."""
+    """The attempt that counts; empty when the record does not tell which."""
     installer: str
     python_version: str
     python_path: str
@@ -72,7 +73,7 @@ class Environment:
     """Why the state is not `READY`; empty when it is."""
     lines: tuple[str, ...]
     """The effective requirement lines that the key covers."""
-    packages: tuple[LockedPackage, ...]
+    packages: Sequence[LockedPackage]
     size: int
     """Bytes on disk when it was sealed (apparent size, links counted once)."""
     files: int
@@ -99,7 +100,7 @@ class Environment:
     @property
     def path(self) -> Path:
         """The virtual environment: ``…/<key>/<attempt>``."""
-        return Path(self.directory)
+        return Path(self.place, self.key, self.attempt or "unknown")
 
     @property
     def own(self) -> int:
@@ -109,4 +110,4 @@ class Environment:
     @property
     def key_dir(self) -> Path:
         """The directory of the key, with every attempt and the records in it."""
-        return self.path.parent
+        return Path(self.place, self.key)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from engine.environments.model import Environment, EnvironmentState
 from engine.targets import LOCAL
 
 __all__ = ["judge"]
+
+_HELD = 256
+"""How many reasons are held once, of thousands of environments that have lost the same few installations."""
 
 
 def judge(
@@ -40,8 +44,12 @@ def _judge(
         return environment
     if still_there(environment.ingredients.get("interpreter")):
         return environment
-    if environment.python_path in interpreters:
-        reason = f"{environment.python_path} is not the interpreter any more that it was built on"
-    else:
-        reason = f"its installation {environment.python_path} is not configured or not usable any more"
+    reason = _reason(environment.python_path, environment.python_path in interpreters)
     return replace(environment, state=EnvironmentState.STALE, reason=reason)
+
+
+@lru_cache(_HELD)
+def _reason(python_path: str, there: bool) -> str:
+    if there:
+        return f"{python_path} is not the interpreter any more that it was built on"
+    return f"its installation {python_path} is not configured or not usable any more"

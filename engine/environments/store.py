@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -263,12 +264,12 @@ def _parse(key_dir: Path, record: dict[str, object] | None) -> Environment:
     packages = record.get("packages")
     ingredients = record.get("ingredients")
     attempt, lines = text("attempt"), strings("lines")
-    sound = bool(attempt) and attempt == Path(attempt).name and isinstance(ingredients, dict)
+    sound = attempt not in ("", "..") and attempt == Path(attempt).name and isinstance(ingredients, dict)
     version_dir = key_dir.parent.name.partition("@")
     return Environment(
+        place=sys.intern(str(key_dir.parent)),
         key=key_dir.name,
-        attempt=attempt,
-        directory=f"{key_dir}/{attempt if sound else 'unknown'}",
+        attempt=attempt if sound else "",
         installer=key_dir.parent.parent.name,
         python_version=text("python_version") or version_dir[0],
         python_path=text("python_path"),

@@ -68,8 +68,19 @@ def test_a_republished_key_shows_its_new_attempt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    ["", "{", "[]", "null", "{}", '{"attempt": "../../etc"}', '{"attempt": 7, "ingredients": {}}', "[" * 100_000],
-    ids=["empty", "cut", "list", "null", "no-attempt", "traversal", "wrong-type", "deep"],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"attempt": "../../etc", "ingredients": {}}',
+        '{"attempt": "..", "ingredients": {}}',
+        '{"attempt": 7, "ingredients": {}}',
+        '{"attempt": "one", "ingredients": []}',
+        "[" * 100_000,
+    ],
+    ids=["empty", "cut", "list", "null", "no-attempt", "traversal", "parent", "wrong-type", "no-ingredients", "deep"],
 )
 def test_a_record_that_makes_no_sense_is_a_damaged_environment(tmp_path: Path, record: str) -> None:
     store = EnvironmentStore(tmp_path)
@@ -78,7 +89,7 @@ def test_a_record_that_makes_no_sense_is_a_damaged_environment(tmp_path: Path, r
     (environment,) = store.environments()
     assert environment.state is EnvironmentState.DAMAGED
     assert environment.key == KEY
-    assert environment.path.parent == key_dir
+    assert (environment.attempt, environment.path.parent, environment.key_dir) == ("", key_dir, key_dir)
     assert store.find(key_dir) is None
 
 

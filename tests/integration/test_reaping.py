@@ -431,6 +431,18 @@ def test_an_old_attempt_that_was_published_meanwhile_is_refused(world: World) ->
     assert refusals(execute(world, planned, {key("A"): ("sales",)})) == [[KeepCode.CHANGED]]
 
 
+def test_an_old_attempt_is_refused_when_the_record_does_not_tell_any_more_which_one_counts(world: World) -> None:
+    path = publish(world)
+    publish(world, number=1)
+    planned = plan(world, used_by={key("A"): ("sales",)})
+    assert [i.path for i in planned.reapable] == [path]
+    (path.parent / "current.json").write_text(json.dumps({"attempt": path.name, "ingredients": "lost"}))
+    result = execute(world, planned, {key("A"): ("sales",)})
+    assert refusals(result) == [[KeepCode.CHANGED]]
+    assert path.exists()
+    assert all(item.kind is not ReapKind.ATTEMPT for item in plan(world, used_by={key("A"): ("sales",)}).items)
+
+
 def test_what_is_gone_already_is_said_to_be(world: World) -> None:
     publish(world)
     planned = plan(world)

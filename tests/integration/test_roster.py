@@ -276,11 +276,13 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
     """An index with a right checksum and a wrong content."""
 
     def forge(index: Path) -> None:
-        _, head, numbers = index.read_bytes().split(b"\n", 2)
-        document = json.loads(head)
+        preface, _, body = index.read_bytes().partition(b"\n")
+        size = int(preface.split()[1])
+        document = json.loads(body[:size])
         change(document)
-        body = json.dumps(document).encode() + b"\n" + numbers
-        index.write_bytes(b"%08x\n" % zlib.crc32(body) + body)
+        head = json.dumps(document).encode()
+        body = head + body[size:]
+        index.write_bytes(b"%08x %d\n" % (zlib.crc32(body), len(head)) + body)
 
     return forge
 
@@ -293,6 +295,8 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
         lambda index: index.write_bytes(b""),
         lambda index: index.write_bytes(b"\xff\xfe\x00 no checksum"),
         lambda index: index.write_text("00000000\n"),
+        lambda index: index.write_text("00000000 0\n"),
+        lambda index: index.write_text("00000000 99999999999999999999\n"),
         lambda index: (index.unlink(), index.mkdir()),
         lambda index: (index.unlink(), os.mkfifo(index)),
         _forge(lambda d: d.update(form="0 environments")),
@@ -306,7 +310,6 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
         _forge(lambda d: d["texts"].clear()),  # type: ignore[attr-defined]
         _forge(lambda d: d.update(values=["no JSON"])),
         _forge(lambda d: d.update(values=["[]"])),
-        _forge(lambda d: d.update(signature=1)),
         _forge(lambda d: d.update(columns=[])),
         _forge(lambda d: d["columns"].pop()),  # type: ignore[attr-defined]
         _forge(lambda d: d["columns"][3].__setitem__(1, "w")),  # type: ignore[index,attr-defined]
@@ -359,21 +362,37 @@ def test_when_an_environment_was_used_is_seen_though_its_record_is_taken_from_an
     assert {e.key: e.last_used_at for e in EnvironmentStore(data_dir, index).environments()}["key-0"] == 0
 
 
-def test_an_inode_or_a_time_that_a_number_of_the_index_cannot_hold_costs_no_more_than_reading_again(
-    data_dir: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+def test_records_with_times_before_1970_and_large_inodes_are_taken_from_an_index_too(
+    data_dir: Path, index: Path, no_reading: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, when in ((0, -5), (1, LONG_AGO)):
-        key_dir = data_dir / f"python-environments/pip/3.11.7/key-{number}"
-        for path in (key_dir / "current.json", key_dir):
-            os.utime(path, (when, when))
+    key_dir = data_dir / "python-environments/pip/3.11.7/key-0"
+    for path in (key_dir / "current.json", key_dir):
+        os.utime(path, (-5, -5))
     monkeypatch.setattr("engine.environments.store.signature_of", lambda path: _with_a_large_inode(signature_of(path)))
     expected = with_index(data_dir, index).environments()
     assert len(expected) == 4
+    no_reading()
     assert EnvironmentStore(data_dir, index).environments() == expected
 
 
 def _with_a_large_inode(signature: Signature | None) -> Signature | None:
     return signature and (signature[0], (1 << 64) - 1, *signature[2:])
+
+
+def test_packages_out_of_an_index_are_a_sequence_like_any_other(data_dir: Path, index: Path) -> None:
+    read = with_index(data_dir, index).environments()
+    for found, expected in zip(EnvironmentStore(data_dir, index).environments(), read, strict=True):
+        packages = tuple(expected.packages)
+        assert isinstance(packages, tuple)
+        assert len(found.packages) == len(packages) == 2
+        assert tuple(found.packages) == packages
+        assert (found.packages == packages, packages == found.packages) == (True, True)
+        assert found.packages != packages[1:]
+        assert found.packages != list(packages)
+        assert hash(found.packages) == hash(packages)
+        assert (found.packages[0], found.packages[-1], found.packages[:1]) == (packages[0], packages[1], packages[:1])
+        assert repr(found.packages) == repr(packages)
+        assert packages[1] in found.packages
 
 
 def test_an_index_of_somebody_else_is_not_read(

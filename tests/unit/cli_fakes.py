@@ -164,7 +164,7 @@ def line(text: str, action: Action = Action.INSTALL, reason: str = "") -> Planne
 
 def environment(state: EnvironmentState = EnvironmentState.READY, reason: str = "") -> Environment:
     return Environment(
-        KEY, ID, f"/data/{KEY}/{ID}", "pip", "3.11.9", "/opt/python/3.11.9/bin/python3", "Local", state, reason,
+        "/data", KEY, ID, "pip", "3.11.9", "/opt/python/3.11.9/bin/python3", "Local", state, reason,
         ("flask==3.0",), (LockedPackage("flask", "3.0"),), 41_200_000, 900, AT, "anna", 3.4, "my-app", {"format": 1},
     )  # fmt: skip
 

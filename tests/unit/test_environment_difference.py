@@ -15,7 +15,7 @@ from engine import Change, Environment, EnvironmentState, LockedPackage, compare
 BASE = Environment(
     key="k" * 22,
     attempt="20260131-120000-abcdef",
-    directory="/data/python-environments/pip/3.11.7/kkkk/20260131-120000-abcdef",
+    place="/data/python-environments/pip/3.11.7",
     installer="pip",
     python_version="3.11.7",
     python_path="/opt/python/3.11.7/bin/python3",
@@ -74,7 +74,7 @@ def test_the_other_way_round_everything_is_reversed(one: list[tuple[str, str]], 
 
 
 def note(tmp_path: Path, name: str, **record: object) -> Environment:
-    environment = replace(BASE, directory=str(tmp_path / BASE.attempt))
+    environment = replace(BASE, place=str(tmp_path.parent), key=tmp_path.name)
     (tmp_path / name).write_text(json.dumps({"attempt": BASE.attempt, **record}))
     return environment
 
@@ -98,7 +98,7 @@ def test_a_mark_counts_more_than_an_older_note(tmp_path: Path) -> None:
 def test_what_is_noted_of_another_attempt_tells_nothing(tmp_path: Path) -> None:
     environment = note(tmp_path, "verified.json", at=1.0)
     assert read_verification(replace(environment, attempt="20260131-130000-abcdef")) is None
-    assert read_verification(replace(BASE, directory=str(tmp_path / "nowhere" / BASE.attempt))) is None
+    assert read_verification(replace(BASE, place=str(tmp_path / "nowhere"))) is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def environment(key: str, *lines: str, **changes: object) -> Environment:
     fields: dict[str, object] = {
         "key": key,
         "attempt": "a",
-        "directory": f"/data/{key}/a",
+        "place": "/data",
         "installer": "pip",
         "python_version": "3.11.7",
         "python_path": "/opt/python/3.11.7/bin/python3",

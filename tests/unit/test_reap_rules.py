@@ -17,7 +17,7 @@ def environment(**changes: object) -> Environment:
     fields: dict[str, object] = {
         "key": "k" * 22,
         "attempt": "20260101-000000-abcdef",
-        "directory": "/data/k/a",
+        "place": "/data",
         "installer": "pip",
         "python_version": "3.11.7",
         "python_path": "/opt/python/3.11.7/bin/python3",

@@ -41,7 +41,7 @@ def environment(ingredients: Mapping[str, object] = INGREDIENTS, target: str = "
     return Environment(
         key=key,
         attempt="20261121-000000-abcdef",
-        directory="/data/key/20261121-000000-abcdef",
+        place="/data",
         installer="pip",
         python_version="3.11.7",
         python_path="/opt/python/3.11.7/bin/python3",
