@@ -1,6 +1,6 @@
 """The builder: makes one attempt at an environment. Run by the matched interpreter, with nothing but its stdlib.
 
-    <python> -I -B builder.py <job>/spec.json        (-E -s instead of -I for Python 2)
+    <python> -I -S -B builder.py <job>/spec.json        (-E -s instead of -I -S for Python 2)
 
 Runs alike in a process, a container or a scheduler's job, under any Python that envdeck manages, which is why it is
 written for 2.7 and imports nothing of ours. What it and pip print is the build's log; its own events are lines that
@@ -71,8 +71,14 @@ def name_of(text):
 def pip_runner():
     """The program by which the installation's own pip works on another interpreter, which saves one start of pip."""
     import importlib.util
+    import site
 
+    # The builder itself runs without them, and without what their .pth files do at every start.
+    sys.path += site.getsitepackages()
     spec = importlib.util.find_spec("pip")
+    if spec is None:
+        site.main()
+        spec = importlib.util.find_spec("pip")
     return os.path.join(os.path.dirname(spec.origin), "__pip-runner__.py")
 
 

@@ -216,8 +216,8 @@ class Supervisor:
     def _job_spec(self) -> JobSpec:
         job = self.job
         temporary, source = job.work_dir / "tmp", job.work_dir / "source"
-        # Python 2 has no -I.
-        isolated = ("-E", "-s") if job.python_version.startswith("2.") else ("-I",)
+        # Python 2 has no -I. Without -S the installation's .pth files run, which the builder has no use for.
+        isolated = ("-E", "-s") if job.python_version.startswith("2.") else ("-I", "-S")
         overlay = (Mount(Path(job.overlay)),) if job.overlay else ()
         return JobSpec(
             key=job.attempt,
