@@ -170,6 +170,23 @@ def test_a_module_that_breaks_on_import_is_reported_as_missing(body: str, tmp_pa
     assert set(facts.missing) >= {"pip"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "from typing import TYPE_CHECKING, List, Optional\nif TYPE_CHECKING:\n    import nothing_of_this_name\n"
+        "def main(args: Optional[List[str]] = None) -> int: ...\n",
+        "from typing import NamedTuple\nclass Version(NamedTuple):\n    major: int = 5\nassert Version().major == 5\n",
+        "import typing\nassert typing.get_type_hints(typing.NamedTuple) is not None\nassert typing.cast(int, 5) == 5\n",
+    ],
+    ids=["hints", "classes", "functions"],
+)
+def test_a_pip_may_use_typing_as_it_likes(body: str, tmp_path: Path, site_packages: Path) -> None:
+    (site_packages / "pip").mkdir()
+    (site_packages / "pip" / "__init__.py").write_text(f"{body}__version__ = '99.5'\n")
+    facts = facts_of(tmp_path / "venv/bin/python")
+    assert (facts.pip, "pip" in facts.missing) == ("99.5", False)
+
+
 def test_what_an_uninstalled_pip_left_behind_is_no_pip(tmp_path: Path, site_packages: Path) -> None:
     (site_packages / "pip").mkdir()
     facts = facts_of(tmp_path / "venv/bin/python")
