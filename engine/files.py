@@ -159,10 +159,10 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
-    """A file beside `path` with `data` in it, safe on disk, for the block to give its name to; gone afterwards.
+def _written(path: Path, data: bytes, mode: int, *, lasting: bool = True) -> Iterator[Path]:
+    """A file beside `path` with `data` in it, for the block to give its name to; gone afterwards.
 
-    Raises `StorageError` for what fails, in the block too.
+    It is safe on disk when it is to be `lasting`. Raises `StorageError` for what fails, in the block too.
     """
     # Only here: most answers write nothing.
     import tempfile
@@ -174,9 +174,11 @@ def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             file.write(data)
             file.flush()
             os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+            if lasting:
+                os.fsync(descriptor)
         yield Path(temporary)
-        fsync_directory(path.parent)
+        if lasting:
+            fsync_directory(path.parent)
     except OSError as error:
         raise StorageError(write_problem(f"write {path.name}", path, error)) from error
     finally:
@@ -185,12 +187,14 @@ def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             os.unlink(temporary)  # noqa: PTH108
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
     """Replace `path` by `data` in one step that survives a crash; on failure the old content stays.
 
-    Raises `StorageError` (`storage-write`) with the path, which the operating system's own message may lack.
+    What is not to be `lasting` can be anything after a crash of the machine, and whoever reads it must see that: it is
+    for what only saves time, which waiting for the disk would take. Raises `StorageError` (`storage-write`) with the
+    path, which the operating system's own message may lack.
     """
-    with _written(path, data, mode) as temporary:
+    with _written(path, data, mode, lasting=lasting) as temporary:
         temporary.replace(path)
 
 
@@ -237,9 +241,9 @@ def write_json_once(path: Path, value: Mapping[str, object]) -> bool:
     return True
 
 
-def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """Write `value` as indented JSON, atomically. Raises `StorageError`."""
-    write_atomic(path, _json(value))
+def write_json(path: Path, value: Mapping[str, object], *, lasting: bool = True) -> None:
+    """Write `value` as indented JSON, as `write_atomic` does. Raises `StorageError`."""
+    write_atomic(path, _json(value), lasting=lasting)
 
 
 def _json(value: Mapping[str, object]) -> bytes:

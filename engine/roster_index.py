@@ -248,7 +248,7 @@ class RosterIndex(Generic[V]):
         head = json.dumps(document, separators=(",", ":")).encode("ascii")
         body = b"".join((head, *numbers.values()))
         with suppress(StorageError):
-            write_atomic(self._path, b"%08x %d\n" % (zlib.crc32(body), len(head)) + body, 0o600)
+            write_atomic(self._path, b"%08x %d\n" % (zlib.crc32(body), len(head)) + body, 0o600, lasting=False)
 
     def _form(self) -> str:
         return f"{_FORM} {self._codec.form}"

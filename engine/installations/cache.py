@@ -56,7 +56,7 @@ def load(path: Path) -> Records:
 
 def save(path: Path, records: Records) -> None:
     """Replace the content of the file `path`, whose directory exists. Raises `StorageError`."""
-    write_json(path, {"made_by": _circumstances(), "probes": records})
+    write_json(path, {"made_by": _circumstances(), "probes": records}, lasting=False)
 
 
 def make_record(identity: FileIdentity, facts: InterpreterFacts) -> dict[str, object] | None:

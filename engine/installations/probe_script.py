@@ -90,6 +90,8 @@ class Typing(type(sys)):
 
 
 def import_pip():
+    # What setuptools puts there looks for pip among the callers, and loads half of the library for that.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "_distutils_hack"]
     if "typing" not in sys.modules:
         sys.modules["typing"] = Typing("typing")
         try:

@@ -192,6 +192,7 @@ def damaged_record(field: str, value: object) -> Callable[[str], str]:
     [
         lambda text: "",
         lambda text: text[: len(text) // 2],
+        lambda text: "\0" * len(text),
         lambda text: "[]",
         lambda text: "[" * 100_000,
         lambda text: '{"probes": 3}',

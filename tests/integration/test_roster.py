@@ -293,6 +293,7 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
         _cut,
         _flip,
         lambda index: index.write_bytes(b""),
+        lambda index: index.write_bytes(bytes(index.stat().st_size)),  # as a crash of the machine can leave it
         lambda index: index.write_bytes(b"\xff\xfe\x00 no checksum"),
         lambda index: index.write_text("00000000\n"),
         lambda index: index.write_text("00000000 0\n"),
