@@ -186,6 +186,7 @@ class LivePicture:
                 world.config, installations, off_host=False, data_dir=world.data_dir_problem, space=None
             ),
             probing=not world.probed,
+            looked=False,
         )
 
     def _picture(

@@ -60,6 +60,8 @@ class Snapshot:
     """What stands in the way of everything, the worst first."""
     probing: bool = False
     """True while interpreters are being run."""
+    looked: bool = True
+    """False until the data directory has been looked at: that a list is empty says nothing then."""
     audit: AuditPage = field(default_factory=AuditPage)
     """The newest records of what everybody did here."""
     audit_problem: Problem | None = None

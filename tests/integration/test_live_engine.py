@@ -25,11 +25,13 @@ def settled(engine: Engine, wait_until: Wait) -> Snapshot:
 def test_start_returns_at_once_and_the_installations_appear(server, wait_until: Wait) -> None:
     engine = server.engine()
     assert [i.usability for i in engine.snapshot().installations] == [Usability.PROBING]
+    assert not engine.snapshot().looked
     changes = threading.Semaphore(0)
     engine.subscribe(changes.release)
     engine.start()
     assert changes.acquire(timeout=30)
     (installation,) = settled(engine, wait_until).installations
+    assert engine.snapshot().looked
     assert installation.usability is Usability.USABLE
     assert str(installation.version) == ".".join(map(str, sys.version_info[:3]))
 

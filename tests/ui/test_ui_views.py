@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_engine import FakeEngine, build, config, environment, installation, snapshot
 
@@ -83,6 +85,16 @@ async def test_an_empty_view_says_what_to_do_next(desk, key: str, words: list[st
     async with desk(FakeEngine(EMPTY)) as d:
         await d.press(key)
         assert all(word in d.text for word in words), d.text
+
+
+@pytest.mark.parametrize("keys", [("2",), ("3",), ("4",), (*":content", "enter")])
+async def test_before_the_first_look_no_list_claims_to_be_empty(desk, keys: tuple[str, ...]) -> None:
+    async with desk(FakeEngine(replace(EMPTY, looked=False))) as d:
+        await d.press(*keys)
+        assert "Looking at what is there" in d.text
+        assert "envs -" in d.lines[0]
+        d.engine.publish(looked=True)
+        await d.until(lambda: "Looking at" not in d.text, "the end of the first look")
 
 
 async def test_while_probing_the_empty_list_says_so(desk) -> None:

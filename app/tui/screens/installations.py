@@ -43,6 +43,7 @@ def _life(one: Installation, now: float) -> Text:
 class InstallationsPage(TablePage[Installation]):
     view = View.INSTALLATIONS
     scopes = (Scope.INSTALLATIONS,)
+    looked_up = False
     columns = (
         Column[Installation](
             "version",

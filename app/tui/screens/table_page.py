@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from rich.text import Text
 
 from app.keys.actions import Scope
-from app.tui.document import Line
+from app.tui.document import Line, note
 from app.tui.events import Level
 from app.tui.marks import Marks
 from app.tui.screens.page import Page
@@ -41,6 +41,8 @@ class TablePage(Page, Generic[R]):
     columns: ClassVar[Sequence[Column]]  # type: ignore[type-arg]  # a class variable cannot name R
     facets: ClassVar[Sequence[Facet]] = ()  # type: ignore[type-arg]  # as above
     """What else rows can be filtered by."""
+    looked_up: ClassVar[bool] = True
+    """Whether the rows come from looking at the data directory and the bundles."""
 
     # For subclasses
 
@@ -95,8 +97,15 @@ class TablePage(Page, Generic[R]):
         return self.table
 
     def show(self) -> None:
-        self.table.set_rows(self.rows(), self.empty())
+        self.table.set_rows(self.rows(), self._why_empty())
         self.refresh_chrome()
+
+    def _why_empty(self) -> list[Line]:
+        """Before the first look nobody knows whether there is nothing."""
+        now = self.snapshot
+        if now.looked or now.obstacles or not self.looked_up:
+            return self.empty()
+        return note("Looking at what is there...", f"The first look at {now.data_dir} is under way.")
 
     def notice(self) -> Problem | None:
         """What to say above the rows: the worst of what stands in the way. An empty list tells it itself."""

@@ -52,8 +52,8 @@ def status_line(snapshot: Snapshot, version: str, width: int, *, frozen: bool = 
         (4, safe(f"envdeck {version}")),
         (1, Text("RO", style="bold yellow") if snapshot.read_only else Text("RW")),
         (2, safe(interpreters, "bold red" if none_usable else "")),
-        (3, safe(f"envs {len(snapshot.environments)}")),
-        (2, safe(f"builds {running}", "bold yellow" if running else "")),
+        (3, safe(f"envs {len(snapshot.environments) if snapshot.looked else '-'}")),
+        (2, safe(f"builds {running if snapshot.looked else '-'}", "bold yellow" if running else "")),
     ]
     if frozen:
         left.insert(1, (0, Text("FROZEN", style="bold reverse")))
