@@ -48,7 +48,15 @@ class Problem:
 
     def __str__(self) -> str:
         """One line: ``where: message (expected …, found …). hint``."""
-        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{self.where}: {self._told()}" if self.where else self._told()
+
+    @property
+    def what_first(self) -> str:
+        """The same for where a line may be cut off at its end, with the place, which can be long, behind the rest."""
+        return f"{self._told()} ({self.where})" if self.where else self._told()
+
+    def _told(self) -> str:
+        text = self.message
         details = [f"{word} {value}" for word, value in (("expected", self.expected), ("found", self.found)) if value]
         if details:
             text += f" ({', '.join(details)})"

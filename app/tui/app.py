@@ -289,7 +289,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             try:
                 result = await offload(work)
             except EnvdeckError as error:
-                self.say(str(error.problem), Level.ERROR)
+                self.say(error.problem.what_first, Level.ERROR)
             except Exception as error:
                 self.say(f"internal error: {type(error).__name__}: {error}", Level.ERROR)
             else:

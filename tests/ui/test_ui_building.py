@@ -180,7 +180,7 @@ async def test_opening_a_bundle_puts_the_cursor_on_it(desk) -> None:
 async def test_a_bundle_that_is_not_there_is_told(desk) -> None:
     async with desk() as d:
         await d.press("colon", *"open /nowhere", "enter")
-        await d.until(lambda: "/nowhere: there is nothing at this path" in d.status, "the error")
+        await d.until(lambda: "there is nothing at this path (/nowhere)" in d.status, "the error")
 
 
 async def test_building_by_name_from_anywhere(desk) -> None:

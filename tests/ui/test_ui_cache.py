@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fake_engine import NOW, FakeEngine, content, environment, foreign, snapshot
 
-from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan
+from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
 from engine.environments.reaping import KeepCode, KeepReason
 
 FIRST, SECOND, THIRD = "9f3ac1d2Wq7rT5yUa7bXc9", "51b0aa7eHq7rT5yUa7bXc9", "0c77de19Jq7rT5yUa7bXc9"
@@ -287,6 +287,17 @@ async def test_a_foreign_environment_is_only_looked_at(desk, key: str) -> None:
         await d.press("d")
         assert "/opt/python/3.11.7/bin" in d.text
         assert "_packages_cache" in d.text
+
+
+async def test_a_long_path_does_not_push_what_failed_out_of_the_line(desk) -> None:
+    async with desk(size=(80, 24)) as d:
+        d.engine.refuse = Problem(
+            "storage-write",
+            "cannot write pinned.json: No space left on device",
+            where=Where("/srv/data/python-environments/pip/3.11.7/eyY3vE9Tr97crIFhiNIreQ/pinned.json"),
+        )
+        await d.press("2", "p")
+        await d.until(lambda: "cannot write pinned.json: No space left on device" in d.text, "the reason")
 
 
 async def test_what_the_engine_refuses_is_told(desk) -> None:

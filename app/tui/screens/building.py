@@ -28,7 +28,7 @@ def ask_to_build(page: Page, plan: BuildPlan, remark: str = "") -> None:
 
     problem = plan.problem or plan.match.problem
     if problem is not None:
-        deck.say(str(problem), Level.ERROR)
+        deck.say(problem.what_first, Level.ERROR)
     elif why := why_no_environment(plan):
         deck.say(f"{plan.bundle.name}: {why}", Level.WARNING)
     elif plan.environment is not None:

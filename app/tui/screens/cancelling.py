@@ -65,7 +65,7 @@ def ask_to_cancel(page: Page, *build_ids: str) -> None:
         try:
             deck.engine.execute(plan)
         except EnvdeckError as error:
-            return str(error.problem)
+            return error.problem.what_first
         return ""
 
     def tell(plans: Sequence[CancelPlan], refusals: Sequence[str]) -> None:
