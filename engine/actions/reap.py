@@ -21,7 +21,7 @@ from engine.environments.store import freed_by_deleting, subdirectories
 from engine.environments.trash import delete_tree, discarded_in, trash_of
 from engine.environments.usage import ProcessUse, in_use, users_of
 from engine.errors import Problem
-from engine.files import StorageError, read_json, write_json, write_problem
+from engine.files import StorageError, is_there, read_json, write_json, write_problem
 from engine.wheels.locks import LockRecords
 from engine.wheels.reclaiming import Unused, reclaim, unused
 from engine.wheels.store import WheelStore
@@ -394,10 +394,12 @@ def reap(
         locks, now = LockRecords(world.store.data_dir), time.time()
         for key in _idle_locks(world, locks, now):
             locks.forget(key)
-        write_json(
-            world.store.data_dir / "reap.json",
-            {"ran_at": time.time(), "by": world.user, "removed": len(result.removed), "bytes": result.bytes},
-        )
+        # A data directory that the first build will make holds nothing, and nothing is to be told of it.
+        if is_there(world.store.data_dir):
+            write_json(
+                world.store.data_dir / "reap.json",
+                {"ran_at": time.time(), "by": world.user, "removed": len(result.removed), "bytes": result.bytes},
+            )
     return result
 
 

@@ -604,6 +604,12 @@ def test_reaping_is_due_once_per_period_and_only_a_complete_run_counts(server, w
     assert reap_is_due(world, now)
 
 
+def test_before_the_first_build_there_is_nothing_to_reap_and_nothing_to_record(server) -> None:
+    world = World([server.config], server.environ, read_only=False)
+    assert execute(world, plan(world)).removed == ()
+    assert not server.data_dir.exists()
+
+
 def test_a_run_that_was_stopped_does_not_count(world: World) -> None:
     publish(world)
     result = reap(world, plan(world), used_by=dict, stop=lambda: True)
