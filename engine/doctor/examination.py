@@ -54,12 +54,15 @@ def _place(world: World) -> Iterator[HealthCheck]:
     directory = examine_directory(data_dir, account)
     yield directory
     yield examine_way(data_dir)
-    if not data_dir.is_dir():
+    if directory.health is Health.FAILED and not data_dir.is_dir():
         return
     if (reached := examine_account(data_dir, account)) is not None:
         yield reached
+    # Of a directory that the first build will make, where it will be counts.
     yield examine_space(data_dir, world.config.settings.space_reserve)
     yield from examine_mount(data_dir)
+    if not data_dir.is_dir():
+        return
     if world.read_only:
         finding = f"what locks, names and links do was not tried out: {world.read_only}"
         yield HealthCheck("trials", Health.NOTE, finding)

@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.audit.actor import account_name
 from engine.doctor.model import Health, HealthCheck
 from engine.doctor.mounts import judge_mount, mount_of, parse_mounts
-from engine.environments.space import space_problem
+from engine.environments.space import file_system, space_problem
 from engine.executors.accounts import Account, first_barrier
 
 __all__ = ["examine_account", "examine_directory", "examine_mount", "examine_space", "examine_way"]
@@ -146,10 +146,9 @@ def examine_space(data_dir: Path, reserve: int) -> HealthCheck:
     if problem is not None:
         told = f"{problem.message}: {problem.found} free, expected {problem.expected}"
         return HealthCheck("space", Health.FAILED, told, "no build is started", problem.hint)
-    try:
-        found = os.statvfs(data_dir)
-    except OSError as error:
-        return HealthCheck("space", Health.NOTE, f"how much space is free cannot be told: {error.strerror or error}")
+    found = file_system(data_dir)
+    if found is None:
+        return HealthCheck("space", Health.NOTE, "how much space is free cannot be told")
     files = f" and {found.f_favail} inodes" if found.f_files else ""
     return HealthCheck("space", Health.OK, f"{found.f_bavail * found.f_frsize / 1e9:.1f} GB{files} are free")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import Problem, Where
 from engine.files import is_there
 
-__all__ = ["free_bytes", "space_problem"]
+__all__ = ["file_system", "free_bytes", "space_problem"]
 
 _FILES = 20_000
 """How many more files must fit: a middling environment has nine thousand, a large one 34 thousand (builds.md, A)."""
@@ -21,7 +21,7 @@ def space_problem(data_dir: Path, reserve: int) -> Problem | None:
     None when there is room, or it cannot be told; 0 for `reserve` asks nothing. A quota is known only where the file
     system counts it in, as XFS does for a project.
     """
-    found = _asked(data_dir) if reserve else None
+    found = file_system(data_dir) if reserve else None
     if found is None:
         return None
     free = found.f_bavail * found.f_frsize
@@ -49,12 +49,12 @@ def space_problem(data_dir: Path, reserve: int) -> Problem | None:
 
 def free_bytes(data_dir: Path) -> int | None:
     """How many bytes are free in `data_dir`; None when that cannot be told."""
-    found = _asked(data_dir)
+    found = file_system(data_dir)
     return found.f_bavail * found.f_frsize if found is not None else None
 
 
-def _asked(data_dir: Path) -> os.statvfs_result | None:
-    """What the file system says of `data_dir`, or of where it will be."""
+def file_system(data_dir: Path) -> os.statvfs_result | None:
+    """What the file system says of `data_dir`, or of where it will be; None when that cannot be told."""
     path = data_dir
     while not is_there(path) and path != path.parent:
         path = path.parent

@@ -123,6 +123,14 @@ def test_read_only_tries_nothing_out_and_says_so(server, world) -> None:
         engine.execute(diagnosis.repairs)
 
 
+def test_of_a_directory_that_is_not_there_yet_the_room_for_the_first_build_counts(server) -> None:
+    server.configure("[Envdeck]", "SpaceReserve = 1000T")
+    world = World([server.config], server.environ, read_only=False)
+    health = {check.code: check.health for check in examine(world).checks}
+    assert (health["directory"], health["space"]) == (Health.NOTE, Health.FAILED)
+    assert not server.data_dir.exists()
+
+
 # Where it is
 
 
