@@ -12,7 +12,18 @@ from app.cli.commands import show_plan
 from app.cli.following import follow, reporter
 from app.cli.grammar import BUILD, Commands, add_dry_run, count
 from app.cli.terminal import Terminal
-from engine import BuildState, BulkPlan, Engine, InputError, ItemState, Problem, RebuildPlan, RunProgress, clean
+from engine import (
+    BuildState,
+    BulkPlan,
+    Engine,
+    InputError,
+    ItemState,
+    Problem,
+    RebuildList,
+    RebuildPlan,
+    RunProgress,
+    clean,
+)
 
 __all__ = ["add_commands", "rebuild", "retry"]
 
@@ -28,6 +39,8 @@ def rebuild(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         return _carry_out(engine, engine.plan_rebuild(options.keys, fresh=options.fresh), options, terminal)
     if options.show:
         return _show(engine, options.list, terminal)
+    if not options.keys:
+        _known(engine, options.list)
     plan = engine.plan_bulk(
         options.list,
         options.keys,
@@ -135,7 +148,8 @@ def _bulk(engine: Engine, plan: BulkPlan, options: Namespace, terminal: Terminal
     return 0 if result.ok else 1
 
 
-def _show(engine: Engine, name: str, terminal: Terminal) -> int:
+def _known(engine: Engine, name: str) -> RebuildList:
+    """The list of that name. Raises `InputError`: to work off what a mistyped name holds would be done at once."""
     lists = engine.rebuild_lists()
     found = next((item for item in lists if item.name == name), None)
     if found is None:
@@ -148,6 +162,11 @@ def _show(engine: Engine, name: str, terminal: Terminal) -> int:
                 hint="`envdeck rebuild --list NAME KEY…` begins one",
             )
         )
+    return found
+
+
+def _show(engine: Engine, name: str, terminal: Terminal) -> int:
+    found = _known(engine, name)
     if terminal.json:
         terminal.document(json_cache.rebuild_list(found))
     else:

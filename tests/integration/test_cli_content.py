@@ -131,6 +131,7 @@ def test_pins_rebuilds_and_caches(cli: Cli, server) -> None:
     assert lines[0] == "Running = 0, Pending = 2, Success = 0, Error = 0"
     assert lines[-1].startswith("2/2 environment builds completed in 0:0")
     assert {item["state"] for item in cli.json("rebuild", "--list", "up", "--show")["items"]} == {"COMPLETE"}
+    assert cli.json("rebuild", "--list", "upp", "--retry", code=2)["error"]["code"] == "rebuild-list-unknown"
     again = {e["key"]: e["attempt"] for e in cli.json("environments")}
     assert not set(first.values()) & set(again.values())
 
