@@ -91,8 +91,11 @@ class Terminal:
         """A rich console on `stream` (standard output by default) that takes no text for markup."""
         from app.cli.blocks import SafeConsole
 
+        # Serial lines, containers and editors tell no width as 0, in which rich would show nothing at all.
+        columns = os.environ.get("COLUMNS")
         return SafeConsole(
             file=stream or sys.stdout,
+            width=80 if columns and not columns.strip("0") else None,
             no_color=True if not self.color else None,
             markup=False,
             highlight=False,

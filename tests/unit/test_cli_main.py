@@ -80,6 +80,14 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Cli(capsys)
 
 
+def test_a_terminal_that_tells_no_width_gets_the_answer_all_the_same(cli: Cli, monkeypatch) -> None:
+    assert cli("installations") == 0
+    expected = cli.out
+    monkeypatch.setenv("COLUMNS", "0")
+    assert cli("installations") == 0
+    assert cli.out == expected
+
+
 FAILED = fakes.build(
     BuildState.FAILED, fault=Fault(Phase.RESOLVE, "nosuchpkg", "no matching distribution", "Check the name")
 )
