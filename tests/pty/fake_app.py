@@ -8,7 +8,6 @@ stood still at worst; ``hostile``, where every text attacks the terminal.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
 
+from app.tui.memory import load_asyncio_without_tls  # noqa: E402
 from app.tui.options import parse_options  # noqa: E402
 from app.tui.profile import choose_profile  # noqa: E402
 
@@ -31,6 +31,7 @@ def main() -> int:
     assert options is not None, flags
     profile = choose_profile(options, os.environ, sys.stderr.encoding)
     os.environ.update(profile.variables)
+    load_asyncio_without_tls()
 
     from fake_engine import NOW, FakeEngine, audited, environment, snapshot
 
@@ -76,6 +77,8 @@ def main() -> int:
                 self.run_worker(self._watch())
 
         async def _watch(self) -> None:
+            import asyncio
+
             while True:
                 before = time.monotonic()
                 await asyncio.sleep(0.005)
@@ -85,7 +88,9 @@ def main() -> int:
     engine = kinds.get(scenario, FakeEngine)()
     if scenario in ("many", "huge"):
         total = 500 if scenario == "many" else 10_000
-        many = tuple(environment(f"{i:08d}Kq7rT5yUa7bXc9", f"bundle-{i % 40}") for i in range(total))
+        # As out of the engine's index, what many have in common is there once.
+        one = environment("", "")
+        many = tuple(replace(one, key=f"{i:08d}Kq7rT5yUa7bXc9", bundle=f"bundle-{i % 40}") for i in range(total))
         records = tuple(
             audited(AuditAction.REAP, {"key": env.key, "bytes": 9}, 500 - i) for i, env in enumerate(many[:500])
         )
