@@ -76,13 +76,24 @@ class Parser(ArgumentParser):
         raise InputError(Problem("usage", message, hint=f"See `{self.prog} --help`"))
 
 
+class CommandParser(Parser):
+    """The parser of a command, which itself says what it does not know: its help is the one that tells more."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # as it is overloaded
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+
 class Commands:
     """Adds commands to a parser, each with its help in the same form."""
 
     def __init__(self, parser: ArgumentParser, dest: str, *, required: bool = True) -> None:
         """Commands below `parser`. Unless one is `required`, the parser is a command itself."""
+        children: type[Parser] = CommandParser
         self._children = parser.add_subparsers(
-            title="commands", metavar="COMMAND", parser_class=Parser, required=required, dest=dest
+            title="commands", metavar="COMMAND", parser_class=children, required=required, dest=dest
         )
 
     def add(

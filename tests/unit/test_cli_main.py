@@ -80,6 +80,13 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Cli(capsys)
 
 
+@pytest.mark.parametrize("command", ["builds", "config show", "bundle create"])
+def test_what_a_command_does_not_know_leads_to_its_own_help(cli: Cli, command: str) -> None:
+    document = cli.json(*command.split(), "--nonsense", "app", code=2)
+    assert "unrecognized arguments: --nonsense" in document["error"]["message"]
+    assert document["error"]["hint"] == f"See `envdeck {command} --help`"
+
+
 def test_a_terminal_that_tells_no_width_gets_the_answer_all_the_same(cli: Cli, monkeypatch) -> None:
     assert cli("installations") == 0
     expected = cli.out
