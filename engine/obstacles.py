@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from engine.config.model import ConfigState
     from engine.installations.model import Installation
 
-__all__ = ["find_obstacles", "unreadable", "unwritable"]
+__all__ = ["MOUNT_AGAIN", "find_obstacles", "unreadable", "unwritable", "why_unwritable"]
+
+MOUNT_AGAIN = "Mount it with rw; when it became so by itself, `dmesg` says why"
 
 
 def find_obstacles(
@@ -78,12 +80,20 @@ def _installations(installations: tuple[Installation, ...]) -> list[Problem]:
     return []
 
 
-def unwritable(data_dir: str, user: str) -> Problem:
+def why_unwritable(data_dir: str, user: str, mounted_read_only: bool) -> str:
+    """Which of the two it is, since another account helps only against the one."""
+    if mounted_read_only:
+        return f"{data_dir} is on a file system that is mounted read-only"
+    return f"{data_dir} is not writable for {user}"
+
+
+def unwritable(data_dir: str, user: str, mounted_read_only: bool = False) -> Problem:
     """The data directory may be looked at, and not changed."""
+    why = why_unwritable(data_dir, user, mounted_read_only)
     return Problem(
         "data-dir-unwritable",
-        f"{data_dir} is not writable for {user}: everything can be looked at, nothing be changed",
-        hint="Start envdeck as the account that owns it",
+        f"{why}: everything can be looked at, nothing be changed",
+        hint=MOUNT_AGAIN if mounted_read_only else "Start envdeck as the account that owns it",
         severity=Severity.WARNING,
     )
 

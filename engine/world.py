@@ -21,7 +21,7 @@ from engine.files import is_there
 from engine.installations.discovery import discover
 from engine.installations.inventory import probe_all
 from engine.installations.model import Installation, Usability
-from engine.obstacles import unreadable, unwritable
+from engine.obstacles import unreadable, unwritable, why_unwritable
 from engine.offhost.model import Declarations
 
 # The rest is loaded where it is needed: most commands need little of the engine, and wait for its start.
@@ -549,7 +549,7 @@ class World:
         while not is_there(path) and path != path.parent:
             path = path.parent
         if not os.access(path, os.W_OK | os.X_OK):
-            return f"{self.config.settings.data_dir} is not writable for {_this_account()}"
+            return why_unwritable(*self._writer())
         return ""
 
     @property
@@ -565,8 +565,15 @@ class World:
             except OSError as error:
                 return unreadable(str(path), user, error.strerror or str(error))
         if self.read_only and not (self._read_only or self.config.settings.read_only):
-            return unwritable(str(data_dir), user)
+            return unwritable(*self._writer())
         return None
+
+    def _writer(self) -> tuple[str, str, bool]:
+        """The data directory, who cannot write there, and whether nobody can, because it is mounted read-only."""
+        from engine.environments.space import mounted_read_only
+
+        data_dir = self.config.settings.data_dir
+        return str(data_dir), _this_account(), mounted_read_only(data_dir)
 
     def require_readable(self) -> None:
         """Raise `Refused` when what is in the data directory cannot be seen: an empty list would mislead."""
@@ -577,7 +584,10 @@ class World:
     def require_writable(self) -> None:
         """Raise `Refused` (`read-only`) when nothing can be changed."""
         if reason := self.read_only:
-            raise Refused(Problem("read-only", f"nothing can be changed: {reason}"))
+            problem = self.data_dir_problem
+            raise Refused(
+                Problem("read-only", f"nothing can be changed: {reason}", hint=problem.hint if problem else "")
+            )
 
 
 def _this_account() -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.doctor.model import Health, HealthCheck
+from engine.obstacles import MOUNT_AGAIN
 
 __all__ = ["Mount", "judge_mount", "mount_of", "parse_mounts"]
 
@@ -89,7 +90,7 @@ def _objections(mount: Mount) -> Iterator[HealthCheck]:
             Health.FAILED,
             f"{where} is mounted read-only",
             "nothing can be built or recorded",
-            "Mount it with rw; when it became so by itself, `dmesg` says why",
+            MOUNT_AGAIN,
         )
     if mount.type in _VOLATILE:
         yield HealthCheck(

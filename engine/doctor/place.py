@@ -12,8 +12,9 @@ from pathlib import Path
 from engine.audit.actor import account_name
 from engine.doctor.model import Health, HealthCheck
 from engine.doctor.mounts import judge_mount, mount_of, parse_mounts
-from engine.environments.space import file_system, space_problem
+from engine.environments.space import file_system, mounted_read_only, space_problem
 from engine.executors.accounts import Account, first_barrier
+from engine.obstacles import MOUNT_AGAIN
 
 __all__ = ["examine_account", "examine_directory", "examine_mount", "examine_space", "examine_way"]
 
@@ -43,6 +44,9 @@ def examine_directory(data_dir: Path, account: Account | None) -> HealthCheck:
     if not stat.S_ISDIR(status.st_mode):
         return HealthCheck(code, Health.FAILED, f"{data_dir} is not a directory", remedy="Correct Server.DataDir")
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
+        if os.access(data_dir, os.R_OK | os.X_OK) and mounted_read_only(data_dir):
+            finding = f"{told}, on a file system that is mounted read-only"
+            return HealthCheck(code, Health.FAILED, finding, "nothing can be built or recorded", MOUNT_AGAIN)
         return HealthCheck(
             code,
             Health.FAILED,

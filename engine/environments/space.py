@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import Problem, Where
 from engine.files import is_there
 
-__all__ = ["file_system", "free_bytes", "space_problem"]
+__all__ = ["file_system", "free_bytes", "mounted_read_only", "space_problem"]
 
 _FILES = 20_000
 """How many more files must fit: a middling environment has nine thousand, a large one 34 thousand (builds.md, A)."""
@@ -51,6 +51,12 @@ def free_bytes(data_dir: Path) -> int | None:
     """How many bytes are free in `data_dir`; None when that cannot be told."""
     found = file_system(data_dir)
     return found.f_bavail * found.f_frsize if found is not None else None
+
+
+def mounted_read_only(data_dir: Path) -> bool:
+    """Whether nobody can write in `data_dir`, whatever its mode. False when that cannot be told."""
+    found = file_system(data_dir)
+    return found is not None and bool(found.f_flag & os.ST_RDONLY)
 
 
 def file_system(data_dir: Path) -> os.statvfs_result | None:

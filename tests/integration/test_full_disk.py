@@ -134,6 +134,25 @@ def test_a_disk_that_others_fill_during_a_build_gives_a_verdict_once_it_can_be_w
     assert done.state is BuildState.DONE
 
 
+@as_root
+def test_of_a_disk_that_is_mounted_read_only_another_account_is_not_called_the_remedy(server) -> None:
+    server.data_dir.mkdir()
+    mount("-t", "tmpfs", "-o", "ro", "tmpfs", server.data_dir)
+    try:
+        engine = server.engine()
+        with pytest.raises(Refused) as refused:
+            start(engine, server.bundle("alpha"))
+        (obstacle,) = [p for p in engine.refresh().obstacles if p.code == "data-dir-unwritable"]
+        (finding,) = [check for check in engine.diagnose().checks if check.code == "directory"]
+    finally:
+        subprocess.run(["umount", server.data_dir], check=True)
+    assert "mounted read-only" in refused.value.problem.message
+    assert "mounted read-only" in obstacle.message
+    assert "mounted read-only" in finding.finding
+    assert {refused.value.problem.hint, obstacle.hint, finding.remedy} == {obstacle.hint}
+    assert "rw" in obstacle.hint
+
+
 @pytest.mark.slow
 @as_root
 def test_a_disk_that_turns_read_only_during_a_build_damages_nothing(
@@ -169,7 +188,7 @@ def test_a_disk_that_turns_read_only_during_a_build_damages_nothing(
         (seen, _) = engine.refresh().builds
         assert (seen.id, seen.state) == (build.id, BuildState.LOST)
         # Whether the mount says that it is read-only, or only each write fails, depends on the kernel.
-        with pytest.raises((Refused, StorageError), match=r"not writable|Read-only file system"):
+        with pytest.raises((Refused, StorageError), match=r"mounted read-only|Read-only file system"):
             start(engine, server.bundle("alpha", "slow", name="more"))
         assert [e.attempt for e in engine.refresh().environments] == [before.id]
         # Not lazily: mounted again while something still has it open, it would be the failed one.
