@@ -172,7 +172,7 @@ class Codec(Protocol[V]):
         ...
 
 
-def filled(kind: type[T], number: int, **columns: Sequence[Any]) -> list[T]:
+def filled(kind: type[T], number: int, /, **columns: Sequence[Any]) -> list[T]:
     """As many objects of a dataclass with slots, from the values of each field.
 
     Column by column, because ten thousand calls of its `__init__` take five times as long.

@@ -540,6 +540,35 @@ def test_content_is_recalled_as_it_was_and_seen_as_it_is_now(tmp_path: Path) -> 
     assert first.contents() == ContentStore(tmp_path).contents()
 
 
+def test_the_next_process_has_the_same_content_without_reading_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, index = ContentStore(tmp_path), tmp_path / "index"
+    several = tuple(replace(content(1).bundles[0], number=n, deployed_at=n + 0.5, name=f"app {n}") for n in (1, 2, 3))
+    records = [
+        content(0),
+        replace(content(1), bundles=several, active=2),
+        replace(content(2), managed=False, management=False, default_image="image"),
+        replace(content(3), management=True),
+    ]
+    for each in records:
+        directory = store.root / each.guid
+        directory.mkdir(parents=True)
+        (directory / "content.json").write_text(json.dumps(_record(each)))
+        age(directory / "content.json")
+    first = ContentStore(tmp_path, index)
+    assert first.contents() == tuple(records)
+    first.keep_index()
+
+    def read(_directory: Path) -> object:
+        raise AssertionError("a record was read")
+
+    monkeypatch.setattr("engine.content.store._read", read)
+    found = ContentStore(tmp_path, index).contents()
+    assert found == tuple(records)
+    assert [type(c.managed) for c in found] == [bool] * 4
+
+
 def test_a_command_leaves_the_indexes_of_a_large_cache_in_the_cache_of_its_user(tmp_path: Path) -> None:
     data_dir, home = tmp_path / "data", tmp_path / "home"
     publish(data_dir, 1)
