@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from engine.actions.audit import service_event
+from engine.actions.audit import changes_of, service_event
 from engine.actions.reap import ReapResult, UsedBy, plan_reap, reap, reap_is_due
 from engine.audit.model import AuditAction
 from engine.builds.log import LogLine, format_line
@@ -52,6 +52,10 @@ class Served(Protocol):
         """It is served from now on."""
         ...
 
+    def configuration(self) -> str:
+        """What came of the configuration when it was read last, in one line."""
+        ...
+
     def reap_if_due(self, stop: Callable[[], bool]) -> Iterable[str]:
         """Reap if that is due; yields a line for each thing that happened. Ends early when `stop()` says so."""
         ...
@@ -76,6 +80,12 @@ class Housekeeping:
 
     def began(self) -> None:
         self.world.record(service_event(AuditAction.SERVICE_START, self.data_dir))
+
+    def configuration(self) -> str:
+        config = self.world.config
+        if config.errors:
+            return f"not taken over: {config.errors[0]}"
+        return f"in force: {changes_of(config) or 'nothing changed'}"
 
     def reap_if_due(self, stop: Callable[[], bool]) -> Iterable[str]:
         """Reap when ``Applications.PythonEnvironmentReaping`` is on and its frequency says so."""
@@ -174,7 +184,10 @@ def _serve(
         log(f"serve: pid {os.getpid()} serves {data_dir}")
         served.began()
         troubles: dict[str, str] = {}
+        told = served.configuration()
         while not moved():
+            if told != (told := served.configuration()):
+                log(f"config: {told}")
             _attempt("reap", lambda: served.reap_if_due(lambda: wait(0) or moved()), troubles, log)
             _attempt("rebuild", served.rebuild_missing, troubles, log)
             if wait(interval):

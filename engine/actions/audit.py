@@ -235,13 +235,17 @@ def config_loaded(config: ConfigState) -> AuditEvent:
         what["errors"] = len(config.errors)
         return event.ended(AuditResult.FAILED, config.errors[0])
     if config.changed:
-        what["changed"] = "; ".join(
-            f"{name}: {before or 'none'} -> {after or 'none'}"
-            for name, (before, after) in sorted(config.changed.items())
-        )
+        what["changed"] = changes_of(config)
     if config.problems:
         what["warnings"] = len(config.problems)
     return event
+
+
+def changes_of(config: ConfigState) -> str:
+    """What the last load changed, setting by setting, in one line; empty when nothing."""
+    return "; ".join(
+        f"{name}: {before or 'none'} -> {after or 'none'}" for name, (before, after) in sorted(config.changed.items())
+    )
 
 
 def service_event(action: AuditAction, data_dir: Path) -> AuditEvent:

@@ -31,10 +31,14 @@ class Fake:
     data_dir: Path
     reaps: Iterator[object] = field(default_factory=lambda: iter(()))
     rebuilds: Iterator[object] = field(default_factory=lambda: iter(()))
+    configurations: Iterator[str] = field(default_factory=lambda: iter(()))
     beginnings: int = 0
 
     def began(self) -> None:
         self.beginnings += 1
+
+    def configuration(self) -> str:
+        return next(self.configurations, "in force")
 
     def reap_if_due(self, stop: Callable[[], bool]) -> Iterable[str]:
         return self._next(self.reaps)
@@ -77,6 +81,24 @@ def test_a_problem_is_logged_once_while_it_lasts_and_ends_nothing(tmp_path: Path
         "rebuilt x",
         "reap: the disk is full",
     ]
+
+
+def test_what_becomes_of_a_saved_configuration_is_logged_once(tmp_path: Path) -> None:
+    told = ["in force", "in force", "not taken over: x.gcfg:3:1: no", "not taken over: x.gcfg:3:1: no", "in force"]
+    lines: list[str] = []
+    work(Fake(tmp_path, configurations=iter(told)), rounds(4), lines.append, 5.0)
+    assert lines[1:] == ["config: not taken over: x.gcfg:3:1: no", "config: in force"]
+
+
+def test_a_configuration_with_errors_is_told_with_its_place(server) -> None:
+    world = World([server.config], server.environ, read_only=False)
+    housekeeping = Housekeeping(world, dict, lambda: ())
+    server.configure("VersionMatching = exact")
+    world.reload()
+    assert housekeeping.configuration() == "in force: Python.VersionMatching: major-minor -> exact"
+    server.configure("VersionMatching = newest")
+    world.reload()
+    assert housekeeping.configuration().startswith(f"not taken over: {server.config}:")
 
 
 def test_only_one_serves_a_data_directory(tmp_path: Path) -> None:
