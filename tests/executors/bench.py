@@ -66,9 +66,9 @@ class Bench:
     """Whether a job goes on when the process that submitted it is killed; otherwise all of it must be gone."""
     added_env: tuple[str, ...] = ()
     """Patterns (`fnmatch`) of environment variables that the backend adds."""
-    patience: float = 60.0
+    patience: float = 180.0
     """Seconds that a state may take to come about, the death of a machine apart."""
-    death_patience: float = 60.0
+    death_patience: float = 180.0
     """Seconds until a dead machine is noticed."""
 
     def executor(self) -> Executor:

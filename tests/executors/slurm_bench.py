@@ -21,7 +21,7 @@ __all__ = ["SlurmBench", "open_bench"]
 class SlurmBench(Bench):
     name = "slurm"
     make = SlurmExecutor
-    death_patience = 120.0
+    death_patience = 240.0
 
     def __init__(self, scratch: Path, cluster: Cluster) -> None:
         self.cluster = cluster

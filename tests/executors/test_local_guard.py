@@ -24,7 +24,7 @@ from engine.files import StorageError
 from tests.executors.bench import Bench, Feature
 from tests.executors.suite import Hold, output, settle
 
-WITHIN = 20.0
+WITHIN = 120.0
 
 
 @pytest.fixture
@@ -191,7 +191,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode != 0:
         pytest.skip("no file system can be mounted here")
     yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
+    # A guard lives on for a moment after its verdict.
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_a_full_disk_takes_no_verdict_away(bench: Bench, small_disk: Path) -> None:
