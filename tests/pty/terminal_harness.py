@@ -15,12 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import pyte
 
 _FRAME = b"\x1b[?2026h"
 """Begins what a terminal is to show all at once."""
+_END_OF_FRAME = b"\x1b[?2026l"
+_BUSY = frozenset("RD")
+"""States of threads that run, would if they got a processor, or wait for a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Cost:
 
     bytes: int
     frames: int
+    sending: float
+    """Seconds that the keys took, from the first to the last."""
     seconds: float
     """From the last key to the last byte."""
 
@@ -61,6 +67,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
         self.output = bytearray()
+        self._screens: list[str] = []
+        """What was on the screen since the last key."""
         self._last = time.monotonic()
         self._closing = False
         self._master, slave = pty.openpty()
@@ -104,6 +112,7 @@ class Terminal:
                 self.output += data
                 # pyte does not know the queries that a terminal answers.
                 self._stream.feed(data.replace(b"\x1b[?2026$p", b"").replace(b"\x1b[>1u", b""))
+                self._screens.append("\n".join(self._screen.display))
                 self._last = time.monotonic()
             if b"\x1b[?2026$p" in data:
                 os.write(self._master, b"\x1b[?2026;2$y")
@@ -115,25 +124,54 @@ class Terminal:
             return "\n".join(line.rstrip() for line in self._screen.display)
 
     def send(self, keys: str | bytes) -> None:
+        self._screens.clear()
         os.write(self._master, keys.encode() if isinstance(keys, str) else keys)
 
-    def until(self, condition: Callable[[], object], what: str, timeout: float = 20.0) -> None:
+    def until(self, condition: Callable[[], object], what: str, timeout: float = 90.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, f"{what} did not come about:\n{self.text}"
             time.sleep(0.01)
 
-    def until_shown(self, words: str) -> None:
-        self.until(lambda: words in self.text, repr(words))
+    def until_shown(self, *words: str) -> None:
+        """Wait until all of the words are on the screen, and what came with them."""
+        self.until(lambda: self._is_whole() and all(each in self.text for each in words), repr(words))
 
-    def until_quiet(self, seconds: float = 0.4) -> None:
-        """Wait until nothing was written for that long."""
-        self.until(lambda: time.monotonic() - self._last > seconds, "quiet")
+    def until_told(self, words: str) -> None:
+        """Wait until the words were on the screen since the last key, though something else may be there by now."""
+        self.until(lambda: any(words in screen for screen in tuple(self._screens)), repr(words))
+
+    def _is_whole(self) -> bool:
+        """Whether no frame has come in part."""
+        with self._lock:
+            return self.output.count(_FRAME) == self.output.count(_END_OF_FRAME)
+
+    def until_quiet(self, seconds: float = 0.25) -> None:
+        """Wait until for that long nothing was written, by a program that had nothing to do.
+
+        One that gets no processor writes nothing either.
+        """
+        since = time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal since
+            if self._is_busy():
+                since = time.monotonic()
+            return time.monotonic() - max(since, self._last) > seconds and self._is_whole()
+
+        self.until(quiet, "quiet")
+
+    def _is_busy(self) -> bool:
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):
+                if task.read_text().rpartition(")")[2].split()[0] in _BUSY:
+                    return True
+        return False
 
     def cost_of(self, *keys: str, gap: float = 0.0, shown: str = "") -> Cost:
         """What comes back for these keys, until the screen is at rest and has `shown` on it."""
         self.until_quiet()
-        before = len(self.output)
+        before, began = len(self.output), time.monotonic()
         for key in keys:
             self.send(key)
             time.sleep(gap)
@@ -141,7 +179,7 @@ class Terminal:
         self.until(lambda: len(self.output) > before and shown in self.text, repr(shown))
         self.until_quiet()
         new = bytes(self.output[before:])
-        return Cost(len(new), new.count(_FRAME), max(0.0, self._last - sent))
+        return Cost(len(new), new.count(_FRAME), sent - began, max(0.0, self._last - sent))
 
     def bytes_for(self, *keys: str, gap: float = 0.0, shown: str = "") -> int:
         """`cost_of` in bytes alone."""
@@ -168,7 +206,7 @@ class Terminal:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 15.0) -> int:
+    def wait(self, timeout: float = 90.0) -> int:
         return self.process.wait(timeout)
 
     def close(self) -> None:

@@ -66,17 +66,16 @@ def test_a_wrong_edit_is_explained_and_a_right_one_put_in_place(server: Server) 
         terminal.send("5")
         terminal.until_shown("Python.VersionMatching")
         terminal.send("e")
-        terminal.until_shown("It would not be taken over: 1 error.")
-        assert "envdeck.gcfg:5:19" in terminal.text, "the place in the real file, not in the copy"
+        # The place in the real file, not in the copy.
+        terminal.until_shown("It would not be taken over: 1 error.", "envdeck.gcfg:5:19")
         terminal.send("y")
         terminal.until_shown("there is 1 error in it")
         assert server.config.read_text() == before
         terminal.send("e")
-        terminal.until_shown("It can be put in place")
-        assert "major-minor -> exact" in terminal.text
+        terminal.until_shown("It can be put in place", "major-minor -> exact")
         assert server.config.read_text() == before
         terminal.send("y")
-        terminal.until_shown("1 setting changed")
+        terminal.until_told("1 setting changed")
         assert server.config.read_text() == right
         assert stat.S_IMODE(server.config.stat().st_mode) == 0o640
         assert not [path for path in server.root.iterdir() if path.name.startswith(".envdeck.gcfg")]
@@ -95,13 +94,15 @@ def test_another_admins_change_is_noticed_and_nothing_that_was_written_is_lost(s
         terminal.until_shown("It can be put in place")
         server.config.write_text(theirs)
         terminal.send("y")
-        terminal.until_shown("somebody else changed the file meanwhile")
+        # That the file was read again may be told at once, in the place of the reason.
         terminal.until_shown("-; by another admin")
         assert server.config.read_text() == theirs
         terminal.send("\x1b")
-        terminal.until_shown("what you wrote is in")
-        assert (server.root / "cache/envdeck/draft-envdeck.gcfg").read_text() == mine
+        copy = server.root / "cache/envdeck/draft-envdeck.gcfg"
+        terminal.until(lambda: copy.exists() and copy.read_text() == mine, "the file with what was written")
         assert server.config.read_text() == theirs
+        terminal.send("!")
+        terminal.until_shown("somebody else changed", "what you wrote is in")
 
 
 def test_a_read_only_session_does_not_edit(server: Server) -> None:

@@ -135,8 +135,10 @@ def test_under_tmux_it_is_drawn_copied_and_redrawn_after_attaching_again(tmux: l
         terminal.until_shown("Copy")
         terminal.send("p")
         terminal.until_shown("sent to tmux")
+        copied = tmp_path / "envdeck" / "clip.txt"
+        terminal.until(copied.exists, "the file of what was copied")
         assert ask("show-buffer").startswith("/opt/python/")
-        assert (tmp_path / "envdeck" / "clip.txt").read_text() == ask("show-buffer")
+        assert copied.read_text() == ask("show-buffer")
     with Terminal([*tmux, "attach", "-t", "test"], columns=80, rows=24) as terminal:
         terminal.until_shown("✗ unusable")
         terminal.send("2")
