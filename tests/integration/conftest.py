@@ -80,7 +80,13 @@ class Server:
         paths = [str(base) if path == sys.executable else path for path in executables]
         lines = ["[Server]", f"DataDir = {self.data_dir}", "[Python]", "Enabled = true"]
         lines += [f"Executable = {path}" for path in paths]
-        self.config.write_text("\n".join([*lines, *extra]) + "\n")
+        self.save("\n".join([*lines, *extra]) + "\n")
+
+    def save(self, text: str) -> None:
+        """Put the text in the place of the configuration at once: who watches it never sees a part of it."""
+        new = self.root / "server.gcfg.new"
+        new.write_text(text)
+        new.replace(self.config)
 
     def engine(self, **options: bool) -> Engine:
         engine = Engine([self.config], self.environ, **options)
@@ -117,7 +123,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         engine.close()
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 30.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 120.0, what: str = "the condition") -> None:
     """Return once `condition()` holds; fail loudly when it does not within `timeout` seconds."""
     end = time.monotonic() + timeout
     while not condition():

@@ -37,7 +37,7 @@ def built(server: Any, engine: Engine, wait_until: Wait) -> str:
     plan = engine.plan_build(engine.open_bundle(str(server.bundle())))
     outcome = engine.execute(plan)
     assert outcome.build is not None
-    assert engine.wait(outcome.build.id, 60).state == "done"
+    assert engine.wait(outcome.build.id, 300).state == "done"
     wait_until(lambda: len(records(server)) == 2, what="the end of the build in the audit")
     return plan.key
 
@@ -117,7 +117,7 @@ def test_a_build_that_is_cancelled_says_who_did_it(server, wait_until: Wait, mak
     assert outcome.build is not None
     wait_until(lambda: engine.build(outcome.build.id).state == "running", what="the build to run")
     engine.execute(engine.plan_cancel(outcome.build.id))
-    engine.wait(outcome.build.id, 60)
+    engine.wait(outcome.build.id, 300)
     wait_until(lambda: len(records(server)) == 3, what="the end of the build in the audit")
     assert told(server)[1:] == [("build.cancel", "app", "ok"), ("build.end", "app", "build-cancelled")]
     assert "cancelled by" in records(server)[-1].event.why
@@ -153,7 +153,7 @@ def test_a_process_that_stays_tells_each_configuration_it_took_over(server, wait
     assert change.what["changed"] == "Python.VersionMatching: major-minor -> exact"
     assert (error.result, error.what["errors"]) == (AuditResult.FAILED, 1)
     wait_until(lambda: len(engine.snapshot().audit.records) == 3, what="the picture")
-    server.config.write_text(server.config.read_text() + "; a remark\n")
+    server.save(server.config.read_text() + "; a remark\n")
     wait_until(lambda: len(records(server)) == 4, what="the change of a remark")
 
 
@@ -194,10 +194,10 @@ def test_the_service_tells_its_beginning_and_its_end_and_that_it_is_the_second(s
     first = subprocess.Popen(argv, env=environ, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: ("service.start", str(server.data_dir), "ok") in told(server), what="the service")
-        second = subprocess.run(argv, env=environ, stderr=subprocess.DEVNULL, timeout=60)
+        second = subprocess.run(argv, env=environ, stderr=subprocess.DEVNULL, timeout=300)
         assert second.returncode == 1
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 0
+        assert first.wait(300) == 0
     finally:
         first.kill()
         first.wait()
@@ -223,7 +223,7 @@ def test_a_follower_on_the_command_line_sees_what_another_process_does(server, w
         engine.execute(engine.plan_pin(key))
         wait_until(lambda: f"pin {key}" in output.read_text(), what="the new record")
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(30) == 130
+        assert follower.wait(300) == 130
     finally:
         follower.kill()
         follower.wait()

@@ -226,7 +226,7 @@ def test_ctrl_c_ends_a_run_over_a_list_so_that_it_can_be_resumed(cli: Cli, serve
         if line.startswith("Running = 1"):
             process.send_signal(signal.SIGINT)
             break
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Resume with `envdeck rebuild --list up --retry`" in error
     assert "Traceback" not in error
@@ -243,5 +243,5 @@ def test_serving_ends_with_a_signal(server) -> None:
     first = process.stderr.readline()
     assert "serve: pid" in first
     process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert (process.returncode, "ended by SIGTERM" in error) == (0, True)

@@ -579,7 +579,7 @@ def runner(server, alpha: Path):
         # The command may outlive its starter, and then holds the pipe.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -587,7 +587,7 @@ def test_signals_are_passed_on_to_the_command(runner, number: int) -> None:
     process, _ = runner("sh", "-c", TRAPPED)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    assert process.communicate(timeout=30)[0] == "caught\n"
+    assert process.communicate(timeout=300)[0] == "caught\n"
     assert process.returncode == 9
 
 

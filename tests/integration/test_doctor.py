@@ -93,7 +93,7 @@ def test_a_data_directory_that_is_in_order_has_nothing_to_repair(server, make_wh
     make_wheel(server.packages, "alpha")
     engine = server.engine()
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(server.bundle("alpha")))))
-    assert engine.wait(outcome.build.id, 60).state == "done"
+    assert engine.wait(outcome.build.id, 300).state == "done"
     diagnosis = engine.diagnose()
     bad = [(c.code, c.finding, c.details) for c in diagnosis.checks if c.health in (Health.FAILED, Health.WARNING)]
     # Where the tests have their files may well be kept in memory.

@@ -85,9 +85,9 @@ def test_a_build_that_fills_the_disk_fails_clearly_and_the_next_one_succeeds(
     make_big(server, make_wheel, 80 * MIB)
     make_wheel(server.packages, "alpha")
     engine = server.engine()
-    before = engine.wait(start(engine, server.bundle("alpha", name="before")).id, 60)
+    before = engine.wait(start(engine, server.bundle("alpha", name="before")).id, 300)
     assert before.state is BuildState.DONE
-    failed = engine.wait(start(engine, server.bundle("big", name="big")).id, 60)
+    failed = engine.wait(start(engine, server.bundle("big", name="big")).id, 300)
     assert failed.state is BuildState.FAILED
     assert failed.fault is not None
     assert "no space left" in str(failed.fault).lower()
@@ -96,7 +96,7 @@ def test_a_build_that_fills_the_disk_fails_clearly_and_the_next_one_succeeds(
     assert [e.state for e in engine.refresh().environments] == [EnvironmentState.READY]
     assert len(left_in(server)) == 1
     small_disk("size=400m")
-    done = engine.wait(start(engine, server.bundle("big", name="big")).id, 60)
+    done = engine.wait(start(engine, server.bundle("big", name="big")).id, 300)
     assert done.state is BuildState.DONE
 
 
@@ -125,12 +125,12 @@ def test_a_disk_that_others_fill_during_a_build_gives_a_verdict_once_it_can_be_w
         with pytest.raises(OSError, match="No space"):
             take_all_names(filler)
     opened.touch()
-    ended = engine.wait(build.id, 90)
+    ended = engine.wait(build.id, 300)
     assert ended.state in (BuildState.FAILED, BuildState.LOST)
     shutil.rmtree(filler)
     wait_until(lambda: engine.refresh().builds[0].finished_at, what="the verdict")
     assert left_in(server) == []
-    done = engine.wait(start(engine, server.bundle("alpha", name="after")).id, 60)
+    done = engine.wait(start(engine, server.bundle("alpha", name="after")).id, 300)
     assert done.state is BuildState.DONE
 
 
@@ -178,12 +178,12 @@ def test_a_disk_that_turns_read_only_during_a_build_damages_nothing(
         make_source(server.packages, "slow", script)
         make_wheel(server.packages, "alpha")
         engine = server.engine()
-        before = engine.wait(start(engine, server.bundle("alpha", name="before")).id, 60)
+        before = engine.wait(start(engine, server.bundle("alpha", name="before")).id, 300)
         build = start(engine, server.bundle("slow", name="slow"))
         wait_until(reached.exists, what="the build script")
         Path(f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error").write_text("a test")
         opened.touch()
-        lost = engine.wait(build.id, 120)
+        lost = engine.wait(build.id, 300)
         assert lost.state is BuildState.LOST
         (seen, _) = engine.refresh().builds
         assert (seen.id, seen.state) == (build.id, BuildState.LOST)
@@ -216,7 +216,7 @@ def test_a_cache_that_may_not_be_written_gives_one_clear_fault(server, make_whee
         pytest.skip("this file system knows no immutable files")
     try:
         engine = server.engine()
-        failed = engine.wait(start(engine, server.bundle("alpha")).id, 60)
+        failed = engine.wait(start(engine, server.bundle("alpha")).id, 300)
     finally:
         subprocess.run(["chattr", "-i", cache], check=True)
     assert failed.state is BuildState.FAILED
@@ -224,7 +224,7 @@ def test_a_cache_that_may_not_be_written_gives_one_clear_fault(server, make_whee
     assert str(cache) in failed.fault.message
     assert "Operation not permitted" in failed.fault.message
     assert "Let this account write there" in failed.fault.advice
-    assert engine.wait(start(engine, server.bundle("alpha")).id, 60).state is BuildState.DONE
+    assert engine.wait(start(engine, server.bundle("alpha")).id, 300).state is BuildState.DONE
 
 
 def test_too_little_space_is_said_before_a_build_starts_and_keeps_it_from_starting(server, make_wheel: Make) -> None:
@@ -244,7 +244,7 @@ def test_too_little_space_is_said_before_a_build_starts_and_keeps_it_from_starti
 def test_a_hit_and_a_rebuild_of_what_is_there_ask_for_no_space_and_for_it(server, make_wheel: Make) -> None:
     make_wheel(server.packages, "alpha")
     engine = server.engine()
-    engine.wait(start(engine, server.bundle("alpha")).id, 60)
+    engine.wait(start(engine, server.bundle("alpha")).id, 300)
     server.configure("[Envdeck]", "SpaceReserve = 1000T")
     later = server.engine()
     plan = later.plan_build(later.open_bundle(str(server.bundle("alpha"))))
@@ -271,7 +271,7 @@ def test_space_that_is_gone_when_it_is_a_builds_turn_is_said_then(
     wait_until(lambda: "waits for a free slot" in engine.build(second.id).message, what="its waiting")
     # The reserve rather than the disk: what the supervisor was told is what it asks for.
     opened.touch()
-    assert engine.wait(second.id, 60).state is BuildState.DONE
+    assert engine.wait(second.id, 300).state is BuildState.DONE
 
 
 @pytest.mark.parametrize(

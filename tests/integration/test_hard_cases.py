@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from engine import BuildState, EnvironmentState, StorageError
+from engine.environments.locks import held_elsewhere
 
 Make = Callable[..., Path]
 Wait = Callable[..., None]
@@ -23,7 +24,7 @@ Wait = Callable[..., None]
 def built(server, bundle: Path):
     engine = server.engine()
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(bundle))))
-    return engine, engine.wait(outcome.build.id, 60)
+    return engine, engine.wait(outcome.build.id, 300)
 
 
 def test_an_environment_whose_verdict_was_lost_after_publication_stays(
@@ -64,10 +65,13 @@ def test_a_killed_supervisor_takes_its_build_with_it(server, make_source: Make, 
     wait_until(lambda: not alive(), what="the end of the builder, pip and the build script")
 
 
-def test_a_password_in_a_proxy_address_is_readable_for_its_owner_alone(server, make_wheel: Make) -> None:
+def test_a_password_in_a_proxy_address_is_readable_for_its_owner_alone(
+    server, make_wheel: Make, wait_until: Wait
+) -> None:
     make_wheel(server.packages, "alpha")
     server.environ["https_proxy"] = "http://me:s3cret@proxy:3128"
     _, build = built(server, server.bundle("alpha"))
+    wait_until(lambda: not held_elsewhere(build.directory / "alive"), what="the end of the supervisor")
     holding = [p for p in server.data_dir.rglob("*") if p.is_file() and b"s3cret" in p.read_bytes()]
     assert [p.name for p in holding] == ["env.json"]
     assert holding[0].stat().st_mode & 0o077 == 0
@@ -80,7 +84,7 @@ def test_a_full_disk_gives_a_verdict(server, make_wheel: Make) -> None:
     make_wheel(server.packages, "alpha")
     engine = server.engine()
     plan = engine.plan_build(engine.open_bundle(str(server.bundle("alpha"))))
-    first = engine.wait(engine.execute(plan).build.id, 60)
+    first = engine.wait(engine.execute(plan).build.id, 300)
     # The same job again, with a log that cannot be written.
     job = server.data_dir / "jobs" / "20990101-000000-ffffff"
     job.mkdir()
@@ -94,7 +98,7 @@ def test_a_full_disk_gives_a_verdict(server, make_wheel: Make) -> None:
     subprocess.run(
         [sys.executable, "-m", "engine.builds.supervisor", job],
         env=server.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        timeout=60,
+        timeout=300,
         check=False,
     )
     result = json.loads((job / "result.json").read_text())
@@ -123,7 +127,7 @@ def test_an_interpreter_that_was_replaced_since_it_was_planned_is_not_built_unde
         cwd=scratch / "tmp",
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     outcome = json.loads((scratch / "outcome.json").read_text())

@@ -282,7 +282,7 @@ def local(server) -> Path:
 def test_an_editable_project_of_the_bundle_is_there_after_the_build(server, local: Path) -> None:
     engine = server.engine()
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(local))))
-    assert engine.wait(outcome.build.id, 60).state is BuildState.DONE
+    assert engine.wait(outcome.build.id, 300).state is BuildState.DONE
     (environment,) = engine.refresh().environments
     code = "import local; print(local.VALUE, local.__file__)"
     run = subprocess.run([environment.path / "bin/python", "-c", code], capture_output=True, text=True, check=True)
@@ -326,7 +326,7 @@ def test_a_data_directory_behind_a_link_works_like_any_other(server, make_wheel:
     server.data_dir.symlink_to(real)
     engine = server.engine()
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(server.bundle("alpha")))))
-    assert engine.wait(outcome.build.id, 60).state is BuildState.DONE
+    assert engine.wait(outcome.build.id, 300).state is BuildState.DONE
     (environment,) = engine.refresh().environments
     run = subprocess.run([environment.path / "bin/python", "-c", "import alpha"], capture_output=True, check=False)
     assert run.returncode == 0

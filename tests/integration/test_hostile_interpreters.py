@@ -24,6 +24,8 @@ from engine.text import clean
 BASE = Path(sys.executable).resolve()
 LIMIT = 0.5
 """Seconds that a program made to hang is given."""
+PATIENCE = 60.0
+"""Seconds that all others are given, also where the machine has other things to do."""
 
 Program = Callable[[str], Path]
 
@@ -83,7 +85,7 @@ def memory_is_bounded() -> Iterator[None]:
 def failure(path: Path, timeout: float = 30) -> ProbeFailure:
     started = time.monotonic()
     found = run_probe(path, timeout)
-    assert time.monotonic() - started < timeout + 5
+    assert time.monotonic() - started < timeout + PATIENCE
     assert isinstance(found, ProbeFailure)
     assert clean(found.detail) == found.detail
     return found
@@ -105,7 +107,7 @@ def failure(path: Path, timeout: float = 30) -> ProbeFailure:
 @pytest.mark.parametrize("end", ["sleep {tag}", "exit 0", f'exec {BASE} "$@"'])
 def test_what_an_interpreter_started_ends_with_the_probe(program: Program, spawn: str, end: str, tag: str) -> None:
     path = program(f"#!/bin/sh\n{spawn}\n{end}\n".replace("{tag}", tag))
-    found = run_probe(path, 2.0 if "exec" in end else LIMIT)
+    found = run_probe(path, PATIENCE if "exec" in end else LIMIT)
     if "exec" in end:
         assert isinstance(found, InterpreterFacts)
     assert living(tag) == []
@@ -134,9 +136,11 @@ def test_neighbours_of_the_probe_are_left_alone(program: Program, tag: str) -> N
 
     with subprocess.Popen(["sleep", tag], start_new_session=True) as before:
         path = program(f'#!/bin/sh\nexec {BASE} "$@"\n')
-        assert isinstance(run_probe(path, 30), InterpreterFacts)
-        assert before.poll() is None
-        before.kill()
+        try:
+            assert isinstance(run_probe(path, 30), InterpreterFacts)
+            assert before.poll() is None
+        finally:
+            before.kill()
 
 
 @pytest.mark.parametrize("stream", ["", ">&2"])
@@ -180,7 +184,7 @@ def test_a_gigabyte_of_output_is_not_taken(program: Program, stream: str) -> Non
 )
 def test_whatever_it_answers_is_a_failure_with_a_reason_and_a_remedy(program: Program, body: str, code: str) -> None:
     path = program(f"{PYTHON}{body}\n")
-    found = failure(path, LIMIT * 4)
+    found = failure(path, LIMIT if code == "timeout" else PATIENCE)
     assert found.code == code
     judged = judge(str(path), "x:1", str(path), found, real_path=str(path), minimum_version=Version("3.8"), seconds=1.0)
     assert judged.decisive is not None
@@ -231,7 +235,7 @@ def test_an_interpreter_that_changes_between_two_probes_is_asked_again(program: 
         report = json.dumps(facts_to_json(facts) | {"version": version, "real_executable": Entry.path})
         (tmp_path / "python").unlink(missing_ok=True)
         program(f"{PYTHON}answer({report!r})\n")
-        found = probe_all([Entry()], minimum_version=Version("3.8"), timeout=30, cache_path=tmp_path / "cache.json")
+        found = probe_all([Entry()], minimum_version=Version("3.8"), timeout=300, cache_path=tmp_path / "cache.json")
         return [str(installation.version) for installation in found]
 
     assert [versions("3.9.1"), versions("3.9.2"), versions("3.9.2")] == [["3.9.1"], ["3.9.2"], ["3.9.2"]]

@@ -29,7 +29,7 @@ def test_start_returns_at_once_and_the_installations_appear(server, wait_until: 
     changes = threading.Semaphore(0)
     engine.subscribe(changes.release)
     engine.start()
-    assert changes.acquire(timeout=30)
+    assert changes.acquire(timeout=300)
     (installation,) = settled(engine, wait_until).installations
     assert engine.snapshot().looked
     assert installation.usability is Usability.USABLE
@@ -41,7 +41,7 @@ def test_a_saved_config_takes_effect_by_itself_and_environments_follow(server, w
     engine = server.engine()
     bundle = engine.open_bundle(str(server.bundle("alpha")))
     outcome = engine.execute(engine.plan_build(bundle))
-    engine.wait(outcome.build.id, 60)
+    engine.wait(outcome.build.id, 300)
     engine.start()
     settled(engine, wait_until)
     wait_until(lambda: [e.state for e in engine.snapshot().environments] == [EnvironmentState.READY])
@@ -74,7 +74,7 @@ def test_a_broken_config_keeps_the_last_good_settings_until_it_is_mended(server,
     engine.start()
     settled(engine, wait_until)
     good = server.config.read_text()
-    server.config.write_text(good + "VersionMatching = nearest\n[oops\n")
+    server.save(good + "VersionMatching = nearest\n[oops\n")
     wait_until(lambda: engine.snapshot().config.errors, what="the errors to show")
     config = engine.snapshot().config
     assert config.settings.version_matching is Rule.MAJOR_MINOR
@@ -83,7 +83,7 @@ def test_a_broken_config_keeps_the_last_good_settings_until_it_is_mended(server,
         (5 + 1, str(server.config)),
         (5 + 2, str(server.config)),
     ] or len(config.errors) == 2
-    server.config.write_text(good + "VersionMatching = exact\n")
+    server.save(good + "VersionMatching = exact\n")
     wait_until(lambda: engine.snapshot().config.settings.version_matching is Rule.EXACT)
     assert engine.snapshot().config.problems == ()
 
@@ -205,6 +205,6 @@ def test_requirements_with_passwords_are_written_for_the_builder_alone(server, m
     make_wheel(server.packages, "alpha")
     engine = server.engine()
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(server.bundle("alpha")))))
-    engine.wait(outcome.build.id, 60)
+    engine.wait(outcome.build.id, 300)
     mode = (outcome.build.directory / "requirements.txt").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600

@@ -148,7 +148,7 @@ def test_a_supervisor_that_only_stands_still_is_not_lost(server, make_wheel: Mak
     supervisor = stopped_supervisor(build, wait_until)
     assert engine.refresh().builds[0].state is BuildState.RUNNING
     supervisor.send_signal(signal.SIGCONT)
-    assert engine.wait(build.id, 60).state is BuildState.DONE
+    assert engine.wait(build.id, 300).state is BuildState.DONE
 
 
 @pytest.mark.parametrize("moment", ["before-turn", "before-attend", "before-seal", "before-check"])
@@ -191,7 +191,7 @@ def test_a_build_of_another_machine_whose_lock_cannot_be_seen_lives_as_long_as_i
     assert told.state is BuildState.RUNNING
     assert told.message.startswith("no sign of life from elsewhere since ")
     supervisor.send_signal(signal.SIGCONT)
-    done = watcher.wait(build.id, 60)
+    done = watcher.wait(build.id, 300)
     assert done.state is BuildState.DONE
 
 
@@ -201,7 +201,7 @@ def test_who_waits_for_a_build_that_was_lost_after_it_was_published_is_told_that
     make_wheel(server.packages, "alpha")
     stepped("before-verdict", "SIGKILL")
     engine, build = started(server, "alpha")
-    assert engine.wait(build.id, 60).state is BuildState.DONE
+    assert engine.wait(build.id, 300).state is BuildState.DONE
 
 
 def test_of_many_who_see_a_lost_build_at_once_one_settles_it(
@@ -248,7 +248,7 @@ def test_a_supervisor_that_cannot_start_says_why(server, make_wheel: Make, monke
     engine, build = started(server, "alpha")
     monkeypatch.undo()
     (build.directory / "supervisor.err").write_text("Traceback …\nImportError: no module named engine\n")
-    lost = engine.wait(build.id, 30)
+    lost = engine.wait(build.id, 300)
     engine.refresh()
     assert engine.build(build.id).state is lost.state is BuildState.LOST
     assert engine.build(build.id).message.endswith("ImportError: no module named engine")

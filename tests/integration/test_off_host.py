@@ -47,7 +47,7 @@ class Image:
 
     def containers(self) -> list[str]:
         command = ["podman", "ps", "--all", "--quiet"]
-        asked = subprocess.run(command, env=self.environ, capture_output=True, text=True, check=True, timeout=60)
+        asked = subprocess.run(command, env=self.environ, capture_output=True, text=True, check=True, timeout=300)
         return asked.stdout.split()
 
 
@@ -112,7 +112,7 @@ def envdeck(server, *argv: str, **options) -> subprocess.Popen[str]:
 
 
 def said(process: subprocess.Popen[str], given: str | None = None) -> tuple[int, str]:
-    printed, _ = process.communicate(given, timeout=90)
+    printed, _ = process.communicate(given, timeout=300)
     return process.returncode, printed
 
 
@@ -152,7 +152,7 @@ def test_input_and_exit_code_are_those_of_the_command(server, content: Content, 
 def test_content_may_write_in_its_directory_and_not_in_its_environment(server, content: Content) -> None:
     code = "import pathlib, sys; pathlib.Path('made').touch(); pathlib.Path(sys.prefix, 'made').touch()"
     process = envdeck(server, "run", "app", "--", "python", "-c", code, stderr=subprocess.PIPE)
-    assert "Read-only file system" in process.communicate(timeout=90)[1]
+    assert "Read-only file system" in process.communicate(timeout=300)[1]
     assert (ContentStore(server.data_dir).bundle_dir(content.guid, content.active) / "made").exists()
 
 
@@ -175,10 +175,10 @@ def test_what_runs_in_a_container_keeps_what_it_uses_also_when_its_starter_was_k
     assert all(in_use(path) for path in locks)
     # The client of podman too: the container goes on without either.
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     (container,) = image.containers()
     assert all(in_use(path) for path in locks)
-    subprocess.run(["podman", "kill", container], env=image.environ, capture_output=True, check=True, timeout=60)
+    subprocess.run(["podman", "kill", container], env=image.environ, capture_output=True, check=True, timeout=300)
     wait_until(lambda: not any(in_use(path) for path in locks), what="the end of the use")
     wait_until(lambda: image.containers() == [], what="the end of the container")
 
@@ -198,7 +198,7 @@ def test_a_terminal_is_one_inside_as_well(server, content: Content) -> None:
     except OSError:  # how Linux says that nobody has the other end any more
         pass
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert printed.split() == [b"True", b"True", b"vt220"]
 
 
@@ -206,7 +206,7 @@ def test_an_image_that_is_not_there_is_a_problem_before_anything_is_run(
     server, content: Content, world: World, image: Image
 ) -> None:
     command = ["podman", "untag", image.name]
-    subprocess.run(command, env=image.environ, capture_output=True, check=True, timeout=60)
+    subprocess.run(command, env=image.environ, capture_output=True, check=True, timeout=300)
     try:
         plan = prepare_run(world, content)
         code, _ = said(envdeck(server, "run", "app", "--", "true", stderr=subprocess.DEVNULL))
@@ -214,7 +214,7 @@ def test_an_image_that_is_not_there_is_a_problem_before_anything_is_run(
         newest = subprocess.run(
             ["podman", "images", "--quiet"], env=image.environ, capture_output=True, text=True, check=True, timeout=60
         ).stdout.split()[0]
-        subprocess.run(["podman", "tag", newest, image.name], env=image.environ, check=True, timeout=60)
+        subprocess.run(["podman", "tag", newest, image.name], env=image.environ, check=True, timeout=300)
     assert plan.problem is not None
     assert (plan.problem.code, code) == ("image-missing", 1)
 

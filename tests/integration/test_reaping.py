@@ -128,7 +128,7 @@ def build(server, *requirements: str) -> str:
     """Build for real; returns the key."""
     engine = server.engines[0] if server.engines else server.engine()
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(server.bundle(*requirements)))))
-    return engine.wait(outcome.build.id, 60).key
+    return engine.wait(outcome.build.id, 300).key
 
 
 def test_an_environment_goes_once_nothing_runs_in_it_and_can_be_built_again(server, make_wheel, run) -> None:
@@ -492,7 +492,7 @@ def test_content_that_starts_while_its_environment_is_deleted_waits_and_then_mis
         return {}
 
     assert len(reap(world, planned, used_by=used_by).removed) == 1
-    starter.join(timeout=10)
+    starter.join(timeout=60)
     assert seen == [False]
 
 

@@ -45,12 +45,12 @@ def built(server, *requirements: str, name: str = "app") -> str:
     engine = server.engines[0] if server.engines else server.engine()
     plan = engine.plan_build(engine.open_bundle(str(server.bundle(*requirements, name=name))))
     outcome = engine.execute(plan)
-    assert engine.wait(outcome.build.id, 60).state is BuildState.DONE
+    assert engine.wait(outcome.build.id, 300).state is BuildState.DONE
     return plan.key
 
 
 def wait_for(world: World, build_id: str, wait_until: Wait):
-    wait_until(lambda: world.jobs.read(build_id).state.final, timeout=60, what="the end of the build")
+    wait_until(lambda: world.jobs.read(build_id).state.final, timeout=300, what="the end of the build")
     return world.jobs.read(build_id)
 
 
@@ -87,7 +87,7 @@ def test_a_rebuild_asks_for_exactly_the_same_and_nobody_else_can_read_it(server,
     (bundle / "limits.txt").write_text("alpha<2\n")
     engine = server.engine()
     plan = engine.plan_build(engine.open_bundle(str(bundle)))
-    first = engine.wait(engine.execute(plan).build.id, 60)
+    first = engine.wait(engine.execute(plan).build.id, 300)
     assert first.state is BuildState.DONE
     request = server.data_dir.joinpath("python-environments").glob("*/*/*/request.json")
     assert [stat.S_IMODE(path.stat().st_mode) for path in request] == [0o600]
@@ -145,7 +145,7 @@ def test_a_rebuild_has_the_files_of_the_bundle_as_they_were(server, wait_until: 
     )
     engine = server.engine()
     plan = engine.plan_build(engine.open_bundle(str(bundle)))
-    first = engine.wait(engine.execute(plan).build.id, 60)
+    first = engine.wait(engine.execute(plan).build.id, 300)
     assert first.state is BuildState.DONE, first.log.read_text()
     assert not (first.directory / "source" / "local" / "left").exists(), "what a build writes is in its own copy"
     world = world_of(server)
@@ -212,7 +212,7 @@ def three(server, make_wheel: Make) -> tuple[World, list[str]]:
         make_wheel(server.packages, name)
         plans.append(engine.plan_build(engine.open_bundle(str(server.bundle(name, name=name)))))
     for outcome in [engine.execute(plan) for plan in plans]:
-        assert engine.wait(outcome.build.id, 60).state is BuildState.DONE
+        assert engine.wait(outcome.build.id, 300).state is BuildState.DONE
     return world_of(server), [plan.key for plan in plans]
 
 

@@ -56,7 +56,7 @@ class Deck:
         plan = self.engine.plan_build(self.engine.open_bundle(str(self.bundle(*requirements))))
         started = self.engine.execute(plan).build
         assert started is not None
-        return self.engine.wait(started.id, 120)
+        return self.engine.wait(started.id, 300)
 
     def lock_of(self, build: Build) -> Lock:
         """The lock that the build has left, waited for: it comes after the verdict."""
@@ -193,7 +193,7 @@ def test_a_fresh_rebuild_asks_pip_for_everything(deck: Deck, stock: SimpleNamesp
     assert known.basis == "the last build of this environment"
     assert 0 < known.space < fresh.space
     (started,) = deck.engine.execute(plan)
-    rebuilt = deck.engine.wait(started.id, 120)
+    rebuilt = deck.engine.wait(started.id, 300)
     assert rebuilt.state is BuildState.DONE
     assert "0 of 2 packages come from the wheel store" in said(rebuilt)
     assert "because everything is fetched anew" in said(rebuilt)
@@ -202,7 +202,7 @@ def test_a_fresh_rebuild_asks_pip_for_everything(deck: Deck, stock: SimpleNamesp
     assert "--fresh" in audited.event.command
     # Not fresh: the lock of the last build is replayed.
     (started,) = deck.engine.execute(deck.engine.plan_rebuild([again.key]))
-    assert "is replayed: all" in said(deck.engine.wait(started.id, 120))
+    assert "is replayed: all" in said(deck.engine.wait(started.id, 300))
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_what_was_built_from_source_is_not_replayed_and_the_rest_is_kept(deck: D
     )
     engine = deck.engine
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(bundle))))
-    built = engine.wait(outcome.build.id, 120)
+    built = engine.wait(outcome.build.id, 300)
     assert built.state is BuildState.DONE
     lock = deck.lock_of(built)
     assert lock.wheels == ()
@@ -401,7 +401,7 @@ def test_a_supervisor_that_is_killed_after_its_verdict_spoils_nothing(deck: Deck
     (environment,) = deck.engine.refresh().environments
     assert environment.attempt == first.id
     (started,) = deck.engine.execute(deck.engine.plan_rebuild([first.key]))
-    again = deck.engine.wait(started.id, 120)
+    again = deck.engine.wait(started.id, 300)
     assert again.state is BuildState.DONE
     assert len(deck.lock_of(again).wheels) == 1
 

@@ -11,7 +11,7 @@ from engine import BuildPlan, BuildState, InputError, LogLine, RebuildPlan, Refu
 
 
 def ended(engine, outcome):
-    return engine.wait(outcome.build.id, 60)
+    return engine.wait(outcome.build.id, 300)
 
 
 def test_a_corrected_bundle_is_built_with_its_correction(server, make_wheel) -> None:
@@ -33,7 +33,7 @@ def test_a_corrected_bundle_is_built_with_its_correction(server, make_wheel) -> 
     assert lines[-1].text.startswith("failed: ")
 
     again = engine.execute(engine.plan_rebuild([done.key]))[0]
-    assert engine.wait(again.id, 60).replaces == done.id
+    assert engine.wait(again.id, 300).replaces == done.id
     plan = engine.plan_retry(again.id)
     assert isinstance(plan, RebuildPlan)
     assert [item.environment.key for item in plan.items] == [done.key]

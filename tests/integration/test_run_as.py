@@ -24,6 +24,7 @@ from engine.actions.rebuild import plan_rebuild, rebuild
 from engine.builds.launch import account_for
 from engine.executors.accounts import Account, build_account, cannot_build_as
 from engine.world import World
+from tests.integration.conftest import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +50,8 @@ def open_root() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="envdeck-run-as-"))
     root.chmod(0o755)
     yield root
+    # What supervisors do after their verdict.
+    wait_until(lambda: not processes_of(str(root)), what="the end of the last supervisor")
     shutil.rmtree(root)
 
 
@@ -101,7 +104,7 @@ def build(server, python: str, *requirements: str):
     engine = server.engine()
     bundle = engine.open_bundle(str(bundle_for(server, python, *requirements)))
     outcome = engine.execute(engine.plan_build(bundle))
-    return engine.wait(outcome.build.id, 120)
+    return engine.wait(outcome.build.id, 300)
 
 
 def processes_of(tag: str) -> list[psutil.Process]:
@@ -199,7 +202,7 @@ def test_a_rebuild_and_a_bundle_with_files_of_its_own_run_as_the_account_too(
     world = World([shared.config], shared.environ, read_only=False)
     world.probe()
     (started,) = rebuild(world, plan_rebuild(world, done.key))
-    wait_until(lambda: world.jobs.read(started.id).state.final, timeout=60)
+    wait_until(lambda: world.jobs.read(started.id).state.final, timeout=300)
     assert world.jobs.read(started.id).state is BuildState.DONE, started.log.read_text()
     assert f"({NOBODY})" in started.log.read_text()
 
@@ -220,7 +223,7 @@ def test_cancel_ends_every_process_of_the_account(shared, python: str, make_sour
     wait_until(lambda: processes_of(tag), what="the build script's own process")
     assert {process.uids().real for process in processes_of(tag)} == {account_of_nobody().uid}
     engine.execute(engine.plan_cancel(outcome.build.id))
-    assert engine.wait(outcome.build.id, timeout=60).state is BuildState.CANCELLED
+    assert engine.wait(outcome.build.id, timeout=300).state is BuildState.CANCELLED
     assert processes_of(tag) == []
     assert list(shared.data_dir.glob("python-environments/*/*/*")) == []
     assert list((shared.data_dir / "trash").iterdir()) == []
@@ -315,7 +318,7 @@ def test_pip_reads_the_files_of_the_account(shared, python: str, make_wheel: Mak
     engine = shared.engine()
     plan = engine.plan_build(engine.open_bundle(str(bundle_for(shared, python, "alpha"))))
     assert "admins" not in json.dumps(plan.ingredients)
-    done = engine.wait(engine.execute(plan).build.id, 120)
+    done = engine.wait(engine.execute(plan).build.id, 300)
     assert done.state is BuildState.DONE
     assert "admins" not in done.log.read_text()
 
@@ -428,7 +431,7 @@ def build_from_index(server, python: str, *requirements: str):
     directory = bundle_for(server, python)
     (directory / "requirements.txt").write_text("\n".join(requirements) + "\n")
     outcome = engine.execute(engine.plan_build(engine.open_bundle(str(directory))))
-    return engine.wait(outcome.build.id, 120)
+    return engine.wait(outcome.build.id, 300)
 
 
 def test_a_build_script_changes_nothing_in_the_wheel_store_and_nothing_that_others_share(

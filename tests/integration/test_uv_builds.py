@@ -42,7 +42,7 @@ def build(server, bundle: Path) -> tuple[BuildPlan, Build, str]:
     assert plan.problem is None
     outcome = server.engines[0].execute(plan)
     assert outcome.build is not None
-    done = server.engines[0].wait(outcome.build.id, 120)
+    done = server.engines[0].wait(outcome.build.id, 300)
     return plan, done, done.log.read_text()
 
 
@@ -199,7 +199,7 @@ def test_uv_rebuilds_what_it_has_built_and_when_it_is_gone_the_plan_says_so(uv_s
     first = build(uv_server, bundle)[1]
     engine = uv_server.engines[0]
     (started,) = engine.execute(engine.plan_rebuild(first.key))
-    again = engine.wait(started.id, 120)
+    again = engine.wait(started.id, 300)
     assert again.state is BuildState.DONE
     assert again.expected is not None
     assert again.expected.basis == "the last build of this environment"

@@ -421,7 +421,7 @@ def built(server, make_wheel):
     make_wheel(server.packages, "beta", requires=("alpha",))
     engine = server.engine()
     plan = engine.plan_build(engine.open_bundle(str(server.bundle("beta"))))
-    key = engine.wait(engine.execute(plan).build.id, 60).key
+    key = engine.wait(engine.execute(plan).build.id, 300).key
     return engine, key
 
 
@@ -473,7 +473,7 @@ def test_what_is_damaged_is_marked_no_hit_any_more_and_built_again_on_demand(ser
     alpha.write_bytes(b"broken")
     engine.execute(engine.plan_verify())
     outcome = engine.execute(engine.plan_build(bundle))
-    assert engine.wait(outcome.build.id, 60).state == "done"
+    assert engine.wait(outcome.build.id, 300).state == "done"
     (again,) = engine.refresh().environments
     assert (again.key, again.state) == (key, EnvironmentState.READY)
     assert again.attempt != environment.attempt

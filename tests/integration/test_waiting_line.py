@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,19 +36,26 @@ class Waiter:
 
     def go(self) -> None:
         self.leave.set()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
 @pytest.fixture
-def join(tmp_path: Path, wait_until: Wait) -> Callable[..., Waiter]:
+def join(tmp_path: Path, wait_until: Wait) -> Iterator[Callable[..., Waiter]]:
+    waiters: list[Waiter] = []
+
     def join_next(size: int = 2) -> Waiter:
         waiter = Waiter(tmp_path / "line", size)
+        waiters.append(waiter)
         # In this order: it has its turn or was told that it has to wait.
         wait_until(lambda: waiter.turn.is_set() or waiter.told, what="a place in the line")
         return waiter
 
-    return join_next
+    yield join_next
+    for waiter in waiters:
+        waiter.leave.set()
+    for waiter in waiters:
+        waiter.go()
 
 
 def test_no_more_than_may_run_do_and_nobody_is_overtaken(join: Callable[..., Waiter], wait_until: Wait) -> None:
@@ -113,7 +120,7 @@ def test_a_process_that_is_killed_is_out_of_the_line_at_once(
     standing = spawning.Event()
     process = spawning.Process(target=_stand_for_ever, args=(tmp_path / "line", standing))
     process.start()
-    assert standing.wait(30)
+    assert standing.wait(120)
     waiter = join(1)
     assert not waiter.turn.is_set()
     assert process.pid

@@ -516,10 +516,10 @@ def test_two_threads_link_what_one_does_whichever_is_the_first(
     def act(package: str, directory: str, name: str) -> None:
         if package not in begun:
             begun.add(package)
-            both.wait(30)  # for ever, if one thread linked both
+            both.wait(120)  # for ever, if one thread linked both
         if directory.endswith("/shared") and name == "__init__.py":
             # The file that both have, and when the other has gone on to its next one, this one is there.
-            assert package == first or done.wait(30)
+            assert package == first or done.wait(120)
         elif package == first and (site(env) / "shared" / "__init__.py").exists():
             done.set()
 
@@ -852,7 +852,7 @@ def test_nothing_is_taken_out_while_somebody_links(room: Room, tmp_path: Path) -
         thread.start()
         assert not done.wait(0.5)
         assert len(list(room.store.stored())) == 2
-    assert done.wait(30)
+    assert done.wait(120)
     thread.join()
     assert list(room.store.stored()) == []
 
