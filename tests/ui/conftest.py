@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import time
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +19,46 @@ for name in ("NO_COLOR", "TMUX", "SSH_CONNECTION", "TEXTUAL_COLOR_SYSTEM"):
     os.environ.pop(name, None)
 
 from fake_engine import NOW, FakeEngine  # noqa: E402
+from textual.events import Callback as CallbackEvent  # noqa: E402
 from textual.events import Key  # noqa: E402
-from textual.keys import _character_to_key  # noqa: E402
+from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key  # noqa: E402
+from textual.message import Message  # noqa: E402
+from textual.message_pump import MessagePump  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
+from textual.timer import Timer  # noqa: E402
 
 from app.tui.app import EnvdeckApp  # noqa: E402
+
+_LONGEST = 60.0
+_MOMENT = 0.005
+_TURNS = 4
+"""Of the event loop, for tasks that go on without a message, as those do that wait until something is mounted."""
+
+
+class _Ask(CallbackEvent, bubble=False):
+    """A message by which one sees that those before it have been taken."""
+
+    def __init__(self, pump: MessagePump) -> None:
+        super().__init__(_nothing)
+        self.pump = pump
+
+
+def _nothing() -> None:
+    pass
 
 
 class Desk:
     """The app under test and the hands on it."""
 
-    def __init__(self, app: EnvdeckApp, pilot: Pilot[None], engine: FakeEngine) -> None:
+    pilot: Pilot[None]
+
+    def __init__(self, app: EnvdeckApp, engine: FakeEngine) -> None:
         self.app = app
-        self.pilot = pilot
         self.engine = engine
         self.now = 1000.0
         """The app's monotonic clock."""
+        self._taken = 0
+        self._asked: set[MessagePump] = set()
 
     @property
     def lines(self) -> list[str]:
@@ -48,7 +75,10 @@ class Desk:
         return self.lines[-2].strip()
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Type the keys, each when all that came of the one before is there."""
+        for key in keys:
+            self._send(key)
+            await self._rest()
         await self.settle()
 
     async def type(self, text: str) -> None:
@@ -57,22 +87,91 @@ class Desk:
     async def hurry(self, *keys: str) -> None:
         """As `press`, but all keys at once, as they arrive over a slow line."""
         for key in keys:
-            name = _character_to_key(key) if len(key) == 1 else key
-            self.app.post_message(Key(name, key if len(key) == 1 else None))
-        await self.pilot.pause()
+            self._send(key)
         await self.settle()
 
+    async def press_and_go_on(self, key: str) -> None:
+        """As `press`, without waiting for the work that the key begins."""
+        self._send(key)
+        await self._drain()
+
+    def _send(self, key: str) -> None:
+        """Press a key, known by its name or by the character that it types."""
+        name = _character_to_key(key) if len(key) == 1 else key
+        character = key if len(key) == 1 else None
+        if character is None:
+            with suppress(KeyError):
+                character = unicodedata.lookup(_get_unicode_name_from_key(REPLACED_KEYS.get(name, name)))
+        self.app.post_message(Key(name, character))
+
     async def settle(self) -> None:
-        """Let work that left the UI loop come back and be drawn."""
-        await self.app.workers.wait_for_complete()
-        await self.pilot.pause()
+        """Let all that is under way end and be drawn: messages, work that left the UI loop, and what is put off."""
+        await self._rest()
+        while any(self._put_off()):
+            await asyncio.sleep(_MOMENT)
+            await self._rest()
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        for _ in range(100):
-            if condition():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"{what} did not come about:\n{self.text}")
+        end = time.monotonic() + _LONGEST
+        while not condition():
+            assert time.monotonic() < end, f"{what} did not come about:\n{self.text}"
+            await asyncio.sleep(_MOMENT)
+            await self._drain()
+
+    async def _rest(self) -> None:
+        """Return once there is nothing to do now, neither for the UI loop nor for those who work for it."""
+        await self._drain()
+        while working := [worker for worker in self.app.workers if not worker.is_finished]:
+            await self.app.workers.wait_for_complete(working)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        """Return once every message has been taken, with all that came of it, and the screen is drawn.
+
+        Textual's own waiting takes a process that gets no time for one that has nothing to do.
+        """
+        quiet = False
+        while not quiet and not self.app._exit and self.app._exception is None:
+            before = self._taken
+            await self._round()
+            self.app.screen._on_timer_update()
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            quiet = self._taken == before and not self._queued()
+
+    async def _round(self) -> None:
+        """Return once everything on the screen has taken what was there for it."""
+        self._asked = {p for p in self.app.screen.walk_children(with_self=True) if p.post_message(_Ask(p))}
+        if self.app.post_message(_Ask(self.app)):
+            self._asked.add(self.app)
+        while any(not pump._closing and not pump._closed for pump in self._asked):
+            await asyncio.sleep(0)
+
+    def takes(self, message: Message) -> None:
+        """Told of every message that is taken."""
+        if isinstance(message, _Ask):
+            self._asked.discard(message.pump)
+        else:
+            self._taken += 1
+
+    def _queued(self) -> bool:
+        return any(pump._message_queue.qsize() or pump._next_callbacks for pump in self._pumps()) or any(
+            screen._callbacks for screen in self.app.screen_stack
+        )
+
+    def _pumps(self) -> Iterator[MessagePump]:
+        """Everything that takes messages, on covered pages too."""
+        yield self.app
+        for stack in self.app._screen_stacks.values():
+            for screen in stack:
+                yield from screen.walk_children(with_self=True)
+
+    def _put_off(self) -> Iterator[Timer]:
+        """What is to be done once, after a time."""
+        for pump in self._pumps():
+            for timer in list(pump._timers):
+                if timer._repeat == 0 and timer._task is not None and not timer._task.done():
+                    yield timer
 
     def wait_guard(self) -> None:
         """Let the time pass during which a question ignores keys."""
@@ -91,18 +190,18 @@ def desk(tmp_path: Path) -> Opener:
         engine: FakeEngine | None = None, size: tuple[int, int] = (80, 24), **options: Any
     ) -> AsyncIterator[Desk]:
         engine = engine or FakeEngine()
-        holder: list[Desk] = []
         app = EnvdeckApp(
             engine,
             "0.1.0",
             environ={"XDG_CACHE_HOME": str(tmp_path / "cache"), **options.pop("environ", {})},
             clock=lambda: NOW,
-            monotonic=lambda: holder[0].now if holder else 0.0,
+            monotonic=lambda: desk.now,
             **options,
         )
-        async with app.run_test(size=size) as pilot:
-            holder.append(Desk(app, pilot, engine))
-            await holder[0].settle()
-            yield holder[0]
+        desk = Desk(app, engine)
+        async with app.run_test(size=size, message_hook=desk.takes) as pilot:
+            desk.pilot = pilot
+            await desk.settle()
+            yield desk
 
     return opened

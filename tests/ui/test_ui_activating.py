@@ -92,7 +92,7 @@ async def test_a_build_that_comes_first_is_shown_and_leaving_meanwhile_says_what
         await d.press("b", "enter")
         await d.until(lambda: "builds its environment first" in d.status, "the question")
         d.wait_guard()
-        await d.pilot.press("y")
+        await d.press_and_go_on("y")
         await d.until(lambda: "20250615-120002-ffff" in d.text or "running  sales" in d.text, "the log of the build")
         assert any("becomes active when its environment is built" in str(one.text) for one in d.app.events)
         (owed,) = d.app.owed
@@ -120,7 +120,7 @@ async def test_what_is_owed_is_told_on_leaving_and_is_no_markup(desk, capsys: py
         await d.press("b", "enter")
         await d.until(lambda: "builds its environment first" in d.status, "the question")
         d.wait_guard()
-        await d.pilot.press("y")
+        await d.press_and_go_on("y")
         await d.until(lambda: d.app.owed, "the build")
         d.app.do_quit("")
         fake.activating.set()

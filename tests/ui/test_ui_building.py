@@ -46,8 +46,7 @@ async def test_a_key_that_is_held_does_not_confirm(desk) -> None:
         await d.press("3", "b")
         for _ in range(30):
             d.now += 0.1
-            await d.pilot.press("y")
-        await d.settle()
+            await d.press("y")
         assert d.engine.executed == []
         d.wait_guard()
         await d.press("y")
@@ -58,7 +57,7 @@ async def test_nothing_moves_while_a_question_is_open(desk) -> None:
     async with desk() as d:
         await d.press("3", "b")
         d.engine.publish(bundles=tuple(reversed(d.engine.current.bundles)))
-        await d.pilot.pause(0.4)
+        await d.settle()
         assert d.lines[3].strip().startswith("flask-api")
         d.wait_guard()
         await d.press("n")

@@ -59,7 +59,7 @@ async def test_the_whole_plan_is_shown_from_the_question_and_leads_back_to_it(de
         await d.until(lambda: title in d.text, "the plan")
         assert f"envdeck {'reap' if action == 'x' else 'rebuild'} {FIRST}" in d.text, "the same by hand"
         d.engine.publish(environments=())
-        await d.pilot.pause(0.4)
+        await d.settle()
         await d.press("y", "enter", "q")
         assert "d=plan" in d.status, "still asked, and nothing moved beneath it"
         await d.press("y")
@@ -75,7 +75,7 @@ async def test_going_elsewhere_from_a_plan_drops_the_question(desk) -> None:
         d.wait_guard()
         await d.press("question_mark")
         d.engine.publish(environments=())
-        await d.pilot.pause(0.4)
+        await d.settle()
         await d.press("3", "2")
         await d.until(lambda: not d.app.snapshot.environments, "what waited for the answer")
         d.wait_guard()
@@ -141,7 +141,7 @@ async def test_nothing_moves_under_the_typed_word(desk) -> None:
         await d.press("2", "X")
         await d.until(lambda: "Type reap:" in d.status, "the question")
         d.engine.publish(environments=())
-        await d.pilot.pause(0.4)
+        await d.settle()
         assert len(d.app.snapshot.environments) == 4
         await d.press("escape", "escape")
         await d.until(lambda: not d.app.snapshot.environments, "the newer snapshot")

@@ -82,7 +82,6 @@ async def test_the_source_of_the_request_is_read_once_per_bundle(desk) -> None:
         d.engine.publish(read_only="for a change")
         await d.until(lambda: "RO" in d.lines[0], "the newer snapshot")
         await d.press("j", "k")
-        await d.pilot.pause(0.2)
         assert [name for name, what in d.engine.calls if (name, what) == ("explain", "flask-api")] == ["explain"]
         await d.press("ctrl+r")
         d.engine.publish(read_only="for another change")

@@ -133,7 +133,7 @@ async def test_nothing_moves_while_an_order_is_chosen_or_a_command_typed(desk) -
         async with desk(FakeEngine(snapshot(environments=MANY))) as d:
             await d.press("2", key)
             d.engine.publish(environments=MANY[1:])
-            await d.pilot.pause(0.4)
+            await d.settle()
             assert len(d.app.snapshot.environments) == 30
             await d.press("escape")
             await d.until(lambda d=d: len(d.app.snapshot.environments) == 29, "the newer snapshot")
@@ -164,7 +164,7 @@ async def test_a_frozen_picture_stands_still_and_says_so(desk) -> None:
         await d.press("2", "F")
         assert "FROZEN" in d.lines[0]
         d.engine.publish(environments=MANY[1:])
-        await d.pilot.pause(0.4)
+        await d.settle()
         assert "00000000" in d.lines[3]
         await d.press("F")
         assert "FROZEN" not in d.lines[0]

@@ -119,7 +119,7 @@ async def test_every_view_and_page_shows_hostile_text_as_it_is(desk) -> None:
         assert not any(has_control(line) for line in d.lines)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1, max_size=30))
 async def test_no_text_breaks_a_line_out_of_the_screen(desk, text: str) -> None:
     engine = hostile(text)

@@ -81,11 +81,11 @@ async def walk_everywhere(desk, texts: list[str], size: tuple[int, int]) -> None
         for walk in WALKS:
             for key in walk.split():
                 d.wait_guard()
-                await d.pilot.press(key)
+                await d.press(key)
                 check(d, f"{key} of {walk}")
             assert "[on" in d.text or walk[0] not in "12345", walk
             while d.app.page.prompt.busy:
-                await d.pilot.press("escape")
+                await d.press("escape")
             while len(d.app.screen_stack) > 1:
                 await d.press("escape")
         text = texts[0]
