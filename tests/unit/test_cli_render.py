@@ -191,7 +191,7 @@ def everything(text: str) -> list[RenderableType]:
     ]
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(HOSTILE)
 def test_no_foreign_text_reaches_the_terminal_as_a_control_character(text: str) -> None:
     for renderable in everything(text):
@@ -201,7 +201,7 @@ def test_no_foreign_text_reaches_the_terminal_as_a_control_character(text: str) 
             assert character not in "\u061c\u200b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff", repr(output)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(HOSTILE, st.integers(30, 120))
 def test_every_view_fits_the_terminal(text: str, width: int) -> None:
     for renderable in everything(text)[:-7]:

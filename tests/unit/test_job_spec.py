@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.builds.model import Expectation, Phase
@@ -69,6 +69,7 @@ def jobs(draw: st.DrawFn) -> Job:
     )
 
 
+@settings(max_examples=30)
 @given(jobs())
 def test_a_job_is_read_as_it_was_written(job: Job) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -82,7 +82,7 @@ class Watcher:
         return shown
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(wholes | parts, min_size=1, max_size=5))
 def test_the_terminal_shows_what_was_drawn(updates: list[CompositorUpdate]) -> None:
     everything, difference, frames = Watcher(), Watcher(), Frames(erases_in_colour=True)
@@ -93,7 +93,7 @@ def test_the_terminal_shows_what_was_drawn(updates: list[CompositorUpdate]) -> N
         assert difference.cells() == everything.cells()
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(wholes | parts)
 def test_what_is_there_already_is_not_sent_again(update: CompositorUpdate) -> None:
     frames = Frames()
@@ -101,7 +101,7 @@ def test_what_is_there_already_is_not_sent_again(update: CompositorUpdate) -> No
     assert frames.reduce(update, CONSOLE, SIZE) == ""
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(wholes, wholes)
 def test_after_forgetting_and_on_another_size_all_is_sent(first: LayoutUpdate, second: LayoutUpdate) -> None:
     fresh = Frames().reduce(second, CONSOLE, SIZE)
@@ -131,7 +131,7 @@ def test_what_was_drawn_for_a_larger_terminal_is_cut(lines: list[list[Strip]], w
 TALL = 12
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(st.text("ab世", min_size=1, max_size=6), min_size=TALL, max_size=TALL),
     st.integers(-TALL, TALL),
