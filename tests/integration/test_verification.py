@@ -6,17 +6,21 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import socket
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from engine import EnvironmentState, Finding, FindingKind, InputError, Refused, Verification, read_verification
+from engine import Engine, EnvironmentState, Finding, FindingKind, InputError, Refused, Verification, read_verification
+from engine.environments.locks import held_elsewhere
 from engine.environments.seal import SEAL, write_seal
 from engine.environments.store import EnvironmentStore
 from engine.environments.verify import Verifier
+from tests.integration.conftest import Server, make_wheel, wait_until
 
 KEY = "A" * 22
 SITE = "lib/python3.11/site-packages"
@@ -415,14 +419,38 @@ def test_a_mark_for_another_attempt_or_none_is_passed_over(made: Made, text: str
 # For real
 
 
-@pytest.fixture
-def built(server, make_wheel):
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, str]:
+    """A server that has built an environment, whose data directory is also in ``kept``, and the key."""
+    root = tmp_path_factory.mktemp("stock")
+    (root / "home").mkdir()
+    server = Server(root, {"HOME": str(root / "home"), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
     make_wheel(server.packages, "alpha")
     make_wheel(server.packages, "beta", requires=("alpha",))
     engine = server.engine()
     plan = engine.plan_build(engine.open_bundle(str(server.bundle("beta"))))
-    key = engine.wait(engine.execute(plan).build.id, 300).key
-    return engine, key
+    done = engine.wait(engine.execute(plan).build.id, 300)
+    wait_until(lambda: not held_elsewhere(done.directory / "alive"), what="the end of the supervisor")
+    engine.close()
+    subprocess.run(["cp", "-a", server.data_dir, root / "kept"], check=True)
+    return server, done.key
+
+
+@pytest.fixture
+def server(stock: tuple[Server, str]) -> Iterator[Server]:
+    """The server as it was after its build."""
+    server, _ = stock
+    shutil.rmtree(server.data_dir)
+    subprocess.run(["cp", "-a", server.root / "kept", server.data_dir], check=True)
+    server.engines.clear()
+    yield server
+    for engine in server.engines:
+        engine.close()
+
+
+@pytest.fixture
+def built(server: Server, stock: tuple[Server, str]) -> tuple[Engine, str]:
+    return server.engine(), stock[1]
 
 
 def alpha_of(engine) -> Path:

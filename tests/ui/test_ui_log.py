@@ -232,27 +232,28 @@ async def test_long_lines_can_be_wrapped_and_the_place_is_kept(desk) -> None:
         assert "99 xxx" in d.text
 
 
-async def test_what_is_shown_is_saved_and_nothing_is_overwritten_unasked(desk, tmp_path) -> None:
+async def test_what_is_shown_is_saved_and_nothing_is_overwritten_unasked(desk, tmp_path, monkeypatch) -> None:
     path = tmp_path / "saved.log"
+    monkeypatch.chdir(tmp_path)
     async with desk() as d:
         await open_failed(d, *PIP)
         await d.press("s")
         assert d.status == f"save the log to: envdeck-{FAILED}.log"
-        await d.press("ctrl+u", *str(path), "enter")
+        await d.press("ctrl+u", *"saved.log", "enter")
         await d.until(lambda: "saved 6 lines to" in d.status, "the file")
         assert path.read_text() == "".join(f"{line}\n" for line in PIP)
-        await d.press("&", *"flask", "enter", "t", "s", "ctrl+u", *str(path), "enter")
+        await d.press("&", *"flask", "enter", "t", "s", "ctrl+u", *"saved.log", "enter")
         await d.until(lambda: d.status.startswith("Replace saved.log ("), "the question")
         d.wait_guard()
         await d.press("n")
         assert len(path.read_text().splitlines()) == 6
-        await d.press("s", "ctrl+u", *str(path), "enter")
+        await d.press("s", "ctrl+u", *"saved.log", "enter")
         await d.until(lambda: d.status.startswith("Replace saved.log ("), "the question")
         d.wait_guard()
         await d.press("y")
         await d.until(lambda: "saved 2 lines to" in d.status, "the file")
         assert path.read_text().startswith("2025-06-15T15:06:40Z Collecting flask")
-        await d.press("s", "ctrl+u", *str(tmp_path / "no" / "where"), "enter")
+        await d.press("s", "ctrl+u", *"no/where", "enter")
         await d.until(lambda: "not saved, " in d.status, "the failure")
         assert "No such file or directory" in d.status
 
