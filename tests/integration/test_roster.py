@@ -556,8 +556,11 @@ def test_the_next_process_has_the_same_content_without_reading_a_record(
         directory.mkdir(parents=True)
         (directory / "content.json").write_text(json.dumps(_record(each)))
         age(directory / "content.json")
+    (store.root / "guid-1" / "used").touch()
+    (store.root / "guid-2" / "used").touch()
+    age(store.root / "guid-1" / "used", store.root / "guid-2" / "used")
     first = ContentStore(tmp_path, index)
-    assert first.contents() == tuple(records)
+    assert [replace(c, last_used_at=None) for c in first.contents()] == records
     first.keep_index()
 
     def read(_directory: Path) -> object:
@@ -565,8 +568,16 @@ def test_the_next_process_has_the_same_content_without_reading_a_record(
 
     monkeypatch.setattr("engine.content.store._read", read)
     found = ContentStore(tmp_path, index).contents()
-    assert found == tuple(records)
+    assert found == first.contents()
+    assert [c.last_used_at for c in found] == [None, LONG_AGO, LONG_AGO, None]
     assert [type(c.managed) for c in found] == [bool] * 4
+    (store.root / "guid-0" / "used").touch()
+    (store.root / "guid-1" / "used").touch()
+    (store.root / "guid-2" / "used").unlink()
+    later = [c.last_used_at for c in ContentStore(tmp_path, index).contents()]
+    assert [at is not None and at > LONG_AGO for at in later] == [True, True, False, False]
+    assert later[2:] == [None, None]
+    assert first.contents() == ContentStore(tmp_path, index).contents()
 
 
 def test_a_command_leaves_the_indexes_of_a_large_cache_in_the_cache_of_its_user(tmp_path: Path) -> None:
