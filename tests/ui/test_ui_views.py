@@ -87,6 +87,18 @@ async def test_an_empty_view_says_what_to_do_next(desk, key: str, words: list[st
         assert all(word in d.text for word in words), d.text
 
 
+@pytest.mark.parametrize("keys", [("3",), ("5",), ("4", "l"), ("1", "d")])
+async def test_headings_reach_across_the_screen_whatever_its_size_becomes(desk, keys: tuple[str, ...]) -> None:
+    async with desk(size=(120, 40)) as d:
+        await d.press(*keys)
+        for size in ((80, 24), (100, 30)):
+            await d.pilot.resize_terminal(*size)
+            await d.settle()
+            reach = [len(line.rstrip()) for line in d.lines if "╌╌╌" in line]
+            assert reach, d.text
+            assert set(reach) == {size[0] - 1}, d.text
+
+
 @pytest.mark.parametrize("keys", [("2",), ("3",), ("4",), (*":content", "enter")])
 async def test_before_the_first_look_no_list_claims_to_be_empty(desk, keys: tuple[str, ...]) -> None:
     async with desk(FakeEngine(replace(EMPTY, looked=False))) as d:

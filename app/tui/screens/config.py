@@ -21,7 +21,6 @@ from app.tui.screens.editing import edit_config
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.text import safe
-from app.tui.widgets.chrome import rule
 from app.tui.widgets.columns import Column
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
@@ -125,7 +124,7 @@ class ConfigPage(TablePage[EffectiveValue]):
         changed = sum(not value.is_default for value in now.config.values)
         title = safe("Settings", "bold")
         title.append(f"  {changed} set, {len(now.config.values) - changed} default", "not bold")
-        self.query_one("#title", OneLine).show(rule(title, self.app.size.width))
+        self.query_one("#title", OneLine).show(title, ruled=True)
         super().show()
 
     def _impact(self) -> Impact | Problem | None:

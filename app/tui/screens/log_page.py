@@ -23,7 +23,6 @@ from app.tui.screens.saving import ask_to_save
 from app.tui.screens.text_page import TextPage
 from app.tui.text import count, safe
 from app.tui.widgets.build_log import BuildLog
-from app.tui.widgets.chrome import rule
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing
 from engine import Build, BuildState, LogRing, Snapshot
@@ -96,13 +95,10 @@ class LogPage(Page):
             title = Text.assemble(" ", build_headline(build, self.deck.clock()), end="")
             subtitle, hint = remark(build), advice(build)
         # The last of these lines sets the log apart.
-        if hint.plain:
-            subtitle, hint = Text.assemble("   ", subtitle), rule(hint, self.app.size.width)
-        else:
-            subtitle = rule(subtitle, self.app.size.width)
+        last = not hint.plain
         self.query_one("#title", OneLine).show(title)
-        self.query_one("#subtitle", OneLine).show(subtitle)
-        self.query_one("#advice", OneLine).show(hint)
+        self.query_one("#subtitle", OneLine).show(subtitle if last else Text.assemble("   ", subtitle), ruled=last)
+        self.query_one("#advice", OneLine).show(hint, ruled=not last)
         self.query_one("#advice", OneLine).display = bool(hint.plain)
 
     def on_build_log_changed(self) -> None:

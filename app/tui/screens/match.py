@@ -24,7 +24,6 @@ from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.symbols import plan_mark
 from app.tui.text import safe
-from app.tui.widgets.chrome import rule
 from app.tui.widgets.columns import Column, Facet
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.lines import LineWidget
@@ -238,8 +237,7 @@ class MatchPage(TablePage[BundleEntry]):
         if self._tried is not None:
             title = safe(f"Trial{f' for {row.name}' if row is not None else ''}", "bold")
             identity = "a trial"
-        chrome = self.query_one("#title", OneLine)
-        chrome.show(rule(title, chrome.size.width))
+        self.query_one("#title", OneLine).show(title, ruled=True)
         lines = self._explanation(row)
         self.detail.show(lines, keep_place=identity == self._explained)
         self._explained = identity

@@ -12,7 +12,6 @@ from app.tui.events import Level
 from app.tui.patterns import PatternError, read_pattern
 from app.tui.screens.page import Page
 from app.tui.text import count, safe
-from app.tui.widgets.chrome import rule
 from app.tui.widgets.detail import Detail
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing
@@ -65,7 +64,7 @@ class TextPage(Page):
             self.detail.show(lines)
         else:
             title.append("  no longer there", "yellow not bold")
-        self.query_one("#title", OneLine).show(rule(title, self.app.size.width))
+        self.query_one("#title", OneLine).show(title, ruled=True)
         self.refresh_chrome()
 
     def tally(self) -> str:
