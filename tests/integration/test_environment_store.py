@@ -93,6 +93,27 @@ def test_a_record_that_makes_no_sense_is_a_damaged_environment(tmp_path: Path, r
     assert store.find(key_dir) is None
 
 
+@pytest.mark.parametrize(
+    ("packages", "expected"),
+    [
+        ([{"name": "a", "version": "1"}, {"name": "b", "version": 2}], [("a", "1"), ("b", "2")]),
+        ([{"name": "b", "version": True}, {"name": "b", "version": 1}], [("b", "True"), ("b", "1")]),
+        (["x", 5, None, ["name"], {"name": "a"}, {"version": "1"}, {"name": "a", "version": "1"}], [("a", "1")]),
+        ([{"name": ["a"], "version": {}}], [("['a']", "{}")]),
+        ([{"name": "\x1b[1m", "version": "1"}], [("\\x1b[1m", "1")]),
+        ({"name": "a"}, []),
+        ("ab", []),
+    ],
+)
+def test_the_packages_of_a_record_are_those_that_make_sense(
+    tmp_path: Path, packages: object, expected: list[tuple[str, str]]
+) -> None:
+    store = EnvironmentStore(tmp_path)
+    publish(store, packages=packages)
+    (environment,) = store.environments()
+    assert [(p.name, p.version) for p in environment.packages] == expected
+
+
 def test_an_environment_whose_directory_went_away_is_damaged(tmp_path: Path) -> None:
     store = EnvironmentStore(tmp_path)
     key_dir = publish(store)
