@@ -18,6 +18,7 @@ __all__ = ["ContentCodec"]
 _TEXTS = ("name", "app_mode", "created_by", "default_image")
 _BUNDLE_TEXTS = ("deployed_by", "name", "key", "python_version")
 _BUNDLE_NUMBERS = {"number": "q", "deployed_at": "d", "size": "q"}
+_MOST = 1 << 63
 _NEVER = float("-inf")
 _MANAGEMENT = (None, False, True)
 
@@ -28,7 +29,12 @@ class ContentCodec:
     form = "content 3"
 
     def keeps(self, record: Content) -> bool:
-        return record.problem is None and record.installation is not None
+        if record.problem is not None or record.installation is None:
+            return False
+        # Records have whatever numbers somebody wrote into them.
+        times = (record.created_at, *(bundle.deployed_at for bundle in record.bundles))
+        whole = (record.active, *(n for bundle in record.bundles for n in (bundle.number, bundle.size)))
+        return max(whole) < _MOST and all(abs(time) < _MOST for time in times)
 
     def pack(self, records: Sequence[Content], columns: PackedColumns) -> None:
         for name in _TEXTS:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import engine.content.store
 from engine import Engine, roster
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.store import ContentStore, _record
@@ -578,6 +579,33 @@ def test_the_next_process_has_the_same_content_without_reading_a_record(
     assert [at is not None and at > LONG_AGO for at in later] == [True, True, False, False]
     assert later[2:] == [None, None]
     assert first.contents() == ContentStore(tmp_path, index).contents()
+
+
+@pytest.mark.parametrize("number", [1 << 63, 10**400])
+@pytest.mark.parametrize("field", ["created_at", "deployed_at", "size", "number"])
+def test_a_number_that_no_column_can_hold_is_read_again_and_keeps_nothing_else_out(
+    tmp_path: Path, field: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, index = ContentStore(tmp_path), tmp_path / "index"
+    for each in (content(0), content(1)):
+        record = _record(each)
+        if each.guid == "guid-0":
+            bundle = {**record["bundles"][0], field: number}  # type: ignore[index]
+            changes = {"created_at": number} if field == "created_at" else {"bundles": [bundle]}
+            record = {**record, **changes, "active": bundle["number"]}
+        directory = store.root / each.guid
+        directory.mkdir(parents=True)
+        (directory / "content.json").write_text(json.dumps(record))
+        age(directory / "content.json")
+    first = ContentStore(tmp_path, index)
+    expected = first.contents()
+    assert [c.problem for c in expected] == [None, None]
+    first.keep_index()
+    read = engine.content.store._read
+    again: list[str] = []
+    monkeypatch.setattr("engine.content.store._read", lambda path: (again.append(path.name), read(path))[1])
+    assert ContentStore(tmp_path, index).contents() == expected
+    assert again == ["guid-0"]
 
 
 def test_a_command_leaves_the_indexes_of_a_large_cache_in_the_cache_of_its_user(tmp_path: Path) -> None:
