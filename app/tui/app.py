@@ -57,6 +57,8 @@ T = TypeVar("T")
 _EVENTS_KEPT = 500
 _KEYS_AHEAD = 100
 """Keys that are kept while a page is being put up."""
+_OVERDUE = 2.0
+"""Seconds after which a timer is not waited for any more."""
 
 
 # The first view is on the screen before the others are loaded: they are more than half of all there is to load.
@@ -154,6 +156,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self._line_filters.append(NoColor())
         self._taken = 0.0
         self._waiting = False
+        self._due = 0.0
         self._arrived = False
         self._unsubscribe: Callable[[], object] = bool
 
@@ -220,10 +223,14 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.post_message(EngineChanged())
 
     def on_engine_changed(self) -> None:
-        if self._waiting:
+        now = self.monotonic()
+        # A timer of Textual that is late before it has begun never comes, as where the process gets no processor.
+        if self._waiting and now < self._due + _OVERDUE:
             return
         self._waiting = True
-        self.set_timer(max(0.01, self.profile.refresh - (self.monotonic() - self._taken)), self.take_snapshot)
+        delay = max(0.01, self.profile.refresh - (now - self._taken))
+        self._due = now + delay
+        self.set_timer(delay, self.take_snapshot)
 
     def take_snapshot(self) -> None:
         """Show the latest snapshot, unless the picture is frozen or a question is open: nothing may change under it."""

@@ -200,6 +200,19 @@ async def test_changes_appear_by_themselves_and_are_told(desk) -> None:
         assert "etl-nightly: built in" in d.text
 
 
+async def test_a_timer_that_never_comes_does_not_stop_the_picture_for_ever(desk, monkeypatch) -> None:
+    async with desk() as d:
+        await d.press("2")
+        with monkeypatch.context() as lost:
+            lost.setattr(d.app, "set_timer", lambda *_: None)
+            d.engine.publish(environments=(environment("aaaaaaaaNq7rT5yUa7bXc9", "first-new"),))
+            await d.settle()
+        d.now += 60
+        d.engine.publish(environments=(environment("bbbbbbbbNq7rT5yUa7bXc9", "second-new"),))
+        await d.settle()
+        assert "second-new" in d.text
+
+
 async def test_a_saved_config_file_with_an_error_is_told_at_once(desk) -> None:
     async with desk() as d:
         problem = Problem("config-section", "no such section: Pyton", where=Where("/etc/envdeck/envdeck.gcfg", 3))
