@@ -65,7 +65,7 @@ def nothing(_: object) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attending, "_SOONEST", 0.001)
     monkeypatch.setattr(attending, "_TICK", 0.01)
-    monkeypatch.setattr(attending, "_TAIL", 0.05)
+    monkeypatch.setattr(attending, "_TAIL", 60.0)
 
 
 def test_the_word_of_the_executor_ends_it_and_all_output_is_taken_first() -> None:
@@ -82,7 +82,9 @@ def test_the_end_of_the_output_is_no_verdict() -> None:
     assert attend(executor, "k", take=nothing, look=nothing).status == JobStatus(JobState.FAILED, 3)
 
 
-def test_output_that_never_ends_does_not_keep_an_ended_job() -> None:
+def test_output_that_never_ends_does_not_keep_an_ended_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attending, "_TAIL", 0.5)
+
     def for_ever() -> Iterator[bytes]:
         yield b"one"
         threading.Event().wait()
@@ -139,7 +141,7 @@ def test_what_the_caller_raises_ends_it_and_the_asking() -> None:
     with pytest.raises(OSError, match="No space"):
         attend(executor, "k", take=full, look=nothing)
     for asking in [thread for thread in threading.enumerate() if thread.name == "status"]:
-        asking.join(5)
+        asking.join(60)
         assert not asking.is_alive()
 
 

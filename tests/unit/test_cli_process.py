@@ -149,7 +149,7 @@ def follow(build_id):
     ring = LogRing()
     def write():
         ring.extend([LogLine(1.0, 'Collecting flask')])
-        time.sleep(0.6)
+        time.sleep(2)
         ring.extend([LogLine(2.0, 'x' * 200)])
         ring.finish()
     threading.Thread(target=write, daemon=True).start()

@@ -86,7 +86,7 @@ def test_what_is_heard_of_another_machine_is_told(alive: Path) -> None:
 def test_a_supervisor_gives_signs_of_life(alive: Path) -> None:
     os.utime(alive, (0, 0))
     keep_beating(alive)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not alive.stat().st_mtime and time.monotonic() < end:
         time.sleep(0.01)
     assert alive.stat().st_mtime
