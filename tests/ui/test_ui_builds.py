@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from fake_engine import NOW, FakeEngine, build, snapshot
 
-from engine import BuildState, Phase, RebuildPlan
+from app.tui.describe.build import cancel_question
+from engine import BuildState, CancelPlan, Phase, RebuildPlan
 
 WAITING = "waits for a free slot: 2 of 2 builds run on this machine"
 
@@ -86,3 +87,10 @@ async def test_a_hit_needs_no_retry(desk) -> None:
         await d.press("4", "j", "r")
         await d.until(lambda: "HIT: dash-sales reuses 9f3ac1d2" in d.status, "the hit")
         assert d.engine.executed == []
+
+
+def test_the_question_before_cancelling_counts_what_is_installed_and_not_what_was_collected() -> None:
+    collected = build("20250615-120000-aaaa", "slow", packages_done=3, packages_total=0)
+    assert "nothing installed yet" in cancel_question(CancelPlan(collected), NOW)
+    installing = replace(collected, packages_total=12)
+    assert "3 packages installed so far" in cancel_question(CancelPlan(installing), NOW)

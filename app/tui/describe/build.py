@@ -229,7 +229,7 @@ def cancel_lines(plans: Sequence[CancelPlan], now: float) -> list[Line]:
 def cancel_question(plan: CancelPlan, now: float) -> str:
     """What cancelling means, in one line."""
     build = plan.build
-    lost = (
-        count(build.packages_done, "package") + " installed so far" if build.packages_done else "nothing installed yet"
-    )
+    # Before the installer says how many it will install, it counts those that it has collected.
+    installed = build.packages_done if build.packages_total else 0
+    lost = count(installed, "package") + " installed so far" if installed else "nothing installed yet"
     return f"Cancel the build of {build.bundle} ({duration(build.seconds(now))}, {lost})?"
