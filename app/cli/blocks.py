@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SafeConsole", "count", "grid", "mark", "pairs", "problem", "safe", "stack", "titled"]
 
+_LONGEST_NAME = 30
 # State is always word + symbol + colour; every symbol is one cell wide.
 _LOOK: dict[str, tuple[str, str]] = {
     "usable": ("✓", "green"),
@@ -110,11 +111,17 @@ def titled(title: str, *parts: RenderableType) -> list[RenderableType]:
     return [Text(), Text(title, style="bold"), *parts]
 
 
-def grid(*columns: str) -> Table:
-    """A borderless table whose last column takes the room that is left and wraps."""
+def grid(*columns: str, folded: Collection[str] = ()) -> Table:
+    """A borderless table whose last column takes the room that is left and wraps.
+
+    Those that are `folded` show what others have named: however long a name is, it leaves room for the rest.
+    """
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns[:-1]:
-        made.add_column(column, no_wrap=True)
+        if column in folded:
+            made.add_column(column, overflow="fold", max_width=_LONGEST_NAME)
+        else:
+            made.add_column(column, no_wrap=True)
     made.add_column(columns[-1], overflow="fold", ratio=1)
     return made
 

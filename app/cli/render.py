@@ -172,7 +172,7 @@ def config_impact(found: Impact) -> RenderableType:
     """What taking over a configuration would do to each thing, the worst first."""
     parts: list[RenderableType] = []
     if found.items:
-        table = grid("IMPACT", "WHAT", "BECAUSE")
+        table = grid("IMPACT", "WHAT", "BECAUSE", folded=("WHAT",))
         for item in found.items:
             table.add_row(
                 mark(item.kind),

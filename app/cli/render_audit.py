@@ -19,7 +19,7 @@ _WIDTHS = (16, 8, 9)
 
 def records(items: Sequence[AuditRecord], *, header: bool = True) -> RenderableType:
     """Who did what when, and how it ended; the newest last."""
-    table = grid("WHEN", "WHO", "RESULT", "WHAT")
+    table = grid("WHEN", "WHO", "RESULT", "WHAT", folded=("WHO",))
     table.show_header = header
     for column, width in zip(table.columns, _WIDTHS, strict=False):
         column.min_width = width

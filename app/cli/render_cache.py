@@ -187,7 +187,7 @@ def difference(found: Difference) -> RenderableType:
         return Group(head, safe("Nothing differs: the same packages, lines and ingredients."))
     parts: list[RenderableType] = [head]
     if found.packages:
-        table = grid("PACKAGE", "-", "+")
+        table = grid("PACKAGE", "-", "+", folded=("PACKAGE", "-"))
         for change in found.packages:
             table.add_row(safe(change.name), safe(change.one or "-", "red"), safe(change.other or "-", "green"))
         parts += titled(f"packages: {len(found.packages)} differ, {found.same_packages} are the same", table)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cli_fakes as fakes
@@ -85,6 +86,15 @@ def test_what_a_command_does_not_know_leads_to_its_own_help(cli: Cli, command: s
     document = cli.json(*command.split(), "--nonsense", "app", code=2)
     assert "unrecognized arguments: --nonsense" in document["error"]["message"]
     assert document["error"]["hint"] == f"See `envdeck {command} --help`"
+
+
+def test_the_longest_name_leaves_room_for_what_happens_and_why(cli: Cli) -> None:
+    named = replace(BROKEN, name="b" * 180)
+    assert cli("config", "impact", "new.gcfg", engine=FakeEngine(impacts=(named,))) == 1
+    assert "✗ breaks" in cli.out
+    assert "nothing is 3.9" in cli.out
+    assert cli.out.count("b") >= 180, "all of the name is shown"
+    assert max(map(len, cli.out.splitlines())) <= 80
 
 
 def test_a_terminal_that_tells_no_width_gets_the_answer_all_the_same(cli: Cli, monkeypatch) -> None:
