@@ -93,7 +93,7 @@ def _read(path: Path) -> bytes:
     try:
         # Reading a pipe or a terminal would wait for ever. The null device is a usual way to say `no configuration`.
         if path.exists() and not path.is_file() and str(path) != os.devnull:
-            raise InputError(_unreadable(path, "it is not a file"))
+            raise InputError(_unreadable(path, "it is not a file", "Put a file there, or name one with --config"))
         return read_limited(path, MAX_BYTES)
     except FileNotFoundError:
         raise
@@ -121,12 +121,14 @@ def _missing(path: Path) -> Problem:
     )
 
 
-def _unreadable(path: Path, reason: str) -> Problem:
+def _unreadable(
+    path: Path, reason: str, hint: str = "Let your account read it, or name another file with --config"
+) -> Problem:
     return Problem(
         "config-unreadable",
         f"the configuration file cannot be read: {reason}",
         where=Where(str(path)),
-        hint="Let your account read it, or name another file with --config",
+        hint=hint,
     )
 
 

@@ -282,6 +282,7 @@ def test_a_named_file_that_cannot_be_read_is_refused_at_the_start(machine: Machi
         machine.load(None, path)
     assert error.value.problem.code == expected
     assert str(path) in str(error.value)
+    assert "your account" not in error.value.problem.hint, "none could read it"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
