@@ -68,11 +68,12 @@ class EnvironmentCodec:
 
 
 def _pack_packages(records: Sequence[Environment], columns: PackedColumns) -> None:
-    # Equal packages are one object (`engine.environments.store`), and hashing one takes longer than its number.
+    # Nearly all equal packages are one object, and hashing one takes longer than its number.
     packages = {id(package): package for record in records for package in record.packages}
-    number = {identity: number for number, identity in enumerate(packages)}
-    columns.put_texts("package names", [package.name for package in packages.values()])
-    columns.put_texts("package versions", [package.version for package in packages.values()])
+    distinct: dict[LockedPackage, int] = {}
+    number = {identity: distinct.setdefault(package, len(distinct)) for identity, package in packages.items()}
+    columns.put_texts("package names", [package.name for package in distinct])
+    columns.put_texts("package versions", [package.version for package in distinct])
     columns.put_lists("packages", [[number[id(package)] for package in record.packages] for record in records])
 
 

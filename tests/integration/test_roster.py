@@ -19,7 +19,7 @@ from engine import Engine, roster
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.store import ContentStore, _record
 from engine.environments.model import EnvironmentState
-from engine.environments.store import EnvironmentStore
+from engine.environments.store import EnvironmentStore, _package
 from engine.roster import Roster, Signature, announce, signature_of
 
 LONG_AGO = 1_600_000_000
@@ -379,6 +379,18 @@ def test_records_with_times_before_1970_and_large_inodes_are_taken_from_an_index
 
 def _with_a_large_inode(signature: Signature | None) -> Signature | None:
     return signature and (signature[0], (1 << 64) - 1, *signature[2:])
+
+
+def test_an_index_that_is_written_again_and_again_does_not_grow(data_dir: Path, index: Path) -> None:
+    sizes = []
+    for serial in range(4):
+        record = publish(data_dir, 0, size=1000 + serial) / "current.json"
+        os.utime(record, (LONG_AGO + 1 + serial, LONG_AGO + 1 + serial))
+        # As in another process: what is read is not the objects that come out of the index.
+        _package.cache_clear()
+        with_index(data_dir, index)
+        sizes.append(index.stat().st_size)
+    assert len(set(sizes)) == 1
 
 
 def test_packages_out_of_an_index_are_a_sequence_like_any_other(data_dir: Path, index: Path) -> None:
