@@ -9,7 +9,7 @@ from textual.theme import BUILTIN_THEMES
 from app.tui.app import EnvdeckApp
 from app.tui.options import Options
 from app.tui.profile import Profile
-from app.tui.terminal import guard_terminal, survive_bad_bytes
+from app.tui.terminal import TidyDriver, guard_terminal, survive_bad_bytes
 from app.version import VERSION
 from engine import Engine, InputError
 
@@ -32,6 +32,7 @@ def run(options: Options, profile: Profile) -> int:
 
 def run_app(app: EnvdeckApp) -> int:
     """Run `app` with the terminal's manners in place; the engine is closed however it ends."""
+    app.driver_class = TidyDriver
     survive_bad_bytes()
     guard_terminal(app.engine.close)
     try:

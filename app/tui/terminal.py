@@ -14,7 +14,18 @@ from collections.abc import Callable, Mapping
 
 import textual.drivers.linux_driver as driver
 
-__all__ = ["erases_in_colour", "guard_terminal", "survive_bad_bytes"]
+__all__ = ["TidyDriver", "erases_in_colour", "guard_terminal", "survive_bad_bytes"]
+
+
+class TidyDriver(driver.LinuxDriver):
+    """Wipes its screen before it gives the terminal back.
+
+    tmux shows lines of it behind what was there before, when the window has grown since (3.3a).
+    """
+
+    def stop_application_mode(self) -> None:
+        self.write("\x1b[m\x1b[H\x1b[2J")
+        super().stop_application_mode()
 
 
 def erases_in_colour(environ: Mapping[str, str]) -> bool:

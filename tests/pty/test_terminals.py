@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,23 @@ def test_under_tmux_it_is_drawn_copied_and_redrawn_after_attaching_again(tmux: l
         terminal.until_shown("✗ unusable")
         terminal.send("2")
         terminal.until_shown("damaged")
+
+
+def test_under_tmux_nothing_stays_on_the_screen_after_it_has_grown(tmux: list[str], tmp_path: Path) -> None:
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    environ.pop("TMUX", None)
+    script = f"{shlex.join([*APP, 'normal'])}; echo over; exec cat"
+    command = [*tmux, "new-session", "-d", "-x", "80", "-y", "24", "-s", "test", "sh", "-c", script]
+    subprocess.run(command, check=True, env=environ)
+    with Terminal([*tmux, "attach", "-t", "test"], columns=80, rows=24) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.resize(120, 40)
+        terminal.until(lambda: "? help" in "".join(terminal.text.splitlines()[30:]), "the keys at the new end")
+        terminal.until_quiet()
+        terminal.send("Q")
+        terminal.until_shown("over")
+        # What it said when it ended, and nothing before.
+        assert terminal.text.split()[:4] == ["1", "build", "still", "running;"]
 
 
 def test_without_tmux_a_copy_goes_to_the_terminal_which_is_said_honestly(tmp_path: Path) -> None:
