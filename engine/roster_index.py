@@ -5,7 +5,7 @@ is missing, damaged, of another form or of somebody else is as good as an empty 
 data directory's, so whoever may only read has one too, and nobody's is believed by anybody else.
 
 The file is a checksum, a line of JSON with every text and value once, and columns of numbers as they are in memory:
-of ten thousand environments the same as rows of JSON take four times as long to read, and 20 MB more at the peak.
+of ten thousand environments the same as rows of JSON take far longer to read, and 20 MB more at the peak.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Codec(Protocol[V]):
 def filled(kind: type[T], number: int, /, **columns: Sequence[Any]) -> list[T]:
     """As many objects of a dataclass with slots, from the values of each field.
 
-    Column by column, because ten thousand calls of its `__init__` take five times as long.
+    Column by column, because ten thousand calls of its `__init__` take three to five times as long.
     """
     made = list(map(cast("Callable[[type[T]], T]", object.__new__), repeat(kind, number)))
     for field in fields(cast("Any", kind)):

@@ -10,8 +10,8 @@ __all__ = ["give_back", "load_asyncio_without_tls"]
 def load_asyncio_without_tls() -> None:
     """Load `asyncio` as a Python without `ssl` has it, which can be loaded by others afterwards.
 
-    asyncio wants it for connections only, and the UI makes none: with OpenSSL it is 4 MB until the first picture and 1
-    MB from then on, and takes 10 ms to load.
+    asyncio wants it for connections only, and the UI makes none: OpenSSL takes 4 MB until the first picture and 1 MB
+    from then on.
     """
     if "asyncio" in sys.modules or "ssl" in sys.modules:
         return
