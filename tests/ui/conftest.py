@@ -19,6 +19,7 @@ for name in ("NO_COLOR", "TMUX", "SSH_CONNECTION", "TEXTUAL_COLOR_SYSTEM"):
     os.environ.pop(name, None)
 
 from fake_engine import NOW, FakeEngine  # noqa: E402
+from textual._context import message_hook  # noqa: E402
 from textual.events import Callback as CallbackEvent  # noqa: E402
 from textual.events import Key  # noqa: E402
 from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key  # noqa: E402
@@ -107,9 +108,10 @@ class Desk:
     async def settle(self) -> None:
         """Let all that is under way end and be drawn: messages, work that left the UI loop, and what is put off."""
         await self._rest()
-        while any(self._put_off()):
-            await asyncio.sleep(_MOMENT)
-            await self._rest()
+        async with asyncio.timeout(_LONGEST):
+            while any(self._put_off()):
+                await asyncio.sleep(_MOMENT)
+                await self._rest()
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         end = time.monotonic() + _LONGEST
@@ -131,13 +133,14 @@ class Desk:
         Textual's own waiting takes a process that gets no time for one that has nothing to do.
         """
         quiet = False
-        while not quiet and not self.app._exit and self.app._exception is None:
-            before = self._taken
-            await self._round()
-            self.app.screen._on_timer_update()
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
-            quiet = self._taken == before and not self._queued()
+        async with asyncio.timeout(_LONGEST):
+            while not quiet and not self.app._exit and self.app._exception is None:
+                before = self._taken
+                await self._round()
+                self.app.screen._on_timer_update()
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                quiet = self._taken == before and not self._queued()
 
     async def _round(self) -> None:
         """Return once everything on the screen has taken what was there for it."""
@@ -199,6 +202,8 @@ def desk(tmp_path: Path) -> Opener:
             **options,
         )
         desk = Desk(app, engine)
+        # For the pages that a test itself opens; the hook below is for the others.
+        message_hook.set(desk.takes)
         async with app.run_test(size=size, message_hook=desk.takes) as pilot:
             desk.pilot = pilot
             await desk.settle()
