@@ -8,9 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -153,24 +154,24 @@ def test_under_tmux_nothing_stays_on_the_screen_after_it_has_grown(tmux: list[st
     script = f"{shlex.join([*APP, 'normal'])}; echo over; exec cat"
     command = [*tmux, "new-session", "-d", "-x", "80", "-y", "24", "-s", "test", "sh", "-c", script]
     subprocess.run(command, check=True, env=environ)
+    with Terminal([*tmux, "attach", "-t", "test"], columns=80, rows=24) as terminal:
+        terminal.until_shown("✗ unusable")
+        rows = count(40)
 
-    def ask(*arguments: str) -> list[str]:
-        asked = subprocess.run([*tmux, *arguments, "-t", "test"], check=True, capture_output=True, text=True)
-        return asked.stdout.splitlines()
+        def has_grown() -> bool:
+            # Again now and then: once in 120 runs tmux kept the size of what was in its window.
+            terminal.resize(120, next(rows))
+            with suppress(AssertionError):
+                terminal.until(lambda: "? help" in "".join(terminal.text.splitlines()[30:]), "the last line", 20)
+                return True
+            return False
 
-    def until(words: str, line: int) -> list[str]:
-        end = time.monotonic() + 90
-        while words not in "".join((shown := ask("capture-pane", "-p"))[line:]):
-            assert time.monotonic() < end, "\n".join(shown)
-            time.sleep(0.05)
-        return shown
-
-    until("? help", 23)
-    ask("resize-window", "-x", "120", "-y", "40")
-    until("? help", 39)
-    ask("send-keys", "Q")
-    # What it said when it ended, and nothing of before.
-    assert until("over", 0)[:2] == ["1 build still running; `envdeck builds` shows them", "over"]
+        terminal.until(has_grown, "the size")
+        terminal.until_quiet()
+        terminal.send("Q")
+        terminal.until_shown("over")
+        # What it said when it ended, and nothing of before.
+        assert terminal.text.split()[:4] == ["1", "build", "still", "running;"]
 
 
 def test_without_tmux_a_copy_goes_to_the_terminal_which_is_said_honestly(tmp_path: Path) -> None:
