@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from textual.theme import BUILTIN_THEMES
@@ -32,6 +33,9 @@ def run(options: Options, profile: Profile) -> int:
 
 def run_app(app: EnvdeckApp) -> int:
     """Run `app` with the terminal's manners in place; the engine is closed however it ends."""
+    for exported in ("COLUMNS", "LINES"):
+        # The size when the shell exported it. The terminal knows its own, and what is run in it asks there too.
+        os.environ.pop(exported, None)
     app.driver_class = TidyDriver
     survive_bad_bytes()
     guard_terminal(app.engine.close)

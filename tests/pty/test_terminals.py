@@ -10,8 +10,6 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -156,22 +154,21 @@ def test_under_tmux_nothing_stays_on_the_screen_after_it_has_grown(tmux: list[st
     subprocess.run(command, check=True, env=environ)
     with Terminal([*tmux, "attach", "-t", "test"], columns=80, rows=24) as terminal:
         terminal.until_shown("✗ unusable")
-        rows = count(40)
-
-        def has_grown() -> bool:
-            # Again now and then: once in 120 runs tmux kept the size of what was in its window.
-            terminal.resize(120, next(rows))
-            with suppress(AssertionError):
-                terminal.until(lambda: "? help" in "".join(terminal.text.splitlines()[30:]), "the last line", 20)
-                return True
-            return False
-
-        terminal.until(has_grown, "the size")
+        terminal.resize(120, 40)
+        terminal.until(lambda: "? help" in "".join(terminal.text.splitlines()[30:]), "the keys at the new end")
         terminal.until_quiet()
         terminal.send("Q")
         terminal.until_shown("over")
         # What it said when it ended, and nothing of before.
         assert terminal.text.split()[:4] == ["1", "build", "still", "running;"]
+
+
+def test_a_size_that_the_shell_has_exported_is_not_taken_for_that_of_the_terminal() -> None:
+    with Terminal([*APP, "normal"], environ={"COLUMNS": "80", "LINES": "24"}) as terminal:
+        terminal.until_shown("✗ unusable")
+        terminal.resize(120, 40)
+        terminal.until(lambda: "? help" in terminal.text.splitlines()[-1], "the keys at the new end")
+        assert len(terminal.text.splitlines()) == 40
 
 
 def test_without_tmux_a_copy_goes_to_the_terminal_which_is_said_honestly(tmp_path: Path) -> None:
