@@ -298,6 +298,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             except EnvdeckError as error:
                 self.say(error.problem.what_first, Level.ERROR)
             except Exception as error:
+                # A defect in work that left the loop: the admin is told of it, and the UI goes on.
                 self.say(f"internal error: {type(error).__name__}: {error}", Level.ERROR)
             else:
                 then(result)

@@ -35,6 +35,7 @@ async def offload(work: Callable[[], T]) -> T:
         try:
             result = work()
         except BaseException as raised:
+            # Whatever it is belongs to who awaits the result, on the loop; raised in this thread it would be lost.
             error = raised
         with contextlib.suppress(RuntimeError):  # the UI has gone meanwhile
             loop.call_soon_threadsafe(settle, result, error)

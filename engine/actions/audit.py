@@ -83,6 +83,7 @@ def recorded_if_stopped(world: World, event: AuditEvent) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        # Also of what was interrupted: the audit tells of everything that was begun.
         world.record(event.stopped_by(error))
         raise
 

@@ -46,7 +46,7 @@ def is_whole(name, part):
         return False
     try:
         return part is None or bool(__import__(part))
-    except BaseException:
+    except BaseException:  # a broken module may raise anything, SystemExit too
         return False
 
 

@@ -60,6 +60,7 @@ def write_lines(path: Path, lines: Iterable[str], *, replace: bool) -> int:
                 written += 1
             file.flush()
         except BaseException:
+            # Also when it is interrupted: no half of a file may stay under the name that was asked for.
             target.unlink(missing_ok=True)
             raise
     if replace:
