@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,7 +15,15 @@ from types import FrameType
 
 from engine.actions.content import OnBuild
 from engine.actions.resolve import Resolution, rebuild, resolve
-from engine.actions.run_in_image import FoundImage, client, fetch, find_image, image_problem, kept_by_guard
+from engine.actions.run_in_image import (
+    FoundImage,
+    client,
+    fetch,
+    find_image,
+    image_problem,
+    kept_by_guard,
+    passes_signals_on,
+)
 from engine.content.model import Content
 from engine.content.store import ContentStore, hold_shared
 from engine.errors import InputError, Problem, Refused, Where
@@ -35,6 +44,8 @@ REMOVED_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "VIRTUAL_ENV_PRO
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _PYTHON_NAMES = ("python", "python3")
 _TRIES = 3
+_CLIENT_SECONDS = 10.0
+_CLIENT_POLL = 0.01
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -212,9 +223,18 @@ def _execute(world: World, plan: RunPlan, argv: Sequence[str], locks: Sequence[i
             )
         except (OSError, ValueError) as error:  # ValueError: an argument with a NUL character
             return _not_started(program, plan, error)
+        if plan.image is not None:
+            _wait_for_client(process)
         child.take(process)
         code = process.wait()
     return RunResult(128 - code if code < 0 else code)
+
+
+def _wait_for_client(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the client of the image can be given signals, but not for ever: one that hangs is to be ended too."""
+    deadline = time.monotonic() + _CLIENT_SECONDS
+    while process.poll() is None and not passes_signals_on(process.pid) and time.monotonic() < deadline:
+        time.sleep(_CLIENT_POLL)
 
 
 def _without_python(variables: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +23,12 @@ from engine.executors.accounts import Account
 from engine.executors.base import Mount
 from engine.executors.container_tool import Tool, find_tool, has_registry, image_variables, options
 
-__all__ = ["FoundImage", "client", "fetch", "find_image", "image_problem", "kept_by_guard"]
+__all__ = ["FoundImage", "client", "fetch", "find_image", "image_problem", "kept_by_guard", "passes_signals_on"]
 
 _STANDARD_ERROR = 2
 _FIRST_KEPT = 64
+_CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
+"""The signals that a process has handlers for, of ``/proc/PID/status``: proc(5)."""
 _PROGRAM = 'exec "$@"'
 """What the container runs. The shell says how a command that cannot be started ends: 127 or 126, by POSIX 2.8.2."""
 
@@ -123,3 +127,16 @@ def kept_by_guard(locks: Sequence[int]) -> Iterator[tuple[int, ...]]:
     finally:
         for descriptor in kept:
             os.close(descriptor)
+
+
+def passes_signals_on(pid: int) -> bool:
+    """Whether the client `pid` passes signals on into the container by now; True as well when it is gone.
+
+    Before, podman up to 4.3 ends on a signal, with exit code 0, and leaves the container running. Like docker, it
+    passes on everything that there is, and a program in Go has no handler of SIGCONT until it asks for one.
+    """
+    try:
+        caught = _CAUGHT.search(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return True
+    return caught is None or bool(int(caught[1], 16) & 1 << signal.SIGCONT - 1)

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from engine.actions.run import prepare_run
@@ -163,6 +165,27 @@ def test_signals_are_passed_on_into_the_container(server, content: Content, numb
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     assert said(process) == (9, "caught\n")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1])
+def test_a_signal_ends_what_is_just_being_started_in_a_container(
+    server, content: Content, image: Image, wait_until: Wait, seconds: float
+) -> None:
+    process = envdeck(server, "run", "app", "--", "sh", "-c", "exec sleep 600", start_new_session=True)
+    this = psutil.Process(process.pid)
+    wait_until(lambda: any("--rm" in command_line(child) for child in this.children()), what="the client")
+    # podman is at another point of its start each time; there is nothing to wait for that tells which.
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    assert said(process) == (128 + signal.SIGTERM, "")
+    wait_until(lambda: image.containers() == [], what="the end of the container")
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_what_runs_in_a_container_keeps_what_it_uses_also_when_its_starter_was_killed(
