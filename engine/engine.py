@@ -134,7 +134,7 @@ class Engine:
             self._picture.close()
         if not self._started:
             # Else the engine's thread has done so, and may be at work.
-            self._world.keep_indexes()
+            self._world.data_dir.keep_indexes()
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` from an engine thread after each change of the snapshot; returns what ends it."""
@@ -164,7 +164,7 @@ class Engine:
 
     def default_config(self) -> str:
         """The embedded default for this machine as text to edit, with the interpreters it cannot use as comments."""
-        return self._world.default_config()
+        return self._world.configuration.default(self._world.interpreters)
 
     def impact_of_load(self) -> Impact | None:
         """What the last load that changed a setting does to content and bundles; None while none has changed any."""
@@ -173,7 +173,7 @@ class Engine:
 
     def read_config(self, files: Sequence[Path]) -> ConfigState:
         """What the configuration would be if it were read from `files`; takes nothing over. Raises `InputError`."""
-        return self._world.read_config(files)
+        return self._world.configuration.read(files)
 
     def impact_of(self, config: ConfigState) -> Impact:
         """What it would do to content and bundles if `config` were in force. Runs interpreters not known yet."""
@@ -191,18 +191,19 @@ class Engine:
 
         Raises `InputError`.
         """
-        return self._world.draft_config(path)
+        return self._world.configuration.draft(path, self._world.interpreters)
 
     def check_draft(self, draft: ConfigDraft, text: bytes) -> ConfigState:
         """What the configuration would be with `text` in that file: its problems, and what changes."""
-        return self._world.check_draft(draft, text)
+        return self._world.configuration.check(draft, text)
 
     def put_draft(self, draft: ConfigDraft, text: bytes) -> None:
         """Put `text` in place of that file in one step; mode and owner stay.
 
         Raises `Refused` (`read-only`, `config-errors`, `config-changed`), `StorageError`.
         """
-        self._world.put_draft(draft, text)
+        self._world.require_writable()
+        self._world.configuration.put(draft, text)
 
     def uv(self) -> UvTool:
         """The uv that builds can use, or why there is none."""
@@ -436,7 +437,7 @@ class Engine:
 
     def foreign(self) -> tuple[ForeignEnvironment, ...]:
         """The environments that the server itself made. They are only looked at."""
-        return self._world.foreign.environments()
+        return self._world.data_dir.foreign.environments()
 
     def plan_reap(self, keys: Sequence[str] | None = None, *, grace: float | None = None) -> ReapPlan:
         """What reaping would do now: all of the cache, or these keys. `grace` is in seconds. Raises `InputError`."""

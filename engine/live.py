@@ -62,7 +62,7 @@ class LivePicture:
 
     def start(self) -> None:
         """Begin to probe, to watch the config files and to follow the builds, in daemon threads; returns at once."""
-        self._watcher = ConfigWatcher(self._world.watched_files, self._config_saved)
+        self._watcher = ConfigWatcher(self._world.configuration.watched_files, self._config_saved)
         # What was saved between the first load and the creation of the watcher would go unnoticed.
         self._world.reload()
         self._watcher.start()
@@ -150,7 +150,7 @@ class LivePicture:
                 threading.Thread(target=self._probe, args=(wanted,), name="probe", daemon=True).start()
             try:
                 self.publish(thorough=wanted is not None)
-                self._world.keep_indexes()
+                self._world.data_dir.keep_indexes()
             except Exception:
                 # Whatever is wrong on disk must not freeze the picture for good: the next turn looks again.
                 _log.exception("a look at the data directory failed")

@@ -61,7 +61,7 @@ def contents(clock: Clock, data_dir: Path) -> None:
     clock.time("content unchanged", world.contents)
     clock.time("who uses what", world.used_by)
     clock.time("find by a part of the name", lambda: world.content_store.find("content-77"))
-    world.keep_indexes()
+    world.data_dir.keep_indexes()
     clock.seconds["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,0 +1,130 @@
+"""The data directory: what is kept in it, and whether it can be seen and changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import Problem
+from engine.files import is_there
+from engine.obstacles import unreadable, unwritable, why_unwritable
+from engine.user_cache import cache_file
+
+# What is kept is loaded when it is asked for: most commands need little of it, and wait for their start.
+if TYPE_CHECKING:
+    from engine.audit.reading import AuditTail
+    from engine.builds.job import JobReader
+    from engine.content.store import ContentStore
+    from engine.environments.foreign import ForeignStore
+    from engine.environments.store import EnvironmentStore
+
+__all__ = ["DataDir"]
+
+_LOOKED_INTO = ("python-environments", "jobs", "content")
+"""What is in the data directory and has to be readable for the views to tell anything."""
+_AUDIT_SHOWN = 500
+"""How many of the newest records of the audit are in the picture."""
+
+
+class DataDir:
+    """One data directory. What is kept there is opened when it is first asked for."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self.path = path
+        self._environ = environ
+
+    # What is in it
+
+    @cached_property
+    def store(self) -> EnvironmentStore:
+        """The cache."""
+        from engine.environments.store import EnvironmentStore
+
+        return EnvironmentStore(self.path, self._index("environments"))
+
+    @cached_property
+    def foreign(self) -> ForeignStore:
+        """What the server itself made."""
+        from engine.environments.foreign import ForeignStore
+
+        return ForeignStore(self.store.root)
+
+    @cached_property
+    def jobs(self) -> JobReader:
+        """The builds."""
+        from engine.builds.job import JobReader
+
+        return JobReader(self.path / "jobs")
+
+    @cached_property
+    def content_store(self) -> ContentStore:
+        """What is deployed."""
+        from engine.content.store import ContentStore
+
+        return ContentStore(self.path, self._index("content"))
+
+    @cached_property
+    def audit(self) -> AuditTail:
+        """The newest records of the audit."""
+        from engine.audit.reading import AuditTail
+
+        return AuditTail(self.path, _AUDIT_SHOWN)
+
+    def keep_indexes(self) -> None:
+        """Write what saves the next process from reading every record, where that is much."""
+        for opened in (self.__dict__.get("store"), self.__dict__.get("content_store")):
+            if opened is not None:
+                opened.keep_index()
+
+    def _index(self, name: str) -> Path | None:
+        """Where an index of what is in the data directory may be kept."""
+        import hashlib
+
+        place = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        return cache_file(self._environ, f"{name}-{place}.index")
+
+    # Whether it can be seen and changed
+
+    @property
+    def unreadable(self) -> Problem | None:
+        """Why what is in it cannot be seen; None when it can."""
+        for path in (self.path, *(self.path / name for name in _LOOKED_INTO)):
+            try:
+                with os.scandir(path):
+                    pass
+            except FileNotFoundError:
+                continue  # it is made when it is needed
+            except OSError as error:
+                return unreadable(str(path), _this_account(), error.strerror or str(error))
+        return None
+
+    @property
+    def why_unwritable(self) -> str:
+        """Why nothing can be changed in it; empty when it can."""
+        return "" if self._writable() else why_unwritable(*self._writer())
+
+    @property
+    def unwritable(self) -> Problem | None:
+        """The same as a problem."""
+        return None if self._writable() else unwritable(*self._writer())
+
+    def _writable(self) -> bool:
+        path = self.path
+        while not is_there(path) and path != path.parent:
+            path = path.parent
+        return os.access(path, os.W_OK | os.X_OK)
+
+    def _writer(self) -> tuple[str, str, bool]:
+        """The data directory, who cannot write there, and whether nobody can, because it is mounted read-only."""
+        from engine.environments.space import mounted_read_only
+
+        return str(self.path), _this_account(), mounted_read_only(self.path)
+
+
+def _this_account() -> str:
+    from engine.audit.actor import account_name
+
+    return account_name(os.geteuid())
