@@ -46,9 +46,13 @@ def announce(entry: Path) -> None:
 def signature_of(path: str) -> Signature | None:
     """Of one file or directory; None when it is not there."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - ten thousand times in one look
+        return _signature(path)
     except OSError:
         return None
+
+
+def _signature(path: str) -> Signature:
+    status = os.stat(path)  # noqa: PTH116 - ten thousand times in one look
     return (status.st_mtime_ns, status.st_ino, status.st_size)
 
 
@@ -114,6 +118,9 @@ class Roster(Generic[V]):
         self._values: tuple[V, ...] | None = None
         self._read = 0
         """How many records were read since the index was read or written."""
+        self.complete = True
+        """Whether every place that is there could be listed at the last look. What was in one that could not be still
+        counts, but more may be there."""
 
     def look(self, *, thorough: bool = False) -> tuple[V, ...]:
         """The values now; the same object as long as nothing changed. The first look is a thorough one."""
@@ -155,16 +162,22 @@ class Roster(Generic[V]):
         """
         visit: list[str] = []
         places: dict[str, _Place] = {}
+        self.complete = True
         for path in self._source.places():
-            signature = signature_of(path)
-            if signature is None:
-                continue
             known = self._places.get(path)
-            if thorough or known is None or not known.settled or known.signature != signature:
-                # Each path is held once, though it is listed and known.
-                entries = [k.entry if (k := self._known.get(e)) else e for e in _subdirectories(path)]
-                known = _Place(signature, signature[0] < now - _SETTLED, entries)
-                visit += entries
+            try:
+                signature = _signature(path)
+                if thorough or known is None or not known.settled or known.signature != signature:
+                    # Each path is held once, though it is listed and known.
+                    entries = [k.entry if (k := self._known.get(e)) else e for e in _subdirectories(path)]
+                    known = _Place(signature, signature[0] < now - _SETTLED, entries)
+                    visit += entries
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # The disk may only have failed this once, and nothing is gone because of that.
+                self.complete = False
+                known = _Place((), False, known.entries if known else [])
             places[path] = known
         before, self._places = self._places, places
         same = places.keys() == before.keys() and all(places[path] is known for path, known in before.items())
@@ -239,9 +252,9 @@ def _uncollected() -> Iterator[None]:
 
 
 def _subdirectories(path: str) -> list[str]:
-    """The directories in `path`; hidden ones are on their way in or out (`engine.environments.trash`)."""
-    try:
-        with os.scandir(path) as entries:
-            return [e.path for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
+    """The directories in `path`; hidden ones are on their way in or out (`engine.environments.trash`).
+
+    Raises `OSError`.
+    """
+    with os.scandir(path) as entries:
+        return [e.path for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False)]

@@ -223,11 +223,13 @@ class World:
     def used_by(self) -> dict[str, tuple[str, ...]]:
         """The key of every environment that an active bundle uses, with the names of the content that does.
 
-        Content whose record is broken may use any of them, so it counts as using all.
+        Content whose record is broken may use any of them, so it counts as using all; so does what cannot be listed.
         """
         users: dict[str, list[str]] = {}
-        broken = []
-        for content in self.contents():
+        with self.lock:
+            contents, complete = self.contents(), self.content_store.complete
+        broken = [] if complete else ["content that cannot be listed"]
+        for content in contents:
             if key := content.key:
                 users.setdefault(key, []).append(content.name or content.guid)
             elif content.problem:

@@ -77,6 +77,11 @@ class ContentStore:
         """
         return self._roster.look(thorough=thorough)
 
+    @property
+    def complete(self) -> bool:
+        """False when the disk would not tell at the last look of `contents` what is there: there may be more."""
+        return self._roster.complete
+
     def keep_index(self) -> None:
         """Write the index, if there is one and it would save the next process anything."""
         self._roster.keep()

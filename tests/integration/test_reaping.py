@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import json
 import os
@@ -365,6 +366,27 @@ def test_what_is_gone_cannot_be_pinned(world: World) -> None:
     with pytest.raises(Refused, match="deleted meanwhile"):
         set_pin(world, pinning)
     assert not pinning.environment.key_dir.exists()
+
+
+def test_what_content_may_use_stays_while_the_content_cannot_be_listed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = publish(world)
+    content = world.content_store.root
+    (content / "guid").mkdir(parents=True)
+    (content / "guid" / "content.json").write_text("{}")
+    planned = plan(world)
+    scandir = os.scandir
+
+    def fail(place: object) -> object:
+        if place == str(content):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert codes(plan(world, used_by=world.used_by()).items[0]) == [KeepCode.USED_BY_CONTENT]
+    assert refusals(reap(world, planned, used_by=world.used_by)) == [[KeepCode.USED_BY_CONTENT]]
+    assert path.exists()
 
 
 # What changes between the plan and its execution

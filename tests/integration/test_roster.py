@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -176,6 +178,49 @@ def test_a_place_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert looks.look() == ("text",)
     shutil.rmtree(tmp_path / "none")
     assert looks.look() == ()
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets one call of the system fail for a directory, until it is told to let it be."""
+    real = {"scandir": os.scandir, "stat": os.stat}
+
+    def fail(call: str, place: Path | None) -> None:
+        def asked(path: object, **options: Any) -> object:
+            if path == str(place):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real[call](path, **options)
+
+        monkeypatch.setattr(os, call, asked)
+
+    return fail
+
+
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_what_is_in_a_place_that_cannot_be_listed_this_once_stays_until_it_can(
+    source: Source, looks: Roster[str], failing: Callable[..., None], call: str
+) -> None:
+    before = looks.look()
+    put(source.place, "entry-99", "new")
+    age(source.place)
+    failing(call, source.place)
+    assert looks.look(thorough=True) == before
+    assert not looks.complete
+    failing(call, None)
+    assert looks.look() == (*sorted((*before, "new")),)
+    assert looks.complete
+
+
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_a_place_that_cannot_be_listed_at_the_first_look_is_listed_at_the_next(
+    source: Source, failing: Callable[..., None], call: str
+) -> None:
+    failing(call, source.place)
+    looks = Roster(source, str)
+    assert looks.look() == ()
+    assert not looks.complete
+    failing(call, None)
+    assert len(looks.look()) == 30
 
 
 # The index
