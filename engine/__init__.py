@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
     from engine.actions.pin import Pin, PinPlan, read_pin
-    from engine.actions.reap import ReapItem, ReapKind, ReapPlan, ReapResult
     from engine.actions.rebuild import BulkPlan, PlannedRebuild, RebuildPlan
     from engine.actions.resolve import Resolution
     from engine.actions.run import RunPlan, RunResult
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from engine.environments.foreign import ForeignEnvironment
     from engine.environments.lookup import find_environment
     from engine.environments.model import Environment, EnvironmentState, LockedPackage
-    from engine.environments.reaping import KeepCode, KeepReason, ReapVerdict
     from engine.environments.usage import ProcessUse, Users
     from engine.environments.verified import LastVerification, read_verification
     from engine.errors import EnvdeckError, InputError, Problem, Refused, Severity, Where
@@ -63,6 +61,8 @@ if TYPE_CHECKING:
     from engine.packages.installer import InstallerChoice, UvTool
     from engine.packages.plan import Action, PackagePlan, PlannedLine
     from engine.plans import BuildPlan, CancelPlan, ContentDefaults, Nearest, Outcome
+    from engine.reaping.model import ReapItem, ReapKind, ReapPlan, ReapResult
+    from engine.reaping.rules import KeepCode, KeepReason, ReapVerdict
     from engine.rebuilds.forecast import ItemForecast, RebuildForecast, Way
     from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, RunProgress
     from engine.rebuilds.run import BulkResult
@@ -78,7 +78,6 @@ _HOMES = {
     "engine.actions.content": "RemovePlan SetPlan",
     "engine.actions.deploy": "DeployPlan",
     "engine.actions.pin": "Pin PinPlan read_pin",
-    "engine.actions.reap": "ReapItem ReapKind ReapPlan ReapResult",
     "engine.actions.rebuild": "BulkPlan PlannedRebuild RebuildPlan",
     "engine.actions.resolve": "Resolution",
     "engine.actions.run": "RunPlan RunResult",
@@ -103,7 +102,6 @@ _HOMES = {
     "engine.environments.foreign": "ForeignEnvironment",
     "engine.environments.lookup": "find_environment",
     "engine.environments.model": "Environment EnvironmentState LockedPackage",
-    "engine.environments.reaping": "KeepCode KeepReason ReapVerdict",
     "engine.environments.usage": "ProcessUse Users",
     "engine.environments.verified": "LastVerification read_verification",
     "engine.errors": "EnvdeckError InputError Problem Refused Severity Where",
@@ -122,6 +120,8 @@ _HOMES = {
     "engine.packages.installer": "InstallerChoice UvTool",
     "engine.packages.plan": "Action PackagePlan PlannedLine",
     "engine.plans": "BuildPlan CancelPlan ContentDefaults Nearest Outcome",
+    "engine.reaping.model": "ReapItem ReapKind ReapPlan ReapResult",
+    "engine.reaping.rules": "KeepCode KeepReason ReapVerdict",
     "engine.rebuilds.forecast": "ItemForecast RebuildForecast Way",
     "engine.rebuilds.model": "ItemState RebuildItem RebuildList RunProgress",
     "engine.rebuilds.run": "BulkResult",

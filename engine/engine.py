@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
     from engine.actions.pin import PinPlan
-    from engine.actions.reap import ReapPlan, ReapResult
     from engine.actions.rebuild import BulkPlan, RebuildPlan
     from engine.actions.resolve import Resolution
     from engine.actions.run import RunPlan, RunResult
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from engine.packages.installer import UvTool
     from engine.planning import Found
     from engine.plans import BuildPlan, CancelPlan, Outcome
+    from engine.reaping.model import ReapPlan, ReapResult
     from engine.rebuilds.forecast import RebuildForecast
     from engine.rebuilds.model import RebuildList, RunProgress
     from engine.rebuilds.run import BulkResult
@@ -645,10 +645,10 @@ class Engine:
         from engine.actions.caches import CachePlan
         from engine.actions.content import RemovePlan, SetPlan
         from engine.actions.pin import PinPlan
-        from engine.actions.reap import ReapPlan
         from engine.actions.rebuild import RebuildPlan
         from engine.actions.verify import VerifyPlan
         from engine.doctor.model import RepairPlan
+        from engine.reaping.model import ReapPlan
 
         world = self._world
         if isinstance(plan, RepairPlan):

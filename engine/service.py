@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from engine.actions.audit import changes_of, service_event
-from engine.actions.reap import ReapResult, UsedBy, plan_reap, reap, reap_is_due
+from engine.actions.reap import plan_reap, reap, reap_is_due
 from engine.audit.model import AuditAction
 from engine.builds.log import LogLine, format_line
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, Problem, Refused, Where
 from engine.files import StorageError, read_json, write_problem
+from engine.reaping.model import ReapResult, UsedBy
 from engine.text import one_line
 from engine.world import World
 

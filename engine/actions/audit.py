@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
     from engine.actions.pin import PinPlan
-    from engine.actions.reap import ReapPlan
     from engine.actions.rebuild import BulkPlan, RebuildPlan
     from engine.actions.run import RunPlan, RunResult
     from engine.actions.verify import VerifyPlan
     from engine.config.model import ConfigState
     from engine.content.model import Content
+    from engine.reaping.model import ReapPlan
     from engine.rebuilds.run import BulkResult
     from engine.world import World
 
@@ -108,9 +108,9 @@ def _event_of_housekeeping(plan: Housekeeping) -> AuditEvent:
     from engine.actions.content import RemovePlan, SetPlan
     from engine.actions.deploy import DeployPlan
     from engine.actions.pin import PinPlan
-    from engine.actions.reap import ReapPlan
     from engine.actions.rebuild import BulkPlan, RebuildPlan
     from engine.actions.verify import VerifyPlan
+    from engine.reaping.model import ReapPlan
 
     what: dict[str, Fact]
     match plan:

@@ -14,12 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.actions.reap import ReapItem, ReapResult, UsedBy, reap_event, remove_items, survey
+from engine.actions.reap import reap_event, remove_items
 from engine.audit.model import AuditAction, AuditEvent, command
 from engine.environments.foreign import FOREIGN_BASE, ForeignStore
 from engine.environments.model import Environment
 from engine.environments.store import safe_name, subdirectories
 from engine.errors import InputError, Problem
+from engine.reaping.model import ReapItem, ReapResult, UsedBy
+from engine.reaping.survey import Survey
 from engine.targets import LOCAL
 from engine.text import clean
 from engine.world import World
@@ -122,7 +124,8 @@ def plan_delete_cache(
                 hint="`envdeck caches` lists them",
             )
         )
-    items, unreadable = survey(world, _ours(world).get(wanted, ()), used_by={}, grace=0.0, now=time.time())
+    survey = Survey(world.store, world.builds, grace=0.0, now=time.time())
+    items, unreadable = survey.environments(_ours(world).get(wanted, ()), {})
     items = tuple(replace(item, used_by=used_by.get(item.key, ())) for item in items)
     return CachePlan(cache, items, unreadable)
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.actions.reap import ATTEMPT_NAME
 from engine.doctor.model import Health, HealthCheck, counted
+from engine.environments.attempts import ATTEMPT_NAME
 from engine.environments.foreign import FOREIGN_BASE
 from engine.environments.store import subdirectories
 from engine.environments.trash import is_discarded, trash_of

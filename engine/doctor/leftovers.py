@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from engine.actions.reap import ReapItem, ReapKind, attempts_in, judge_attempts, judge_trash
 from engine.builds.model import Build, BuildState
 from engine.builds.spec import read_job
 from engine.doctor.model import Health, HealthCheck, RepairKind, RepairStep, counted
 from engine.doctor.trials import PREFIX
+from engine.environments.attempts import attempts_in
 from engine.environments.store import measure, subdirectories
 from engine.environments.tree import read_regular
 from engine.files import is_temporary
+from engine.reaping.model import ReapItem, ReapKind
+from engine.reaping.survey import Survey
 from engine.wheels.store import FILLING
 from engine.world import World
 
@@ -92,8 +94,12 @@ def _attempts(world: World, builds: tuple[Build, ...], now: float) -> Iterator[R
             continue  # the server's own, or a record that does not say which attempt counts
         counts = environment.attempt if environment else ""
         found += [a for a in attempts_in(key_dir) if a.name not in (counts, *unsettled, *published)]
-    for item in judge_attempts(world, found, now=now, grace=world.config.settings.reap_grace):
+    for item in _survey(world, now).attempts(found):
         yield _reap_step(RepairKind.ATTEMPT, item, "no record names this attempt, and no build is making it")
+
+
+def _survey(world: World, now: float) -> Survey:
+    return Survey(world.store, world.builds, world.config.settings.reap_grace, now)
 
 
 def _reap_step(kind: RepairKind, item: ReapItem, why: str) -> RepairStep:
@@ -109,7 +115,7 @@ def _reap_step(kind: RepairKind, item: ReapItem, why: str) -> RepairStep:
 
 def _trash(world: World, now: float) -> Iterator[RepairStep]:
     hidden = (*world.store.root.glob("*/*"), *world.store.key_dirs(), *_content_directories(world))
-    for item in judge_trash(world, now, hidden):
+    for item in _survey(world, now).trash(hidden):
         assert item.kind is ReapKind.TRASH
         yield _reap_step(RepairKind.TRASH, item, "it was deleted, but not to the end")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from engine.actions.reap import ReapItem
 from engine.errors import Problem
+from engine.reaping.model import ReapItem
 from engine.text import clean
 
 __all__ = ["Diagnosis", "Health", "HealthCheck", "RepairKind", "RepairPlan", "RepairResult", "RepairStep", "counted"]

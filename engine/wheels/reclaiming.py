@@ -10,9 +10,13 @@ from pathlib import Path
 from engine.environments.locks import acquire
 from engine.environments.trash import delete_tree, set_aside
 from engine.files import StorageError, write_problem
+from engine.wheels.locks import LockRecords
 from engine.wheels.store import WheelStore
 
-__all__ = ["Reclaimed", "Unused", "reclaim", "unused"]
+__all__ = ["Reclaimed", "Unused", "idle_locks", "needed", "reclaim", "unused"]
+
+_LOCK_LIFE = 90 * 86400.0
+"""Seconds that a lock is kept for the environment to be made again after it was reaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,22 @@ class Reclaimed:
     removed: tuple[Unused, ...]
     kept: tuple[Unused, ...]
     """What is used again by now."""
+
+
+def needed(store: WheelStore, keys: Collection[str], now: float) -> frozenset[str]:
+    """The digests of the wheels that locks name which may yet be replayed.
+
+    `keys` are those that have an environment.
+    """
+    locks = LockRecords(store.data_dir)
+    idle = idle_locks(locks, keys, now)
+    found = (locks.read(key) for key, _ in locks.recorded() if key not in idle)
+    return frozenset(wanted.sha256 for lock in found if lock for wanted in lock.wheels)
+
+
+def idle_locks(locks: LockRecords, keys: Collection[str], now: float) -> set[str]:
+    """The keys that are not among `keys`, which have an environment, and whose lock nobody has used for long."""
+    return {key for key, used_at in locks.recorded() if key not in keys and used_at + _LOCK_LIFE <= now}
 
 
 def unused(store: WheelStore, named: Collection[str], now: float, grace: float) -> tuple[Unused, ...]:

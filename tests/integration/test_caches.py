@@ -18,8 +18,8 @@ from engine.actions.pin import plan_pin, set_pin
 from engine.actions.reap import plan_reap, reap
 from engine.environments.foreign import ForeignStore
 from engine.environments.locks import acquire
-from engine.environments.reaping import KeepCode
 from engine.environments.store import measure
+from engine.reaping.rules import KeepCode
 from engine.world import World
 
 IMAGE = "ghcr.io/org/image:1"

@@ -21,19 +21,15 @@ import pytest
 from engine import EnvironmentState, InputError, Refused
 from engine.actions.pin import plan_pin, plan_unpin, read_pin, set_pin
 from engine.actions.reap import (
-    ReapItem,
-    ReapKind,
-    ReapPlan,
-    ReapResult,
-    UsedBy,
     plan_reap,
     reap,
     reap_is_due,
 )
 from engine.environments.locks import acquire
-from engine.environments.reaping import KeepCode, ReapVerdict
 from engine.environments.store import EnvironmentStore
 from engine.environments.usage import in_use, users_of
+from engine.reaping.model import ReapItem, ReapKind, ReapPlan, ReapResult, UsedBy
+from engine.reaping.rules import KeepCode, ReapVerdict
 from engine.world import World
 
 Wait = Callable[..., None]

@@ -101,7 +101,7 @@ from engine import (
     Where,
 )
 from engine.actions.audit import event_of
-from engine.environments.reaping import KeepReason
+from engine.reaping.rules import KeepReason
 
 NOW = 1_750_000_000.0
 DATA = Path("/var/lib/envdeck")

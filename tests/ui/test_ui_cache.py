@@ -8,7 +8,7 @@ import pytest
 from fake_engine import NOW, FakeEngine, content, environment, foreign, snapshot
 
 from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
-from engine.environments.reaping import KeepCode, KeepReason
+from engine.reaping.rules import KeepCode, KeepReason
 
 FIRST, SECOND, THIRD = "9f3ac1d2Wq7rT5yUa7bXc9", "51b0aa7eHq7rT5yUa7bXc9", "0c77de19Jq7rT5yUa7bXc9"
 KEPT = (

@@ -33,7 +33,7 @@ from engine import (
     StepStanding,
     Where,
 )
-from engine.environments.reaping import KeepCode, KeepReason
+from engine.reaping.rules import KeepCode, KeepReason
 
 CONTROL = "\x1b]52;c;aGFja2Vk\x07 \x1b[31m \x9b31m \r \x00 \u202e"
 MARKUP = "[/foo] requests[socks] [bold red]"

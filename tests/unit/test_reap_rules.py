@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Environment, EnvironmentState
-from engine.environments.reaping import KeepCode, judge_attempt, judge_reap
+from engine.reaping.rules import KeepCode, judge_attempt, judge_reap
 
 DAY = 86400.0
 NOW = 100 * DAY

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from engine.environments.model import Environment
 
-__all__ = ["KeepCode", "KeepReason", "ReapVerdict", "judge_attempt", "judge_reap", "judge_use"]
+__all__ = ["FOREIGN", "KeepCode", "KeepReason", "ReapVerdict", "changed", "judge_attempt", "judge_reap", "judge_use"]
 
 
 class KeepCode(StrEnum):
@@ -46,6 +46,14 @@ class ReapVerdict:
     @property
     def reapable(self) -> bool:
         return not self.reasons
+
+
+FOREIGN = KeepReason(KeepCode.FOREIGN, "its directory is a virtual environment that the server made")
+
+
+def changed(message: str) -> ReapVerdict:
+    """The verdict on what is not any more what was planned for."""
+    return ReapVerdict((KeepReason(KeepCode.CHANGED, message),))
 
 
 def judge_reap(
