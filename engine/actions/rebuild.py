@@ -18,7 +18,7 @@ from packaging.version import Version
 from engine.actions.build import join_or_start, launch_job, settle_lost
 from engine.builds.job import new_attempt_id
 from engine.builds.model import Build
-from engine.builds.pip_config import index_configuration
+from engine.builds.pip_config import index_configuration, named_options
 from engine.builds.spec import Job
 from engine.builds.uv_asking import uv_obstacles
 from engine.environments.lookup import find_environment
@@ -155,8 +155,8 @@ def judge_rebuild(
             Problem(
                 "rebuild-index-changed",
                 "pip is configured to take packages from elsewhere now, which makes another environment",
-                expected=_options(made_from.get("index")),
-                found=_options(masked),
+                expected=named_options(made_from.get("index")),
+                found=named_options(masked),
                 hint="Build the content again: it gets an environment of its own",
             )
         )
@@ -176,11 +176,6 @@ def judge_rebuild(
         if not there:
             problems.append(Problem(code, what, hint="Build the content again"))
     return tuple(problems)
-
-
-def _options(index: object) -> str:
-    options = index.items() if isinstance(index, Mapping) else ()
-    return ", ".join(f"{name} = {value}" for name, value in options) or "pip's defaults"
 
 
 def plan_rebuild(world: World, keys: str | Sequence[str], *, fresh: bool = False) -> RebuildPlan:

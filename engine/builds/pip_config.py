@@ -26,6 +26,7 @@ __all__ = [
     "configuration",
     "effective",
     "index_configuration",
+    "named_options",
     "pip_files",
 ]
 
@@ -119,6 +120,12 @@ def index_configuration(home: Path, root: Path = Path("/"), account: Account | N
 def configuration(home: Path, root: Path = Path("/"), account: Account | None = None) -> Mapping[str, str]:
     """Every option that the files set for ``pip install``, as they have it. May hold a password."""
     return {name: entry.value for name, entry in _in_force(home, root, account).items()}
+
+
+def named_options(options: object) -> str:
+    """Options as `index_configuration` has them, with credentials masked, in a line."""
+    found = options.items() if isinstance(options, Mapping) else ()
+    return ", ".join(f"{name} = {value}" for name, value in found) or "pip's defaults"
 
 
 def compiles(settings: Mapping[str, str]) -> bool:

@@ -185,7 +185,6 @@ class Seeding:
 
 
 def _asked(job: Job) -> Asked:
-    home = _home(job)
     interpreter = job.ingredients.get("interpreter")
     return Asked(
         key=job.key,
@@ -196,15 +195,11 @@ def _asked(job: Job) -> Asked:
         interpreter=interpreter if isinstance(interpreter, Mapping) else {},
         requirements=job.requirements,
         constraints=job.constraints,
-        settings=configuration(home, account=job.account),
+        settings=configuration(job.home, account=job.account),
         externals=[name for name, _ in _externals(job)],
         replay=job.replay,
         fresh=job.fresh,
     )
-
-
-def _home(job: Job) -> Path:
-    return job.account.home if job.account else Path(job.env.get("HOME") or "/")
 
 
 def _version(job: Job) -> str:

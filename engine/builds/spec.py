@@ -112,6 +112,11 @@ class Job:
         return self.data_dir / "jobs" / self.attempt
 
     @property
+    def home(self) -> Path:
+        """The home directory whose pip configuration applies."""
+        return self.account.home if self.account else Path(self.env.get("HOME") or "/")
+
+    @property
     def attempt_dir(self) -> Path:
         return self.key_dir / self.attempt
 

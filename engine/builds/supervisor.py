@@ -28,6 +28,7 @@ from engine.builds.faults import build_timeout, explain, fault_of_job, fault_of_
 from engine.builds.job import JobReader, write_result
 from engine.builds.line import Position, line_directory, stand_in_line
 from engine.builds.model import BuildState, Fault, Phase
+from engine.builds.pip_config import index_configuration, named_options
 from engine.builds.publishing import publish, read_outcome
 from engine.builds.seeding import Seeding
 from engine.builds.spec import SCRATCH, Job, read_job
@@ -36,10 +37,11 @@ from engine.builds.vitals import keep_beating
 from engine.environments.locks import acquire
 from engine.environments.space import space_problem
 from engine.environments.store import EnvironmentStore
-from engine.errors import EnvdeckError
+from engine.errors import EnvdeckError, Problem
 from engine.executors.base import Executor, JobNotFound, JobSpec, JobState, JobStatus, Mount
 from engine.executors.registry import executor as make_executor
 from engine.files import StorageError, read_json, write_problem
+from engine.text import mask_credentials
 
 __all__ = ["Supervisor", "main", "supervise"]
 
@@ -69,6 +71,25 @@ class _Settled(Exception):
 
 def _failed(fault: Fault) -> _Ended:
     return _Ended(BuildState.FAILED, str(fault), fault)
+
+
+def _index_problem(job: Job) -> Problem | None:
+    """Why what pip would install now is not what the key of `job` stands for; None when it is.
+
+    uv is run with the configuration that was written when the build was started.
+    """
+    planned = job.ingredients.get("index")
+    now = index_configuration(job.home, account=job.account)
+    found = {name: mask_credentials(value) for name, value in now.items()}
+    if job.uv or not isinstance(planned, Mapping) or found == planned:
+        return None
+    return Problem(
+        "build-index-changed",
+        "pip is configured to take packages from elsewhere since this build was planned",
+        expected=named_options(planned),
+        found=named_options(found),
+        hint="Build it again: it gets an environment of its own",
+    )
 
 
 class Supervisor:
@@ -184,7 +205,7 @@ class Supervisor:
     def _build(self) -> _Ended:
         # All of it here, because it may have waited for hours.
         self._check()
-        if problem := space_problem(self.job.data_dir, self.job.space_reserve):
+        if problem := space_problem(self.job.data_dir, self.job.space_reserve) or _index_problem(self.job):
             raise _failed(fault_of_problem(problem, self.transcript.phase))
         self.transcript.event(type="started", pid=os.getpid(), message="")
         started = time.monotonic()

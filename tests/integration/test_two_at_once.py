@@ -269,3 +269,29 @@ def test_hosts_do_not_wait_for_each_other(server, gate, make_wheel: Make, wait_u
         patch.setattr("engine.builds.vitals.platform.node", lambda: "elsewhere")
         other = start(engine, server.bundle("alpha", name="other"))
     assert engine.wait(other.id, 300).state is BuildState.DONE
+
+
+def test_what_pip_would_take_from_elsewhere_by_its_turn_is_not_built(
+    server, gate, make_wheel: Make, wait_until: Wait
+) -> None:
+    """Its key stands for the index that was configured when it was planned."""
+    make_wheel(server.packages, "alpha")
+    server.configure("[Envdeck]", "BuildConcurrency = 1")
+    slow = gate("slow")
+    engine = server.engine()
+    start(engine, server.bundle("slow", name="slow"))
+    wait_until(lambda: slow.reached, what="the first build")
+    waiting = start(engine, server.bundle("alpha", name="other"))
+    wait_until(lambda: engine.build(waiting.id).message, what="its waiting")
+    config = server.root / "home" / ".pip" / "pip.conf"
+    config.parent.mkdir()
+    config.write_text("[global]\nextra-index-url = https://me:secret@elsewhere.invalid/simple\n")
+    slow.open()
+    ended = engine.wait(waiting.id, 300)
+    assert (ended.state, published(server)) == (BuildState.FAILED, [])
+    assert ended.fault is not None
+    assert "take packages from elsewhere since this build was planned" in ended.fault.message
+    assert "extra-index-url = https://****@elsewhere.invalid/simple" in ended.fault.message
+    assert ended.fault.advice == "Build it again: it gets an environment of its own"
+    again = engine.wait(start(engine, server.bundle("alpha", name="other")).id, 300)
+    assert (again.state, again.key == ended.key) == (BuildState.DONE, False)
