@@ -1,4 +1,4 @@
-"""The app: holds the engine, takes its snapshots, and does what the keys say through the one registry."""
+"""The app: its life, the pages on the screen, the engine's picture that they show, and what is said to the admin."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
-from app.keys.actions import HOMES, ROWS, Action, Scope, View
-from app.keys.context import complete, find_command, resolve, why_not
+from app.keys.actions import View
 from app.keys.keymap import read_key_map
 from app.tui import clipboard
-from app.tui.describe.help import help_lines
+from app.tui.actions import AppActions
 from app.tui.events import Event, Level, changes
 from app.tui.frames import Frames, ReadyUpdate
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
@@ -38,25 +37,18 @@ from app.tui.offload import offload
 from app.tui.outside import pager, run_outside
 from app.tui.profile import PLAIN, Profile
 from app.tui.screens.installations import InstallationsPage
-from app.tui.screens.page import Page, key_of
-from app.tui.screens.table_page import TablePage
-from app.tui.screens.text_page import TextPage
+from app.tui.screens.page import Page
+from app.tui.steering import Steering
 from app.tui.terminal import erases_in_colour
-from app.tui.text import count, safe
-from app.tui.widgets.prompt import Editing
-from engine import BuildState, Engine, EnvdeckError
+from engine import Engine, EnvdeckError
 
 if TYPE_CHECKING:
     from app.tui.paths import PathCompletion
-    from app.tui.screens.content import ContentPage
-    from app.tui.screens.events import EventsPage
 
 __all__ = ["EnvdeckApp"]
 
 T = TypeVar("T")
 _EVENTS_KEPT = 500
-_KEYS_AHEAD = 100
-"""Keys that are kept while a page is being put up."""
 _OVERDUE = 2.0
 """Seconds after which a timer is not waited for any more."""
 
@@ -129,8 +121,6 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.monotonic = monotonic
         self.snapshot = engine.snapshot()
         self.status = Text("")
-        self.started_by = ""
-        """The key that started what is being done."""
         self.key_map, self.key_problems = read_key_map(self.snapshot.config.settings.keys)
         self.frozen = False
         """Whether the picture stands still although the engine has newer ones."""
@@ -140,12 +130,10 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.filters: list[str] = []
         self.searches: list[str] = []
         self.only_lines: list[str] = []
-        self._keys: deque[Key] = deque(maxlen=_KEYS_AHEAD)
-        self._awaited: Page | None = None
-        """The page that keys wait for."""
-        self.commands: list[str] = []
         self.owed: list[str] = []
         """What was begun here and ends with this session, unless it is done before."""
+        self.steering = Steering(self)
+        self.actions = AppActions(self)
         self.lookups = Lookups(self)
         self.environ = environ
         self._frames = Frames(erases_in_colour=erases_in_colour(environ))
@@ -251,6 +239,18 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         if page.is_mounted:
             page.show()
 
+    def freeze(self) -> None:
+        """Let the picture stand still."""
+        self.frozen = True
+        self.page.refresh_chrome()
+
+    def thaw(self) -> None:
+        """Let the picture go on."""
+        if self.frozen:
+            self.frozen = False
+            self.take_snapshot()
+            self.page.refresh_chrome()
+
     @property
     def _asking(self) -> bool:
         """Whether something is being decided, on the page on top or on one that shows its plan above itself."""
@@ -280,6 +280,11 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         """Put a message on the status line and into the history."""
         self._tell(Event(self.clock(), level, text))
 
+    def be_quiet(self) -> None:
+        """Take what was said off the status line."""
+        self.status = Text("")
+        self.page.prompt.say(self.status)
+
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         self.status = event.line()
@@ -305,7 +310,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
 
         self.run_worker(run(), exit_on_error=False)
 
-    # Actions
+    # Keys and pages
 
     async def on_event(self, event: TextualEvent) -> None:
         """Keys are taken here, one after the other, each by what the one before has led to.
@@ -314,66 +319,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         together as they do over a slow line: `/x` would reap.
         """
         if isinstance(event, Key) and not event.is_forwarded:
-            self._keys.append(event)
-            self.take_keys()
+            self.steering.take(event)
         else:
             await super().on_event(event)
-
-    def take_keys(self) -> None:
-        """Do what was typed, as far as there is a page that shows what it is about."""
-        while self._keys and self.is_running and self.page.ready and self._awaited in (None, self.page):
-            event, page, self._awaited = self._keys.popleft(), self.page, None
-            if page.prompt.busy:
-                page.take_prompt_key(event)
-                continue
-            key = key_of(event)
-            action = resolve(page.context(), key)
-            if action is not None:
-                self.started_by = key
-                self.perform_action(action)
-
-    def perform_action(self, action: Action, argument: str = "") -> None:
-        """Do it if it can be done here and now, else say why not."""
-        page = self.page
-        if action.scope in HOMES and (
-            action.scope not in page.context().scopes or (argument and action.argument in ROWS)
-        ):
-            self._perform_at_home(action, argument)
-            return
-        if action.scope is Scope.MOVE:
-            page.mover.move(action.id)
-            return
-        self.status = Text("")
-        page.prompt.say(self.status)
-        why = why_not(action, page.context())
-        if why:
-            self.say(f"{action.label}: {why}", Level.WARNING)
-            return
-        if action.view is not None:
-            self.go(action.view)
-            return
-        handler: Callable[[str], None] = getattr(page, action.method, None) or getattr(self, action.method)
-        handler(argument)
-
-    def _perform_at_home(self, action: Action, argument: str) -> None:
-        """Go to the view of the action and do it there, on the row that is named."""
-        if action.argument in ROWS and not argument:
-            self.say(f"which one? :{action.commands[0]} {action.argument}", Level.WARNING)
-            return
-        self.go(HOMES[action.scope])
-
-        def perform() -> None:
-            page = self.page
-            if not isinstance(page, TablePage) or action.scope not in page.context().scopes:
-                return
-            if action.argument in ROWS and (problem := page.point_at(argument)):
-                self.say(f"{action.label}: {problem}", Level.WARNING)
-            elif why := why_not(action, page.context()):
-                self.say(f"{action.label}: {why}", Level.WARNING)
-            else:
-                getattr(page, action.method)(argument)
-
-        self.call_after_refresh(perform)
 
     def go(self, view: View) -> None:
         """Show a view; when it is the one shown already, leave the pages above it. What was being asked is dropped."""
@@ -389,142 +337,19 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def open_log(self, build_id: str) -> None:
         """Show the live log of a build, above the Builds view. Keys that are typed meanwhile are for the log."""
         # A frozen picture would not know the build.
-        self._thaw()
+        self.thaw()
         from app.tui.screens.log_page import LogPage
 
-        self._awaited = LogPage(build_id)
+        page = LogPage(build_id)
+        self.steering.wait_for(page)
         self.go(View.BUILDS)
-        self.call_after_refresh(self.push_screen, self._awaited)
-
-    def do_command(self, argument: str) -> None:
-        from app.tui.paths import BUNDLES, shown_name
-
-        context, paths = self.page.context(), self.path_completion(BUNDLES)
-
-        def values(kind: str, start: str) -> Sequence[str] | None:
-            return paths(start) if kind == "PATH" else self._values(kind)
-
-        def candidates(text: str) -> Sequence[str] | None:
-            return complete(context, text, values) if text else ()
-
-        self.page.edit(
-            Editing(
-                ":",
-                done=self._run_command,
-                complete=candidates,
-                name=lambda text: shown_name(text.partition(" ")[2] or text),
-                history=self.commands,
-                still=True,
-                text=f"{argument} " if argument else "",
-            )
-        )
+        self.call_after_refresh(self.push_screen, page)
 
     def path_completion(self, suffixes: tuple[str, ...] = ("",)) -> PathCompletion:
         """Completes paths on the prompt line that is shown now, to directories and files with these endings."""
         from app.tui.paths import PathCompletion
 
         return PathCompletion(self.perform, self.page.prompt.complete_again, suffixes)
-
-    def _values(self, argument: str) -> Sequence[str]:
-        """What an argument of a command can be."""
-        now = self.snapshot
-        match argument:
-            case "BUNDLE":
-                return [entry.name for entry in now.bundles]
-            case "KEY":
-                return [env.key for env in now.environments]
-            case "BUILD":
-                return [build.id for build in now.builds]
-            case "FILE":
-                return [str(file) for file in now.config.files]
-            case "PYTHON":
-                return [str(each.version) for each in now.installations if each.version is not None]
-            case "THEME":
-                return list(self.available_themes)
-        return self.page.argument_values(argument)
-
-    def _run_command(self, text: str) -> None:
-        word, _space, argument = text.strip().partition(" ")
-        if not word:
-            return
-        self.commands.append(text)
-        action = find_command(self.page.context(), word)
-        if action is None:
-            self.say(f"no command {word} here; ? lists them", Level.WARNING)
-        else:
-            self.perform_action(action, argument.strip())
-
-    def do_help(self, _argument: str) -> None:
-        lines = help_lines(self.page.context())
-        self.push_screen(TextPage(self.page.view, "Help", lambda _snapshot: lines))
-
-    def do_events(self, _argument: str) -> None:
-        from app.tui.screens.events import EventsPage
-
-        self._show_above(EventsPage)
-
-    def do_palette(self, _argument: str) -> None:
-        from app.tui.screens.palette import PalettePage
-
-        self.push_screen(PalettePage(self.page.view, self.page.context()))
-
-    def do_refresh(self, _argument: str) -> None:
-        self._thaw()
-        self.lookups.forget_all()
-        self.engine.request_refresh()
-        self.say("looking at everything again")
-
-    def do_freeze(self, _argument: str) -> None:
-        if self.frozen:
-            self.say("the picture goes on")
-            self._thaw()
-        else:
-            self.frozen = True
-            self.page.refresh_chrome()
-            self.say("the picture stands still; the same key lets it go on, and builds go on meanwhile")
-
-    def _thaw(self) -> None:
-        if self.frozen:
-            self.frozen = False
-            self.take_snapshot()
-            self.page.refresh_chrome()
-
-    def do_redraw(self, _argument: str) -> None:
-        self.repaint()
-
-    def do_theme(self, argument: str) -> None:
-        if argument in self.available_themes:
-            self.theme = argument
-        else:
-            self.say(f"themes: {', '.join(sorted(self.available_themes))}", Level.WARNING)
-
-    def do_content(self, _argument: str) -> None:
-        from app.tui.screens.content import ContentPage
-
-        self._show_above(ContentPage)
-
-    def _show_above(self, kind: type[ContentPage] | type[EventsPage]) -> None:
-        """Show a page of this kind above the view, or go back to the one that is there."""
-        if not any(isinstance(page, kind) for page in self.screen_stack):
-            self.push_screen(kind(self.page.view))
-            return
-        while not isinstance(self.page, kind):
-            self.pop_screen()
-
-    def do_open(self, argument: str) -> None:
-        from app.tui.paths import BUNDLES, shown_name
-        from app.tui.screens.opening import open_bundle
-
-        if argument:
-            open_bundle(self, argument)
-        else:
-            paths = self.path_completion(BUNDLES)
-            self.page.edit(Editing("open bundle: ", done=partial(open_bundle, self), complete=paths, name=shown_name))
-
-    def do_build_bundle(self, argument: str) -> None:
-        from app.tui.screens.opening import build_by_name
-
-        build_by_name(self, argument)
 
     def read_outside(self, text: str) -> None:
         """Show `text` in the admin's pager."""
@@ -540,25 +365,3 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             self.call_later(self.copy_to_clipboard, held)
 
         self.perform(lambda: clipboard.copy(text, self.environ, send), lambda where: self.say(f"{name}: {where}"))
-
-    def do_back(self, _argument: str) -> None:
-        if not self.page.step_back() and len(self.screen_stack) > 1:
-            self.pop_screen()
-
-    def do_leave(self, argument: str) -> None:
-        if len(self.screen_stack) > 1:
-            self.pop_screen()
-        else:
-            self.do_quit(argument)
-
-    def do_quit(self, _argument: str) -> None:
-        running = sum(build.state is BuildState.RUNNING for build in self.snapshot.builds)
-        remarks = [f"{count(running, 'build')} still running; `envdeck builds` shows them"] if running else []
-        told = Text("\n").join(safe(remark) for remark in (*remarks, *self.owed))
-        self.exit(message=told or None)
-
-    def do_suspend(self, _argument: str) -> None:
-        self.action_suspend_process()
-
-    def do_interrupt(self, _argument: str) -> None:
-        self.say("q quits")

@@ -122,7 +122,7 @@ async def test_what_is_owed_is_told_on_leaving_and_is_no_markup(desk, capsys: py
         d.wait_guard()
         await d.press_and_go_on("y")
         await d.until(lambda: d.app.owed, "the build")
-        d.app.do_quit("")
+        d.app.actions.do_quit("")
         fake.activating.set()
     said = " ".join(capsys.readouterr().err.split())
     assert "bundle 2 of sal[/x][bold]es is not active yet: envdeck content activate guid-of-sales 2" in said

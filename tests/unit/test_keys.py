@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from app.keys.actions import ACTIONS, Scope
-from app.tui.app import EnvdeckApp
+from app.tui.actions import AppActions
 from app.tui.screens.builds import BuildsPage
 from app.tui.screens.config import ConfigPage
 from app.tui.screens.content import ContentPage
@@ -34,7 +34,7 @@ PAGES: dict[Scope, tuple[type, ...]] = {
     Scope.FIND: (TextPage,),
     Scope.MARKS: (TablePage,),
     Scope.LIST: (TablePage,),
-    Scope.GLOBAL: (EnvdeckApp,),
+    Scope.GLOBAL: (AppActions,),
 }
 
 

@@ -128,7 +128,7 @@ class Page(Screen[None], inherit_bindings=False):
         self.prompt.hold()
         self.refresh_chrome()
         self.ready = True
-        self.deck.take_keys()
+        self.deck.steering.take_keys()
 
     def on_screen_suspend(self) -> None:
         self.ready = False

@@ -94,6 +94,6 @@ class PalettePage(Page):
             return
         if action.argument and not self._below.keys.of(action):
             # It takes an argument and has no key that would ask for it.
-            self.app.call_later(self.deck.do_command, action.commands[0])
+            self.app.call_later(self.deck.actions.do_command, action.commands[0])
         else:
-            self.app.call_later(self.deck.perform_action, action)
+            self.app.call_later(self.deck.steering.perform, action)

@@ -68,7 +68,7 @@ def propose(page: Page, proposal: Proposal) -> None:
         )
     else:
         # The key that asks is never the one that answers, whatever a key map says.
-        answers = [answer for answer in proposal.answers if answer.key != page.deck.started_by]
+        answers = [answer for answer in proposal.answers if answer.key != page.deck.steering.started_by]
         page.prompt.ask(
             Question(
                 proposal.question,
