@@ -27,9 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(arguments)
     if options is None:
         gc.set_threshold(_GARBAGE)
-        from app.cli.main import main as command_line
+        from app.cli.interrupting import answering_signals, exit_code
 
-        return command_line(arguments, forks=True)
+        with answering_signals(last=True):
+            try:
+                from app.cli.main import main as command_line
+
+                return command_line(arguments, forks=True)
+            except KeyboardInterrupt as error:  # so early that nothing was begun
+                return exit_code(error)
     why = refusal(os.environ, is_terminal=sys.stdin.isatty() and sys.stderr.isatty())
     if why:
         print(f"envdeck: {why}", file=sys.stderr)  # noqa: T201 - the UI has not started, this is all there is to see

@@ -539,7 +539,7 @@ class Engine:
         return result
 
     def serve(self) -> int:
-        """Reap on schedule and rebuild what vanished, with the live configuration, until SIGTERM or SIGINT; returns 0.
+        """Reap on schedule and rebuild what vanished, with the live configuration, until a signal ends it; returns 0.
 
         To be called from the main thread. Raises `Refused` (`already-serving`), `StorageError`.
         """

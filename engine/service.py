@@ -2,8 +2,8 @@
 
     envdeck serve
 
-Everything it does can be done by hand as well. It is ended by SIGTERM or SIGINT at once: what it was doing is left
-as a crash would leave it, which every part of the engine is made to stand.
+Everything it does can be done by hand as well. It is ended by SIGTERM, SIGINT or SIGHUP at once: what it was
+doing is left as a crash would leave it, which every part of the engine is made to stand.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _report(result: ReapResult) -> Iterator[str]:
 
 
 def serve(served: Served, *, interval: float = _INTERVAL, output: TextIO | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; returns 0. To be called from the main thread.
+    """Serve until SIGTERM, SIGINT or, unless that is ignored, SIGHUP; returns 0. To be called from the main thread.
 
     A line with its UTC time per action goes to `output`, standard error if None. Raises `Refused`
     (`already-serving`) when another process serves this data directory, `StorageError` when its lock cannot be used.
@@ -139,7 +139,9 @@ def serve(served: Served, *, interval: float = _INTERVAL, output: TextIO | None 
             # Handed over, so that the main thread neither waits for ever nor hides what went wrong.
             ends.put(error)
 
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        signals.append(signal.SIGHUP)
     before = {number: signal.signal(number, lambda caught, _frame: ends.put(caught)) for number in signals}
     worker = threading.Thread(target=run, name="service", daemon=True)
     try:

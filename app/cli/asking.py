@@ -27,7 +27,7 @@ def confirmed(question: str, terminal: Terminal, *, yes: bool) -> bool:
                 hint="--dry-run shows what would be deleted",
             )
         )
-    sys.stdout.write(f"{question} Type yes to go on: ")
+    terminal.write(f"{question} Type yes to go on: ")
     sys.stdout.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import queue
-import signal
 import time
 from argparse import Namespace
-from contextlib import suppress
 from datetime import datetime
-from types import FrameType
 
 from app.cli.grammar import Commands, count, seconds
+from app.cli.interrupting import check, stopped
 from app.cli.terminal import Terminal
 from engine import AuditAction, AuditPage, AuditQuery, AuditReader, Engine, InputError, Problem, Severity
 
 __all__ = ["add_commands", "audit", "since"]
 
-_INTERRUPTED = 130
 _LOOK = 0.5
 """Seconds between looks for new records."""
 
@@ -47,26 +43,13 @@ def audit(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 
 
 def _follow(reader: AuditReader, terminal: Terminal) -> int:
-    # Python throws away an exception that a signal raises where no caller can be told, as in the middle of an import:
-    # a Ctrl-C that comes while a record is shown would be lost. A second one is for what never comes back to the loop.
-    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if not asked.empty():
-            signal.default_int_handler(number, frame)
-        asked.put(None)
-
-    before = signal.signal(signal.SIGINT, interrupted)
     try:
         while True:
-            with suppress(queue.Empty):
-                asked.get(timeout=_LOOK)
-                return _INTERRUPTED
+            time.sleep(_LOOK)
+            check()
             _show(reader.new(), terminal, header=False)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    finally:
-        signal.signal(signal.SIGINT, before)
+    except KeyboardInterrupt as error:
+        return stopped(error, "", terminal)
 
 
 def _show(page: AuditPage, terminal: Terminal, *, header: bool = True) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.terminal import written
 from engine import (
     clean,
 )
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.control import Control
 
     from engine import (
         Excerpt,
@@ -79,7 +81,15 @@ than most answers."""
 
 
 class SafeConsole(Console):
-    """A console that lets the caller decide what a closed pipe means."""
+    """A console that lets the caller decide what a closed pipe and a full disk mean."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with written():
+            super().print(*objects, **options)
+
+    def control(self, *controls: Control) -> None:
+        with written():
+            super().control(*controls)
 
     def on_broken_pipe(self) -> None:
         raise  # rich calls this while it handles the BrokenPipeError

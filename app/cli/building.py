@@ -8,8 +8,9 @@ from collections.abc import Callable
 from itertools import islice
 
 from app.cli import json_output
-from app.cli.following import PlainReporter, follow, reporter
+from app.cli.following import PlainReporter, follow, reporter, wait
 from app.cli.grammar import BUILD, BUILD_FIELDS, BUNDLE, Commands, add_dry_run, pattern
+from app.cli.interrupting import STOPS, stopped
 from app.cli.terminal import Terminal
 from app.cli.units import duration
 from engine import (
@@ -29,9 +30,8 @@ from engine import (
     log_level,
 )
 
-__all__ = ["add_commands", "build", "cancel", "carry_out", "going_on", "log", "tell_end"]
+__all__ = ["add_commands", "build", "cancel", "carry_out", "goes_on", "log", "tell_end"]
 
-_INTERRUPTED = 130
 _CANCEL_PATIENCE = 30.0
 """Seconds that `cancel` waits for the build to end."""
 _AT_ONCE = 5000
@@ -56,6 +56,10 @@ def carry_out(engine: Engine, plan: BuildPlan, options: Namespace, terminal: Ter
         outcome = engine.execute(plan)
     except EnvdeckError as error:
         return _refused(plan, error.problem, terminal)
+    except KeyboardInterrupt as error:
+        begun = _begun(engine, plan)
+        code = stopped(error, goes_on(begun) if begun else "no build was started", terminal)
+        return _document(plan, begun, None, terminal, code)
     if outcome.build is None:
         return _ended(plan, None, outcome.environment, terminal)
     started = outcome.build
@@ -68,9 +72,9 @@ def carry_out(engine: Engine, plan: BuildPlan, options: Namespace, terminal: Ter
     try:
         with reporter(terminal) as report:
             ended = follow(engine, started.id, report)
-    except KeyboardInterrupt:
-        terminal.say(f"interrupted: the build goes on. {going_on(started)}", error=True)
-        return _document(plan, started, None, terminal, _INTERRUPTED)
+    except STOPS as error:
+        now = engine.build(started.id)
+        return _document(plan, now, None, terminal, stopped(error, goes_on(now), terminal))
     environment = engine.environment_of(ended) if ended.state is BuildState.DONE else None
     return _ended(plan, ended, environment, terminal)
 
@@ -87,6 +91,17 @@ def _announce(plan: BuildPlan, terminal: Terminal) -> None:
 def going_on(build: Build) -> str:
     """What can be done about a build that is under way."""
     return f"Follow it with `envdeck log -f {build.id}`, end it with `envdeck cancel {build.id}`"
+
+
+def goes_on(build: Build) -> str:
+    """What becomes of a build that is not watched any more; empty when it has ended."""
+    return "" if build.state.final else f"the build goes on. {going_on(build)}"
+
+
+def _begun(engine: Engine, plan: BuildPlan) -> Build | None:
+    """The build of `plan` that is under way, if the interruption came too late to keep it from starting."""
+    builds = engine.refresh().builds
+    return next((build for build in builds if build.key == plan.key and not build.state.final), None)
 
 
 def _document(
@@ -135,18 +150,18 @@ def log(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         reporter = PlainReporter(terminal, timestamps=options.timestamps, phases=False, wanted=wanted)
         try:
             item = follow(engine, item.id, reporter)
-        except KeyboardInterrupt:
-            item = engine.build(item.id)
-            if item.state.final:
-                terminal.say("interrupted", error=True)
-            else:
-                terminal.say(f"interrupted: the build goes on. {going_on(item)}", error=True)
-            return _INTERRUPTED
+        except STOPS as error:
+            return stopped(error, goes_on(engine.build(item.id)), terminal)
         if item.state is not BuildState.DONE:
             tell_end(item, terminal)
         return _found(reporter.shown, options)
     if options.follow:
-        item = engine.wait(item.id)
+        try:
+            item = wait(engine, item.id)
+        except KeyboardInterrupt as error:
+            item = engine.build(item.id)
+            terminal.document(json_output.log(item, list(filter(wanted, engine.read_log(item.id))), time.time()))
+            return stopped(error, goes_on(item), terminal)
     lines = filter(wanted, engine.read_log(item.id))
     if terminal.json:
         chosen = list(lines)
@@ -186,7 +201,12 @@ def cancel(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if problem is None:
         try:
             engine.execute(plan)
-            after = engine.wait(plan.build.id, _CANCEL_PATIENCE)
+            after = wait(engine, plan.build.id, _CANCEL_PATIENCE)
+        except KeyboardInterrupt as error:
+            after = engine.build(plan.build.id)
+            if terminal.json:
+                terminal.document(json_output.cancelled(after, time.time(), None))
+            return stopped(error, _asked_to_stop(after), terminal)
         except EnvdeckError as error:
             problem = error.problem
     if terminal.json:
@@ -198,8 +218,14 @@ def cancel(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     elif after.state.final:
         terminal.say(f"not cancelled: {after.id} had ended already ({after.state.value})", error=True)
     else:
-        terminal.say(f"asked {after.id} to stop, but it is still {after.state.value}", error=True)
+        terminal.say(_asked_to_stop(after), error=True)
     return 0 if after.state is BuildState.CANCELLED and problem is None else 1
+
+
+def _asked_to_stop(build: Build) -> str:
+    if build.state.final:
+        return f"{build.id} has ended ({build.state.value})"
+    return f"asked {build.id} to stop, but it is still {build.state.value}. See how it ends with `envdeck builds`"
 
 
 def _cancel_plan(plan: CancelPlan, terminal: Terminal) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ def completion(options: Namespace, terminal: Terminal) -> int:
     if terminal.json:
         terminal.document({"shell": options.shell, "script": text})
     else:
-        sys.stdout.write(text)
+        terminal.write(text)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
@@ -80,7 +79,7 @@ def init(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         if terminal.json:
             terminal.document({"path": None, "text": text})
         else:
-            sys.stdout.write(text)
+            terminal.write(text)
         return 0
     path = Path(options.path) if options.path else user_config(os.environ)
     if options.read_only:

@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 from app.cli import json_content
 from app.cli.asking import confirmed
-from app.cli.building import going_on
+from app.cli.building import goes_on
 from app.cli.following import follow, reporter
 from app.cli.grammar import BUNDLE, LOOKING, Commands, add_dry_run, add_yes, count
+from app.cli.interrupting import STOPS, stopped
 from app.cli.terminal import Terminal
 from engine import UNCHANGED, Build, Content, DeployPlan, Engine, EnvdeckError, InputError, Problem, clean
 
 __all__ = ["activate", "add_commands", "change", "contents", "deploy", "remove", "run", "show"]
 
-_INTERRUPTED = 130
 _REF = "the name or guid of content, or a part that no other content's has"
 _MANAGEMENT = {"on": True, "off": False, "unset": None}
 
@@ -37,11 +37,11 @@ class _Followed:
         with reporter(self._terminal, error=self._error) as report:
             self.build = follow(self._engine, build.id, report)
 
-    def interrupted(self, what: str) -> None:
-        """Say what Ctrl-C came to; `what` is how the content stands."""
-        build = self.build
-        goes_on = f"; the build goes on. {going_on(build)}" if build and not build.state.final else ""
-        self._terminal.say(f"interrupted: {what}{goes_on}", error=True)
+    def stopped(self, error: KeyboardInterrupt | OSError, what: str) -> int:
+        """Say how the content stands, `what`, and whether a build goes on; the exit code. Raises an `OSError` again."""
+        build = self.build = self._engine.build(self.build.id) if self.build else None
+        more = goes_on(build) if build else ""
+        return stopped(error, f"{what}; {more}" if more else what, self._terminal)
 
 
 # Looking
@@ -132,9 +132,8 @@ def _carried_out(followed: _Followed, do: Callable[[], Content]) -> tuple[Conten
     """What came of `do`, which may build first: the content as it is then, or why it is as it was; and an exit code."""
     try:
         return do(), None, 0
-    except KeyboardInterrupt:
-        followed.interrupted("the content stays as it was")
-        return None, None, _INTERRUPTED
+    except STOPS as error:
+        return None, None, followed.stopped(error, "the content stays as it was")
     except InputError:
         raise
     except EnvdeckError as error:
@@ -223,9 +222,8 @@ def run(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     sys.stdout.flush()
     try:
         result = engine.run(plan, argv, followed)
-    except KeyboardInterrupt:
-        followed.interrupted("the command was not run")
-        return _INTERRUPTED
+    except STOPS as error:
+        return followed.stopped(error, "the command was not run")
     if result.problem:
         terminal.complain(result.problem)
     return result.exit_code

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
+from app.cli.interrupting import check
 from app.cli.terminal import Terminal
 from app.cli.units import duration, iso
 from engine import Build, BuildState, Engine, LogLine, Phase, clean
@@ -15,10 +17,12 @@ from engine import Build, BuildState, Engine, LogLine, Phase, clean
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["PlainReporter", "Reporter", "follow", "reporter", "stamped"]
+__all__ = ["PlainReporter", "Reporter", "follow", "reporter", "stamped", "wait"]
 
 _TICK = 0.25
 """Seconds between two looks at a build: four redraws a second are few bytes even on a slow line."""
+_TURN = 1.0
+"""Seconds of waiting after which a signal is noticed at the latest, should its exception get lost."""
 _EVERY = 10.0
 """Seconds between two lines about the progress, where lines cannot be drawn over."""
 
@@ -36,6 +40,7 @@ def follow(engine: Engine, build_id: str, report: Reporter) -> Build:
     seen = 0
     looked = 0.0
     while True:
+        check()
         # Asked before reading: what was written before the end is then surely read below.
         finished = ring.finished
         before = seen
@@ -46,11 +51,21 @@ def follow(engine: Engine, build_id: str, report: Reporter) -> Build:
                 report.lines([LogLine(lines[0].at, f"… {missed} lines are left out here; the log has them")])
             report.lines(lines)
         if finished:
-            return engine.wait(build_id)
+            return wait(engine, build_id)
         if time.monotonic() - looked >= _TICK:
             looked = time.monotonic()
             report.progress(engine.build(build_id))
         ring.wait(seen, _TICK)
+
+
+def wait(engine: Engine, build_id: str, patience: float = math.inf) -> Build:
+    """The build when it has ended, or as it is after so many seconds."""
+    end = time.monotonic() + patience
+    while True:
+        check()
+        build = engine.wait(build_id, min(_TURN, max(0.0, end - time.monotonic())))
+        if build.state.final or time.monotonic() >= end:
+            return build
 
 
 def stamped(line: LogLine, timestamps: bool) -> str:
@@ -146,6 +161,7 @@ def reporter(terminal: Terminal, *, error: bool = False) -> Iterator[Reporter]:
             try:
                 yield line
             finally:
-                line.clear()
+                with suppress(OSError):  # the terminal may be gone, which is told elsewhere
+                    line.clear()
             return
     yield PlainReporter(terminal, error=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from app.cli.terminal import written
 from engine import InputError, Problem
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from app.cli.terminal import Terminal
     from engine import Engine
 
@@ -74,6 +78,11 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(Problem("usage", message, hint=f"See `{self.prog} --help`"))
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """As argparse does, which keeps quiet about an output that takes no more."""
+        with written():
+            (file or sys.stdout).write(self.format_help())
 
 
 class CommandParser(Parser):

@@ -6,11 +6,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from app.cli.interrupting import BROKEN_PIPE, answering_signals, check, exit_code, told
 from app.cli.parser import own_words, parse_command, split_globals
-from app.cli.terminal import Terminal, prepare_streams
+from app.cli.terminal import OutputError, Terminal, prepare_streams
 from app.version import VERSION
 from engine import EnvdeckError, InputError, Problem, Refused, Where
 
@@ -24,8 +26,6 @@ _WITHOUT_CONFIG = ("bundle", "config")
 _REFUSED = 1
 _BAD_INPUT = 2
 _DEFECT = 70
-_INTERRUPTED = 130
-_BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str], make_engine: Callable[..., Engine] | None = None, *, forks: bool = False) -> int:
@@ -37,18 +37,22 @@ def main(argv: Sequence[str], make_engine: Callable[..., Engine] | None = None, 
     # Usage errors, too, are answered in the form that was asked for.
     own = own_words(argv)
     terminal = Terminal(json="--json" in own, color="--no-color" not in own)
-    try:
-        code = _guarded(argv, make_engine, terminal, forks)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_output()
-        return _BROKEN_PIPE
-    except OSError as error:
-        # The document or table is incomplete, so standard error is the only place left to say so.
-        terminal.say(f"error[system]: {error.strerror or error}", error=True)
-        _forget_output()
-        return _BAD_INPUT
-    return code
+    with answering_signals():
+        try:
+            check()
+            code = _guarded(argv, make_engine, terminal, forks)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_output()
+            return BROKEN_PIPE
+        except OSError as error:
+            _tell_of_output(error, terminal)
+            _forget_output()
+            return _BAD_INPUT
+        except KeyboardInterrupt as error:  # while the answer was going out
+            _forget_output()
+            return exit_code(error)
+        return code
 
 
 def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, terminal: Terminal, forks: bool) -> int:
@@ -60,10 +64,11 @@ def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, ter
     except EnvdeckError as error:
         terminal.complain(error.problem)
         return _REFUSED
-    except KeyboardInterrupt:
-        terminal.complain(Problem("interrupted", "interrupted with Ctrl-C"))
-        return _INTERRUPTED
-    except BrokenPipeError:
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be what has gone
+            terminal.complain(Problem("interrupted", told(error)))
+        return exit_code(error)
+    except (BrokenPipeError, OutputError):
         raise
     except OSError as error:
         where = Where(str(error.filename)) if error.filename else None
@@ -135,8 +140,24 @@ def _require_good_config(engine: Engine) -> None:
         )
 
 
+def _tell_of_output(error: OSError, terminal: Terminal) -> None:
+    """The document or table is incomplete, so standard error is the only place left to say so."""
+    problem = Problem(
+        "output-write",
+        "not all of the output could be written",
+        found=error.strerror or str(error),
+        hint="What the command was to do besides may be done: `envdeck audit` tells",
+    )
+    with suppress(OSError):  # it may be standard error itself
+        terminal.say(f"error[{problem.code}]: {problem}", error=True)
+
+
 def _forget_output() -> None:
-    """Give standard output a place to go, so that nothing is said of the closed pipe at exit either."""
+    """Give what is left of the output a place to go, so that nothing more is said of it at exit either."""
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(devnull, stream.fileno())
     os.close(devnull)

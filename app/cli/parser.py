@@ -58,7 +58,9 @@ exit codes:
   2    bad usage, or input that cannot be read
   70   a defect of envdeck itself
   130  interrupted with Ctrl-C; a build that was started goes on
-  141  whoever was reading the output went away
+  129, 141, 143
+       the same by SIGHUP (the terminal has gone), SIGPIPE (whoever was reading
+       the output went away) and SIGTERM
 
 With --json standard output gets exactly one JSON document, also for an error:
 {"error": {"code", "severity", "message", "expected", "found", "where", "hint"}}

@@ -7,10 +7,11 @@ import time
 from argparse import Namespace
 
 from app.cli import json_cache
-from app.cli.building import carry_out, going_on, tell_end
+from app.cli.building import carry_out, goes_on, tell_end
 from app.cli.commands import show_plan
 from app.cli.following import follow, reporter
 from app.cli.grammar import BUILD, Commands, add_dry_run, count
+from app.cli.interrupting import STOPS, check, stopped
 from app.cli.terminal import Terminal
 from engine import (
     BuildState,
@@ -26,8 +27,6 @@ from engine import (
 )
 
 __all__ = ["add_commands", "rebuild", "retry"]
-
-_INTERRUPTED = 130
 
 
 def rebuild(engine: Engine, options: Namespace, terminal: Terminal) -> int:
@@ -70,16 +69,22 @@ def retry(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 def _carry_out(engine: Engine, plan: RebuildPlan, options: Namespace, terminal: Terminal) -> int:
     if options.dry_run or plan.problem:
         return _planned(engine, plan, terminal)
-    builds = engine.execute(plan)
+    try:
+        builds = engine.execute(plan)
+    except KeyboardInterrupt as error:
+        code = stopped(error, "what was started until then goes on: `envdeck builds`", terminal)
+        if terminal.json:
+            terminal.document(json_cache.rebuild(plan, (), time.time()))
+        return code
     code = 0
     if len(builds) == 1:
         (started,) = builds
         try:
             with reporter(terminal) as report:
                 ended = follow(engine, started.id, report)
-        except KeyboardInterrupt:
-            terminal.say(f"interrupted: the build goes on. {going_on(started)}", error=True)
-            ended, code = engine.build(started.id), _INTERRUPTED
+        except STOPS as error:
+            ended = engine.build(started.id)
+            code = stopped(error, goes_on(ended), terminal)
         else:
             code = 0 if ended.state is BuildState.DONE else 1
             if code:
@@ -131,16 +136,20 @@ def _bulk(engine: Engine, plan: BulkPlan, options: Namespace, terminal: Terminal
             changed += f": {item.message}"
         terminal.say(clean(f"{progress}{changed}"))
 
+    def stop() -> bool:
+        check()
+        return False
+
     try:
-        result = engine.run_bulk(plan, parallelism=options.parallelism or 1, on_progress=tell)
-    except KeyboardInterrupt:
+        result = engine.run_bulk(plan, parallelism=options.parallelism or 1, on_progress=tell, stop=stop)
+    except STOPS as error:
         again = shlex.join(["envdeck", "rebuild", "--list", plan.name, "--retry"])
-        terminal.say(
-            f"interrupted: builds that were started go on, the others were not begun. Resume with `{again}`", error=True
+        code = stopped(
+            error, f"builds that were started go on, the others were not begun. Resume with `{again}`", terminal
         )
         if terminal.json:
             terminal.document(json_cache.bulk(plan, time.time(), interrupted=True))
-        return _INTERRUPTED
+        return code
     if terminal.json:
         terminal.document(json_cache.bulk(plan, time.time(), result))
     else:

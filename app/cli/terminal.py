@@ -9,6 +9,8 @@ import codecs
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from app.cli import json_output
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from engine import Problem
 
-__all__ = ["Terminal", "prepare_streams"]
+__all__ = ["OutputError", "Terminal", "prepare_streams", "written"]
 
 # What an output that cannot carry our symbols gets in their place.
 _PLAIN = {"✓": "+", "✗": "x", "⊘": "~", "↻": ">", "◌": ".", "·": "-", "…": "...", "→": "->", "–": "-"}
@@ -42,6 +44,21 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="envdeck-plain")
 
 
+class OutputError(OSError):
+    """Standard output or error takes no more: nothing is wrong with what the command is about."""
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """What goes wrong in the block is said of the output. A closed pipe stays a `BrokenPipeError`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
+
+
 class Terminal:
     """The two output streams of one run of the command line."""
 
@@ -58,22 +75,28 @@ class Terminal:
         """
         self.answered = True
         text = json.dumps(value, indent=2, default=str).replace("\x7f", "\\u007f")
-        sys.stdout.write(text + "\n")
+        self.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        """Print `text` to standard output as it is."""
+        with written():
+            sys.stdout.write(text)
 
     def show(self, *renderables: RenderableType) -> None:
         """Print an answer for people to standard output."""
         console = self.console()
-        with console.capture() as captured:
+        with written(), console.capture() as captured:
             for renderable in renderables:
                 console.print(renderable)
         # Tables are padded to their width; in a pipe or a copied text that is only noise.
-        sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+        self.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Print one line for people, unstyled and unwrapped: to standard error when standard output is for JSON."""
         stream = sys.stderr if error or self.json else sys.stdout
-        stream.write(text + "\n")
-        stream.flush()
+        with written():
+            stream.write(text + "\n")
+            stream.flush()
 
     def complain(self, problem: Problem) -> None:
         """Report why there is no answer, in the form that was asked for."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from app.cli import json_doctor
 from app.cli.grammar import Commands, add_dry_run
+from app.cli.interrupting import check
 from app.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -53,16 +54,22 @@ def _progress(terminal: Terminal) -> Iterator[Callable[[VerifyProgress], None]]:
     """What to call with the progress: it is shown on standard error if that is a terminal, and gone afterwards."""
     console = terminal.console(sys.stderr) if sys.stderr.isatty() else None
     if console is None or console.is_dumb_terminal:
-        yield lambda _: None
+        yield lambda _: check()
         return
     from app.cli import render_doctor
     from app.cli.progress_line import ProgressLine
 
     line = ProgressLine(console)
+
+    def tell(progress: VerifyProgress) -> None:
+        check()
+        line.draw(render_doctor.verification_progress(progress))
+
     try:
-        yield lambda progress: line.draw(render_doctor.verification_progress(progress))
+        yield tell
     finally:
-        line.clear()
+        with suppress(OSError):  # the terminal may be gone, which is told elsewhere
+            line.clear()
 
 
 def add_command(children: Commands) -> None:

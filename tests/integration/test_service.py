@@ -231,7 +231,7 @@ except Refused as error:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_process_that_serves_reaps_by_itself_and_ends_with_zero(server, number: signal.Signals) -> None:
     server.configure("[Applications]", "PythonEnvironmentReaping = true")
     path = publish(World([server.config], server.environ, read_only=False), "A")

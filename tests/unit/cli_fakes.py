@@ -426,7 +426,7 @@ class FakeEngine:
     def build(self, build_id: str) -> Build:
         if build_id == "nonsense":
             raise InputError(Problem("build-unknown", "there is no such build", found=build_id))
-        return self.outcome.build or self.ended
+        return self.outcome.build or self.deployed or self.ended
 
     def wait(self, build_id: str, timeout: float | None = None) -> Build:
         return self.ended

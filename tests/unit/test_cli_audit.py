@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +17,6 @@ from engine import (
     AuditEvent,
     AuditPage,
     AuditQuery,
-    AuditReader,
     AuditRecord,
     AuditResult,
     InputError,
@@ -152,30 +150,6 @@ def test_following_ends_with_an_interruption_and_is_no_document(cli: Cli) -> Non
     assert cli("audit", "-f", engine=FakeEngine(audited=PAGE)) == 130
     assert "content.remove" in cli.out
     assert cli.json("audit", "-f", engine=FakeEngine(audited=PAGE), code=2)["error"]["code"] == "usage"
-
-
-def test_an_interruption_counts_also_where_python_throws_its_exception_away(cli: Cli) -> None:
-    """As in the middle of an import, or while something is taken to pieces."""
-
-    class Dismantled:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-    class Interrupted(FakeEngine):
-        def audit(self, query: AuditQuery | None = None) -> AuditReader:
-            reader = super().audit(query)
-            answers = iter([AuditPage()])
-
-            def new() -> AuditPage:
-                Dismantled()
-                return next(answers)
-
-            reader.new.side_effect = new  # type: ignore[attr-defined]
-            return reader
-
-    before = signal.getsignal(signal.SIGINT)
-    assert cli("audit", "-f", engine=Interrupted(audited=PAGE)) == 130
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("error", [None, StorageError(Problem("storage-write", "disk full"))])
