@@ -20,6 +20,7 @@ from engine.builds import settling, starting, vitals
 from engine.builds.job import write_result
 from engine.environments.store import EnvironmentStore
 from engine.executors.local import LocalExecutor
+from engine.files import write_json
 from tests.integration.stepped_supervisor import STEPS
 
 Make = Callable[..., Path]
@@ -56,7 +57,8 @@ def other_machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build], None]:
         spec_path = build.directory / "spec.json"
         spec = json.loads(spec_path.read_text())
         spec |= {"host": "elsewhere", "machine": "0" * 16}
-        spec_path.write_text(json.dumps(spec))
+        # At once: its builder may be just about to read it.
+        write_json(spec_path, spec)
         # The locks of the supervisor stay on the files that it has open.
         for path in (build.directory / "alive", EnvironmentStore(Path(spec["data_dir"])).lock_path(build.key)):
             path.unlink(missing_ok=True)
@@ -192,7 +194,7 @@ def test_a_build_of_another_machine_whose_lock_cannot_be_seen_lives_as_long_as_i
     assert told.message.startswith("no sign of life from elsewhere since ")
     supervisor.send_signal(signal.SIGCONT)
     done = watcher.wait(build.id, 300)
-    assert done.state is BuildState.DONE
+    assert done.state is BuildState.DONE, done.fault
 
 
 def test_who_waits_for_a_build_that_was_lost_after_it_was_published_is_told_that_it_is_done(
