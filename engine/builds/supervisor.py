@@ -363,7 +363,8 @@ class Supervisor:
     def _clean(self) -> None:
         """Remove what nobody needs any more: the attempt unless it is published, and what only the builder used."""
         with suppress(OSError, EnvdeckError):  # the disk is failing, which the verdict says
-            if not self._is_published():
+            # Who has made none may not have the key's lock, and another build may be making its own beside it.
+            if os.path.lexists(self.job.attempt_dir):
                 self.store.discard_attempt(self.job.attempt_dir)
         for name in SCRATCH:
             shutil.rmtree(self.job.work_dir / name, ignore_errors=True)

@@ -131,12 +131,16 @@ class EnvironmentStore:
         return aside
 
     def discard_attempt(self, attempt_dir: Path) -> None:
-        """Discard an attempt that was not published, and the directory of its key when nothing else is in it.
+        """Discard an attempt unless it was published, and the directory of its key when nothing else is in it.
 
-        With the key's lock held. Raises `StorageError` when it cannot be taken out.
+        With the key's lock held. Nothing happens where the record of the key does not say which attempt counts: a disk
+        that fails is no reason to delete what it may be about. Raises `StorageError` when it cannot be taken out.
         """
-        self.discard(attempt_dir)
         key_dir = attempt_dir.parent
+        there = self.read(key_dir)
+        if there is not None and there.attempt in ("", attempt_dir.name):
+            return
+        self.discard(attempt_dir)
         if not is_there(key_dir / "current.json") and not subdirectories(key_dir):
             # Written just before a publication that did not come.
             (key_dir / "request.json").unlink(missing_ok=True)

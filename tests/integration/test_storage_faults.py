@@ -51,6 +51,20 @@ def publish(data_dir: Path, **changes: object) -> tuple[EnvironmentStore, Path]:
     return store, key_dir
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"attempt": 1}'])
+def test_an_attempt_that_may_be_the_one_that_counts_is_not_discarded(tmp_path: Path, text: str) -> None:
+    """A disk that fails says anything, and what was published is not to be deleted for that."""
+    store, key_dir = publish(tmp_path)
+    store.discard_attempt(key_dir / ATTEMPT)
+    assert store.find(key_dir) is not None
+    (key_dir / "current.json").write_text(text)
+    store.discard_attempt(key_dir / ATTEMPT)
+    assert (key_dir / ATTEMPT / "pyvenv.cfg").exists()
+    (key_dir / "current.json").unlink()
+    store.discard_attempt(key_dir / ATTEMPT)
+    assert not key_dir.exists()
+
+
 # What is said
 
 

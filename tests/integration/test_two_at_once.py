@@ -202,6 +202,27 @@ def test_builds_of_one_key_run_one_after_the_other_and_say_for_which_they_wait(
     assert engine.build(first.id).state is BuildState.RUNNING
 
 
+def test_who_is_cancelled_while_it_waits_takes_nothing_of_the_one_that_builds(
+    server, make_wheel: Make, wait_until: Wait
+) -> None:
+    make_wheel(server.packages, "alpha")
+    engine = server.engine()
+    bundle = server.bundle("alpha")
+    plan = engine.plan_build(engine.open_bundle(str(bundle)))
+    store = EnvironmentStore(server.data_dir)
+    (server.data_dir / "locks").mkdir(parents=True)
+    with acquire(store.lock_path(plan.key), lambda: True) as held:
+        assert held
+        waiting = start(engine, bundle)
+        wait_until(lambda: engine.build(waiting.id).message, what="its waiting")
+        # As a build does that has got the lock, and is about to make its attempt in there.
+        there = store.key_dir("pip", str(plan.installation.facts.version), "Local", plan.key)
+        there.mkdir(parents=True)
+        engine.execute(engine.plan_cancel(waiting.id))
+        assert engine.wait(waiting.id, 300).state is BuildState.CANCELLED
+        assert there.is_dir()
+
+
 def test_no_more_builds_run_at_once_than_configured_in_the_order_in_which_they_were_started(
     server, gate, wait_until: Wait
 ) -> None:
