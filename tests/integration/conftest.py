@@ -11,10 +11,14 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from engine import Engine
+
+if TYPE_CHECKING:
+    from wheel_room import Room
 
 
 def make_wheel(directory: Path, name: str, version: str = "1.0", requires: tuple[str, ...] = ()) -> Path:
@@ -145,3 +149,22 @@ def make_wheel_fixture() -> Callable[..., Path]:
 @pytest.fixture(name="make_source")
 def make_source_fixture() -> Callable[..., Path]:
     return make_source
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    """A wheel store for tests that only read it."""
+    from wheel_room import Room
+
+    from engine.wheels.filling import fill
+
+    room = Room(tmp_path_factory.mktemp("store"))
+    result = fill(room.store, room.source, room.wanted)
+    assert (result.added, result.refused) == (2, {})
+    return room
+
+
+@pytest.fixture
+def room(filled: Room, tmp_path: Path) -> Room:
+    """A wheel store for tests that change it."""
+    return filled.copy(tmp_path / "room")

@@ -1,0 +1,157 @@
+"""Knowing linked files again without reading them: a seal says the same either way."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import wheel_maker as wheels
+from wheel_room import Room, site
+
+from engine.environments import records
+from engine.environments.seal import SEAL, write_seal
+from engine.environments.tree import EntryKind, digest, walk
+from engine.wheels import linking
+from engine.wheels.vouching import vouched
+
+
+def test_only_the_stores_own_files_at_their_own_place_are_vouched_for(filled: Room, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    known = vouched(filled.link(env), env).files
+    place = site(env)
+    assert {path for path, entry in walk(env, known).items() if entry.digest} == known.keys()
+    replaced, moved, other = place / "beta.py", place / "alpha/part.py", place / "alpha/__init__.py"
+    text = replaced.read_bytes()
+    replaced.unlink()
+    replaced.write_bytes(text)
+    moved.rename(tmp_path / "kept")
+    other.rename(moved)
+    (tmp_path / "kept").rename(other)
+    (place / "shared").rename(tmp_path / "shared")
+    (place / "shared").symlink_to(tmp_path / "shared")
+    tree = walk(env, known)
+    for path in (replaced, moved, other):
+        assert not tree[str(path.relative_to(env))].digest
+    assert tree[str((place / "shared").relative_to(env))].kind is EntryKind.LINK
+    rest = {path for path, entry in tree.items() if entry.digest}
+    gone = {path for path in known if "/shared/" in path}
+    assert rest == known.keys() - gone - {str(path.relative_to(env)) for path in (replaced, moved, other)}
+    for path in rest:
+        assert digest(env / path) == {"sha256": known[path].digest}
+
+
+def write_anew(path: Path, data: bytes) -> None:
+    """Another file of that name, as pip puts it there."""
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def swap(one: Path, other: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
+CHANGES: dict[str, Callable[[Path, Path], object]] = {
+    "nothing": lambda _env, _info: None,
+    "module-changed": lambda env, _: write_anew(site(env) / "beta.py", b"evil\n"),
+    "module-written-again": lambda env, _: write_anew(site(env) / "beta.py", (site(env) / "beta.py").read_bytes()),
+    "module-gone": lambda env, _: (site(env) / "alpha" / "part.py").unlink(),
+    "module-is-a-link": lambda env, _: (site(env) / "beta.py").unlink() or (site(env) / "beta.py").symlink_to("x"),
+    "shared-file-changed": lambda env, _: write_anew(site(env) / "shared" / "__init__.py", b"# other\n"),
+    "shared-file-gone": lambda env, _: (site(env) / "shared" / "__init__.py").unlink(),
+    "bytecode-changed": lambda env, _: write_anew(next(site(env).rglob("part.*.pyc")), b"evil"),
+    "bytecode-gone": lambda env, _: next(site(env).rglob("part.*.pyc")).unlink(),
+    "command-changed": lambda env, _: (env / "bin" / "alpha-cmd").write_text("#!/bin/sh\n"),
+    "command-gone": lambda env, _: (env / "bin" / "alpha-cmd").unlink(),
+    "data-changed": lambda env, _: write_anew(env / "share" / "alpha" / "notes.txt", b"other"),
+    "file-added": lambda env, _: (site(env) / "alpha" / "more.py").write_text("x"),
+    "record-gone": lambda _, info: (info / "RECORD").unlink(),
+    "record-damaged": lambda _, info: (info / "RECORD").write_text('"'),
+    "record-shorter": lambda _, info: (info / "RECORD").write_text("alpha/part.py,,\n"),
+    "record-longer": lambda _, info: write_anew(
+        info / "RECORD", (info / "RECORD").read_bytes() + b"alpha/none.py,sha256=abc,3\n../../../../x,,\n"
+    ),
+    "record-is-a-link": lambda _, info: (info / "RECORD").unlink() or (info / "RECORD").symlink_to("METADATA"),
+    "metadata-changed": lambda _, info: write_anew(info / "METADATA", b"Name: gamma\nVersion: 7\n"),
+    "metadata-gone": lambda _, info: (info / "METADATA").unlink(),
+    "installer-changed": lambda _, info: (info / "INSTALLER").write_text("me"),
+    "module-swapped": lambda env, _: swap(site(env) / "alpha" / "part.py", site(env) / "alpha" / "__init__.py"),
+    "directories-swapped": lambda env, _: swap(site(env) / "alpha", site(env) / "shared"),
+    "directory-added": lambda env, _: write_anew(site(env) / "alpha" / "new" / "more.py", b"x"),
+    "directory-gone": lambda env, _: shutil.rmtree(site(env) / "shared"),
+    "directory-is-a-link": lambda env, _: (
+        (site(env) / "alpha").rename(site(env) / "other") and (site(env) / "alpha").symlink_to("other")
+    ),
+    "package-gone": lambda env, info: shutil.rmtree(info) or shutil.rmtree(site(env) / "alpha"),
+    "package-upgraded": lambda env, info: (
+        shutil.rmtree(info)
+        or write_anew(site(env) / "alpha-3.0.dist-info" / "METADATA", b"Name: alpha\nVersion: 3.0\n")
+        or write_anew(site(env) / "alpha-3.0.dist-info" / "RECORD", b"alpha/part.py,sha256=abc,3\n")
+    ),
+}
+
+
+@pytest.fixture
+def next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linking ends in another tick of the file system's clock than the last directory was filled in."""
+    real = linking._time_at
+
+    def time_at(directory: str) -> int:
+        before = real(directory)
+        while (now := real(directory)) == before:
+            pass
+        return now
+
+    monkeypatch.setattr(linking, "_time_at", time_at)
+
+
+@pytest.mark.usefixtures("next_tick")
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room, tmp_path: Path, change: str) -> None:
+    env = tmp_path / "env"
+    linked = filled.link(env, requested=("alpha",))
+    known = vouched(linked, env)
+    CHANGES[change](env, site(env) / "alpha-1.0.dist-info")
+    one = write_seal(env, wheels.PYTHON, known)
+    seal = (env / SEAL).read_bytes()
+    other = write_seal(env, wheels.PYTHON)
+    assert seal == (env / SEAL).read_bytes()
+    assert one == dataclasses.replace(other, shared=one.shared)
+    assert one.shared
+
+
+@pytest.mark.usefixtures("next_tick")
+def test_what_is_as_it_was_linked_is_neither_read_nor_parsed(
+    filled: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = tmp_path / "env"
+    linked = filled.link(env)
+    known = vouched(linked, env)
+    monkeypatch.setattr(records, "parse_record", lambda *_: pytest.fail("a RECORD was parsed"))
+    opened, real = set(), os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.add(str(path)) or real(path, *rest, **more))
+    sealed = write_seal(env, None, known)
+    assert {(d.name, d.version) for d in sealed.distributions} == {("alpha", "1.0"), ("beta", "2.0")}
+    assert sealed.shared == linked.shared
+    own = {"RECORD", "INSTALLER"}
+    assert {Path(path).name for path in opened if str(site(env)) in path and Path(path).is_file()} == own
+    # Nor listed, but for those that were filled only by making directories in them.
+    assert {path for path in opened if Path(path).is_dir() and path.startswith(f"{site(env)}/")} == set()
+
+
+def test_what_is_put_there_right_after_the_linking_is_seen(filled: Room, tmp_path: Path) -> None:
+    """The clock of the file system may still be in the tick in which the last directory was filled."""
+    for number in range(20):
+        env = tmp_path / str(number)
+        linked = filled.link(env)
+        added = site(env) / "alpha" / "more.py"
+        added.write_text("x")
+        known = vouched(linked, env)
+        assert str(added.relative_to(env)) in walk(env, known.files, known.listings)
