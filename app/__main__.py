@@ -45,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What is made while modules are imported stays: looking through it for garbage takes a tenth of the time to the
     # first paint.
     gc.disable()
-    from app.tui.memory import load_asyncio_without_tls
+    from app.tui.memory import load_asyncio_without_tls, share_one_arena
 
+    share_one_arena()
     load_asyncio_without_tls()
     from app.tui.run import run
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.digest import sha256
 from engine.errors import Problem
 from engine.files import is_there
 from engine.obstacles import unreadable, unwritable, why_unwritable
@@ -81,9 +82,7 @@ class DataDir:
 
     def _index(self, name: str) -> Path | None:
         """Where an index of what is in the data directory may be kept."""
-        import hashlib
-
-        place = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        place = sha256(os.fsencode(self.path)).hex()[:16]
         return cache_file(self._environ, f"{name}-{place}.index")
 
     # Whether it can be seen and changed

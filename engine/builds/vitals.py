@@ -10,7 +10,6 @@ day: neither a clock that jumps nor one that differs between two machines can ma
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import threading
@@ -20,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.digest import sha256
 from engine.environments.locks import held_elsewhere
 
 __all__ = ["SILENCE", "Machine", "Vitals", "Watch", "keep_beating", "this_machine"]
@@ -47,7 +47,7 @@ def this_machine() -> Machine:
         with suppress(OSError):
             if text := path.read_bytes().strip():
                 # Not as it is: it is not to be told to other machines (machine-id(5)).
-                return Machine(platform.node(), hashlib.sha256(b"envdeck " + text).hexdigest()[:16])
+                return Machine(platform.node(), sha256(b"envdeck " + text).hex()[:16])
     return Machine(platform.node())
 
 

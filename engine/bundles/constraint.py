@@ -17,7 +17,6 @@ from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from engine.bundles.archive import open_archive
 from engine.bundles.model import Bundle, Manifest
 from engine.errors import InputError, Problem, Where
 from engine.text import decode, one_line
@@ -259,6 +258,9 @@ def read_project_files(bundle: Bundle) -> Mapping[str, bytes]:
     """
     if not bundle.is_archive:
         return read_directory(bundle.path)
+    # Only here: most bundles on a shelf are directories.
+    from engine.bundles.archive import open_archive
+
     try:
         with open_archive(bundle.path) as archive:
             contents = {name: archive.read(name, _FILE_LIMIT + 1) for name in PROJECT_FILES}

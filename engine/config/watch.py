@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 import threading
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config.load import MAX_BYTES
+from engine.digest import sha256
 
 __all__ = ["ConfigWatcher"]
 
@@ -112,4 +112,4 @@ class ConfigWatcher:
     @staticmethod
     def _read(path: Path) -> bytes:
         with path.open("rb") as file:
-            return hashlib.blake2b(file.read(MAX_BYTES + 1), digest_size=16).digest()
+            return sha256(file.read(MAX_BYTES + 1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -78,7 +77,7 @@ def try_out(data_dir: Path) -> tuple[HealthCheck, ...]:
 
 @contextmanager
 def _place(data_dir: Path) -> Iterator[Path]:
-    place = data_dir / f"{PREFIX}{secrets.token_hex(4)}"
+    place = data_dir / f"{PREFIX}{os.urandom(4).hex()}"
     place.mkdir(mode=0o700)
     try:
         yield place

@@ -7,7 +7,6 @@ ever or have effects.
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import stat
 from collections import deque
@@ -212,6 +211,9 @@ def digest(path: Path, algorithms: Collection[str] = (ALGORITHM,), *, follow: bo
 
 def _digest(path: str, algorithms: Collection[str], buffer: memoryview, flags: int) -> dict[str, str]:
     """As `digest`, reading through `buffer`."""
+    # Only here: it loads OpenSSL, which is worth its memory only where there is much to digest.
+    import hashlib
+
     descriptor = _open_regular(path, flags)
     try:
         # The usual one by its own name, which is found at once.

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from engine.text import clean, mask_credentials, one_line
+
+# Where processes are looked at, psutil is loaded: until then it is memory for nothing.
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = ["ProcessUse", "Users", "in_use", "users_of"]
 
@@ -59,6 +62,8 @@ def users_of(paths: Iterable[Path]) -> Users:
     or named by one of its variables. This process itself does not count. Never fails: what may not be read is
     counted in `Users.unreadable`.
     """
+    import psutil
+
     finder = _Finder(paths)
     found: dict[Path, list[ProcessUse]] = {path: [] for path in finder.paths}
     unreadable = 0
@@ -124,6 +129,8 @@ def _common(spellings: Iterable[str]) -> str:
 
 def _uses(process: psutil.Process, finder: _Finder) -> tuple[dict[Path, list[str]], bool]:
     """How `process` uses what `finder` looks for, and whether all of it could be looked at."""
+    import psutil
+
     uses: dict[Path, list[str]] = {}
     complete = True
 
@@ -173,6 +180,8 @@ def _mapped_files(pid: int) -> str:
 
 def _describe(process: psutil.Process) -> tuple[str, str]:
     """The user and the command line of `process`, safe to show."""
+    import psutil
+
     user = ""
     with suppress(psutil.Error, KeyError):
         user = clean(process.username())

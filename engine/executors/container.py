@@ -7,7 +7,6 @@ mounted at the same path.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -20,9 +19,8 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-import psutil
-
 from engine.config.model import ExecutorSettings
+from engine.digest import sha256
 from engine.errors import EnvdeckError
 from engine.executors.base import Availability, Cause, ExecutorError, JobNotFound, JobSpec, JobState, JobStatus, Mount
 from engine.executors.cgroups import in_group, memory_kills
@@ -91,7 +89,7 @@ class ContainerExecutor:
         self.jobs_dir = jobs_dir
         self.settings = settings
         self.environ = environ
-        self._label = f"envdeck.jobs={hashlib.sha256(os.fsencode(jobs_dir.resolve())).hexdigest()[:16]}"
+        self._label = f"envdeck.jobs={sha256(os.fsencode(jobs_dir.resolve())).hex()[:16]}"
 
     def availability(self) -> Availability:
         """Whether podman or docker works here, which of them is used, and what it does not do for builds."""
@@ -318,6 +316,9 @@ class ContainerExecutor:
         """Whether podman will notice the end of the container; docker always does."""
         if self._tool.remote or not container.guard:
             return True
+        # Only here: the view of the configuration asks every kind of executor whether builds can run there.
+        import psutil
+
         try:
             return any(container.id in word for word in psutil.Process(container.guard).cmdline())
         except psutil.Error:

@@ -9,7 +9,6 @@ pods; and list on events, which say why some pods do not start.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.model import ExecutorSettings
+from engine.digest import sha256
 from engine.errors import Problem
 from engine.executors.base import Availability, Cause, ExecutorError, JobNotFound, JobSpec, JobState, JobStatus
 from engine.executors.guard import MOST_OUTPUT
@@ -61,7 +61,7 @@ class KubernetesExecutor:
         self.jobs_dir = jobs_dir
         self.settings = settings
         self.environ = environ
-        self._digest = hashlib.sha256(os.fsencode(jobs_dir.resolve())).hexdigest()[:16]
+        self._digest = sha256(os.fsencode(jobs_dir.resolve())).hex()[:16]
 
     def availability(self) -> Availability:
         """Whether the cluster answers and would take jobs, found out by asking it to take one without keeping it."""

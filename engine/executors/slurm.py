@@ -7,7 +7,6 @@ directory there. A job is called ``envdeck-KEY`` in Slurm, and its comment says 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from engine.config.model import ExecutorSettings
+from engine.digest import sha256
 from engine.errors import Problem
 from engine.executors.base import Availability, Cause, ExecutorError, JobNotFound, JobSpec, JobState, JobStatus
 from engine.executors.guard import MOST_OUTPUT
@@ -76,7 +76,7 @@ class SlurmExecutor:
         self.jobs_dir = jobs_dir
         self.settings = settings
         self.environ = {"PATH": os.defpath} | {name: environ[name] for name in _ENVIRONMENT if name in environ}
-        self._comment = f"envdeck:{hashlib.sha256(os.fsencode(jobs_dir.resolve())).hexdigest()[:16]}"
+        self._comment = f"envdeck:{sha256(os.fsencode(jobs_dir.resolve())).hex()[:16]}"
 
     def availability(self) -> Availability:
         """Whether the tools are there and the controller answers, and what the cluster does not do for builds."""

@@ -8,8 +8,8 @@ what they depend on, and nothing else of the installation; so it has to be known
 from __future__ import annotations
 
 import json
+import os
 import re
-import secrets
 import shlex
 import time
 from collections.abc import Hashable, Iterable, Mapping
@@ -80,7 +80,7 @@ def probe_externals(
     if failure := _unfit_file(executable):
         return failure
     deadline = time.monotonic() + timeout
-    start, end = secrets.token_hex(16), secrets.token_hex(16)
+    start, end = os.urandom(16).hex(), os.urandom(16).hex()
     command = [str(_SCRIPT), start, end, *wanted]
     ended = _run([str(executable), "-I", "-B", *command], deadline)
     if isinstance(ended, _Ended) and ended.status and "nknown option" in ended.stderr:  # Python 2

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import resource
-import secrets
 import selectors
 import signal
 import stat
@@ -81,7 +80,7 @@ def run_probe(executable: Path, timeout: float) -> InterpreterFacts | ProbeFailu
     if unfit:
         return unfit
     deadline = time.monotonic() + timeout
-    start, end = secrets.token_hex(16), secrets.token_hex(16)
+    start, end = os.urandom(16).hex(), os.urandom(16).hex()
     ended = _run([str(executable), *_ISOLATED, str(PROBE_SCRIPT), start, end], deadline)
     if isinstance(ended, _Ended) and ended.status and "nknown option" in ended.stderr:
         ended = _run([str(executable), *_ISOLATED_PYTHON_2, str(PROBE_SCRIPT), start, end], deadline)
@@ -128,7 +127,7 @@ class _Ended:
 
 def _run(command: list[str], deadline: float) -> _Ended | ProbeFailure:
     """Run `command` until `deadline` on the monotonic clock, in a session of its own and with nothing to read."""
-    mark = secrets.token_hex(16)
+    mark = os.urandom(16).hex()
     try:
         process = subprocess.Popen(
             command,

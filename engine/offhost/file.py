@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from engine.digest import sha256
 from engine.errors import InputError, Problem, Severity, Where
 from engine.files import read_limited
 from engine.offhost.model import Declarations, EnvironmentsFile, ExecutionEnvironment
@@ -42,7 +42,7 @@ def _load(path: Path, before: EnvironmentsFile | None) -> EnvironmentsFile:
         data = _read(path)
     except InputError as error:
         return replace(before, problems=(error.problem,), digest=b"")
-    digest = hashlib.blake2b(data, digest_size=16).digest()
+    digest = sha256(data)
     if digest == before.digest:
         return before
     environments, problems = parse_environments(data, str(path))

@@ -8,7 +8,6 @@ replaced, another index, or another content of a local project gives another env
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from functools import lru_cache
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from engine.digest import sha256
 from engine.packages.plan import Action, PackagePlan
 from engine.text import mask_credentials
 
@@ -90,7 +90,7 @@ def environment_key(ingredients: Mapping[str, object]) -> str:
     The first 16 that do not give a leading dash, which a command line would take for an option.
     """
     text = json.dumps(dict(ingredients), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    digest = hashlib.sha256(text.encode("ascii")).digest()
+    digest = sha256(text.encode("ascii"))
     name = ""
     for start in range(len(digest) - 15):
         name = base64.urlsafe_b64encode(digest[start : start + 16]).rstrip(b"=").decode("ascii")

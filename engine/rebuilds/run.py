@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -61,7 +60,7 @@ def run(
     `InputError`, `StorageError`.
     """
     began = time.monotonic()
-    runner = Runner(secrets.token_hex(8), by, socket.gethostname(), os.getpid(), time.time())
+    runner = Runner(os.urandom(8).hex(), by, socket.gethostname(), os.getpid(), time.time())
     with lists.hold(name, runner if force else None):
         now, keys = choose(lists.read(name))
         work = _Work(lists, now, frozenset(keys), runner, on_progress)

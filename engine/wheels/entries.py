@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.digest import sha256
 from engine.environments.tree import ALGORITHM, digest
 from engine.wheels.layout import Unfit
 from engine.wheels.model import Directory, Entry, Script
@@ -122,7 +122,7 @@ def read_digests(path: Path, entry: Entry) -> Iterable[tuple[Directory, str, str
 
 def digest_of(data: bytes) -> str:
     """The digest of `data` as RECORD has it."""
-    spelled = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
+    spelled = base64.urlsafe_b64encode(sha256(data)).rstrip(b"=").decode("ascii")
     return f"{ALGORITHM}={spelled}"
 
 

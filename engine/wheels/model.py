@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
 from packaging.version import InvalidVersion, Version
 
+from engine.digest import sha256
 from engine.text import mask_credentials
 
 __all__ = [
@@ -174,4 +174,4 @@ def index_digest(settings: Mapping[str, str], identity: Mapping[str, object]) ->
     public = {name: mask_credentials(value) for name, value in settings.items() if name in SERVED_BY}
     accepts = {name: value for name, value in identity.items() if name != "base_prefix"}
     text = json.dumps([public, accepts], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return sha256(text.encode()).hex()[:32]

@@ -242,8 +242,9 @@ def test_processes_that_may_not_be_looked_into_are_counted(world: World, run) ->
     path = publish(world)
     run(sys.executable, "-c", STAY, cwd=path)
     code = (
-        "import os, sys; from pathlib import Path; from engine.environments.usage import users_of; os.setuid(65534);"
-        "users = users_of([Path(sys.argv[1].replace('+', '/'))]); print(users.unreadable, len(users.by_path))"
+        "import os, psutil, sys; from pathlib import Path; from engine.environments.usage import users_of; "
+        "os.setuid(65534); users = users_of([Path(sys.argv[1].replace('+', '/'))]);"
+        "print(users.unreadable, len(users.by_path))"
     )
     argv = [sys.executable, "-c", code, str(path).replace("/", "+")]
     output = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout

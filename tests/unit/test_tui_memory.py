@@ -40,3 +40,13 @@ def test_the_ui_is_loaded_without_tls_which_others_can_load_all_the_same() -> No
 
 def test_the_one_of_this_machine_can_be_asked() -> None:
     memory.give_back()
+
+
+def test_the_c_library_is_asked_for_one_arena_before_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: SimpleNamespace(mallopt=lambda *asked: calls.append(asked)))
+    memory.share_one_arena()
+    assert calls == [(-8, 1)]
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: SimpleNamespace())
+    memory.share_one_arena()
+    assert len(calls) == 1

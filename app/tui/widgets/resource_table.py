@@ -118,6 +118,8 @@ class ResourceTable(LineWidget, Generic[R]):
     def set_filter(self, text: str) -> Filter:
         """Show only the rows that `text` accepts and return what it was read as."""
         self.filter = parse_filter(text, self._texts.fields)
+        if not self.filter.terms:
+            self._texts.clear()
         self._arrange()
         self._redraw()
         return self.filter

@@ -62,6 +62,10 @@ class RowTexts(Generic[R]):
             if len(kept) > 2 * rows + 100:
                 kept.clear()
 
+    def clear(self) -> None:
+        """Let go of all of them: megabytes, of ten thousand rows."""
+        self._kept.clear()
+
     def _keep(self, field: str, row: R, make: Callable[[R], str]) -> str:
         kept = self._kept.setdefault(field, {})
         identity = self._identity(row)
