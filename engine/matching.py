@@ -13,6 +13,7 @@ from enum import StrEnum
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from engine.contradiction import contradiction
 from engine.errors import Problem
 from engine.targets import LOCAL
 
@@ -189,6 +190,16 @@ def _no_match(request: Request, candidates: Sequence[Candidate], rule: Rule) -> 
     """Say what is missing, what there is, and the nearest remedy."""
     if request.version is None and request.requires is None:
         return Problem("request-empty", "the bundle names neither a Python version nor a constraint", expected="X.Y.Z")
+    impossible = contradiction(request.requires) if rule is Rule.REQUIRES and request.requires is not None else ()
+    if impossible:
+        why = "which contradict each other" if len(impossible) > 1 else "which no release of Python satisfies"
+        return Problem(
+            "no-matching-installation",
+            f"no Python can satisfy {request.requires}",
+            expected="a constraint that some version satisfies",
+            found=f"{' and '.join(impossible)}, {why}",
+            hint="Correct environment.python.requires in the manifest, or the project file that it was taken from",
+        )
     usable = [str(c.version) for c in candidates if c.version and not c.unusable]
     would_fit = [c for c in candidates if c.version and c.unusable and _misfit(request, c, rule) is None]
     if would_fit:

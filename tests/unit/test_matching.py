@@ -9,6 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from engine import Candidate, Match, Request, Rule, Verdict
+from engine.contradiction import contradiction
 from engine.matching import match
 
 
@@ -102,6 +103,59 @@ def test_of_two_installations_of_one_version_the_first_listed_is_used() -> None:
     result = match(Request(Version("3.9.6")), [first, second], Rule.EXACT)
     assert result.chosen is first
     assert result.judgements[1].reason == "3.9.6 is also at /first, listed earlier"
+
+
+@pytest.mark.parametrize(
+    ("requires", "parts"),
+    [
+        ("<3.8,>=3.8", "<3.8 and >=3.8"),
+        (">=3.8,<3.12,!=3.9.*,<3.7", "<3.7 and >=3.8"),
+        ("==3.9.*,!=3.9.*", "!=3.9.* and ==3.9.*"),
+        ("~=3.9,<3.9", "<3.9 and ~=3.9"),
+        (">3.9.0,<3.9.2,!=3.9.1", "!=3.9.1 and <3.9.2 and >3.9.0"),
+        ("==3.9.1.5", "==3.9.1.5"),
+        ("<0", "<0"),
+        ("===three", "===three"),
+    ],
+)
+def test_what_no_python_can_satisfy_is_said_with_the_parts_that_contradict(requires: str, parts: str) -> None:
+    problem = match(Request(None, SpecifierSet(requires)), candidates("3.9.6"), Rule.EXACT).problem
+    assert problem is not None
+    assert problem.code == "no-matching-installation"
+    assert problem.message == f"no Python can satisfy {SpecifierSet(requires)}"
+    assert problem.found.rpartition(", which")[0] == parts
+    assert "Install" not in problem.hint
+
+
+@pytest.mark.parametrize(
+    "requires", [">=3.14", "<3", ">3.9.6,<3.9.8", "~=3.8.5,!=3.8.5,!=3.8.6", "==3.4.*", ">=3.9,!=3.9.*"]
+)
+def test_what_some_python_can_satisfy_leads_to_installing_it(requires: str) -> None:
+    problem = match(Request(None, SpecifierSet(requires)), candidates("3.9.6"), Rule.EXACT).problem
+    assert problem is not None
+    assert problem.hint.startswith(f"Install Python {SpecifierSet(requires)} ")
+
+
+NUMBERS = st.integers(0, 3)
+PARTS = st.builds(
+    lambda operator, numbers, more: f"{operator}{'.'.join(map(str, numbers))}{more * (operator in ('==', '!='))}",
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    st.lists(NUMBERS, min_size=1, max_size=3),
+    st.sampled_from(["", ".*"]),
+)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=4))
+def test_a_contradiction_is_one_and_no_part_of_it_is_superfluous(parts: list[str]) -> None:
+    every = [Version(f"{a}.{b}.{c}") for a in range(6) for b in range(6) for c in range(6)]
+
+    def possible(some: list[str]) -> bool:
+        return any(SpecifierSet(",".join(some)).contains(version) for version in every)
+
+    found = list(contradiction(SpecifierSet(",".join(parts))))
+    assert bool(found) is not possible(parts)
+    assert not found or not possible(found)
+    assert all(possible([other for other in found if other != part]) for part in found)
 
 
 def test_a_request_for_nothing_is_a_problem_of_its_own() -> None:
