@@ -23,7 +23,7 @@ from engine.bundles.model import LineKind, RequirementLine
 from engine.errors import InputError, Problem, Where
 from engine.text import clean, mask_credentials
 
-__all__ = ["OPTIONS", "SIZE_LIMIT", "parse_requirements"]
+__all__ = ["OPTIONS", "SIZE_LIMIT", "origin", "parse_requirements"]
 
 SIZE_LIMIT = 5 * 1024 * 1024
 """Bytes of a requirements file together with everything it includes."""
@@ -379,6 +379,26 @@ def _is_bundle_path(line: _Line, text: str) -> bool:
     if posixpath.normpath(path).split("/")[0] == "..":
         raise line.invalid("the path leaves the bundle", code="requirement-outside-bundle")
     return True
+
+
+def origin(line: RequirementLine) -> str:
+    """Where the package of a line comes from that names more than it and its versions, in words."""
+    named = line.requirement.url if line.requirement is not None else None
+    text = named or _subject(line.text)
+    scheme = text.partition(":")[0].lower() if _is_url(text) else ""
+    path = re.split(r"[#?;\[]", text, maxsplit=1)[0].strip()
+    if _VCS_SCHEME.fullmatch(scheme):
+        return "a version control repository"
+    if scheme not in ("", "file"):
+        return "an address"
+    what = "an archive" if path.lower().endswith(_ARCHIVE_SUFFIXES) else "a project directory"
+    return f"{what} in the bundle" if line.local else f"{what} on the machine that builds"
+
+
+def _subject(text: str) -> str:
+    """What a source line names, without the option in front of it and the ``name @``."""
+    text = re.sub(r"^(?:--editable[\s=]+|-e\s*)", "", text.strip())
+    return text if _is_url(text) or not _is_direct_reference(text) else text.partition("@")[2].strip()
 
 
 def _is_url(text: str) -> bool:

@@ -16,7 +16,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from engine.bundles.model import LineKind, RequirementLine
-from engine.bundles.requirements import parse_requirements
+from engine.bundles.requirements import origin, parse_requirements
 from engine.errors import InputError, Problem, Where
 from engine.packages.lint import examine
 
@@ -225,7 +225,7 @@ def _pin(line: RequirementLine, *, hashed: bool) -> SeedablePin | str:
     """The pin that the line is, or why it is none that the store could serve. `hashed` is whether hashes count."""
     requirement = line.requirement
     if requirement is None or requirement.url or line.name is None:
-        return "it comes from an address, not from the index"
+        return f"it comes from {origin(line)}, not from the index"
     specifiers = list(requirement.specifier)
     if len(specifiers) != 1 or specifiers[0].operator != "==" or specifiers[0].version.endswith(".*"):
         return "no version is pinned"
@@ -241,5 +241,5 @@ def _pin(line: RequirementLine, *, hashed: bool) -> SeedablePin | str:
 def _mutable(line: RequirementLine) -> str:
     """Why the line can mean something else tomorrow, with its name; empty when it cannot."""
     if line.kind is LineKind.SOURCE or (line.requirement is not None and line.requirement.url):
-        return f"{line.name or 'a line'} comes from an address, not from the index"
+        return f"{line.name or 'a line'} comes from {origin(line)}, not from the index"
     return f"{line.name} is not pinned" if examine(line).mutable else ""
