@@ -241,6 +241,21 @@ async def test_a_terminal_that_is_too_small_says_so_and_survives(desk, size) -> 
             assert "envdeck needs 60x16" in d.text
 
 
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((36, 10), "envdeck needs 60x16, this is 36x10"),
+        ((33, 10), "needs 60x16, is 33x10"),
+        ((24, 4), "needs 60x16, is 24x4"),
+        ((14, 4), "needs 60x16"),
+        ((8, 2), "60x16"),
+    ],
+)
+async def test_what_a_terminal_that_is_too_small_says_fits_it(desk, size, shown: str) -> None:
+    async with desk(size=size) as d:
+        assert d.text.split("\n")[0].strip() == shown
+
+
 async def test_the_terminal_may_change_its_size_at_any_time(desk) -> None:
     async with desk() as d:
         await d.press("3")

@@ -10,8 +10,7 @@ from textual.screen import Screen
 
 from app.keys.actions import Scope
 from app.keys.context import InputContext, footer
-from app.tui.text import safe
-from app.tui.widgets.chrome import footer_line, status_line, views_line
+from app.tui.widgets.chrome import cramped_line, footer_line, status_line, views_line
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Prompt, Question
 
@@ -135,7 +134,7 @@ class Page(Screen[None], inherit_bindings=False):
 
     def on_resize(self, event: Resize) -> None:
         size = event.size
-        self.query_one("#cramped", OneLine).show(safe(f"envdeck needs 60x16, this is {size.width}x{size.height}"))
+        self.query_one("#cramped", OneLine).show(cramped_line(size.width, size.height))
         self.call_after_refresh(self.refresh_chrome)
 
     def refresh_chrome(self) -> None:

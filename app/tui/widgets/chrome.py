@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.keys.context import FooterItem
     from engine import Problem, Snapshot
 
-__all__ = ["footer_line", "notice_line", "rule", "status_line", "views_line"]
+__all__ = ["cramped_line", "footer_line", "notice_line", "rule", "status_line", "views_line"]
 
 _SHORT = {View.INSTALLATIONS: "Inst", View.ENVIRONMENTS: "Envs", View.CONFIG: "Cfg"}
 
@@ -64,6 +64,17 @@ def status_line(snapshot: Snapshot, version: str, width: int, *, frozen: bool = 
     else:
         right.append((1, safe(f"cfg ok {clock(config.loaded_at)}")))
     return _spread(left, right, width)
+
+
+def cramped_line(width: int, height: int) -> Text:
+    """What a terminal of this size shows in the place of everything: as much of it as there is room for."""
+    told = (
+        f"envdeck needs 60x16, this is {width}x{height}",
+        f"needs 60x16, is {width}x{height}",
+        "needs 60x16",
+        "60x16",
+    )
+    return safe(next((text for text in told if len(text) < width), told[-1]))
 
 
 def views_line(active: View, tally: str, width: int) -> Text:
