@@ -6,7 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from app.cli import json_content
-from app.cli.grammar import Commands, add_dry_run
+from app.cli.grammar import Commands, add_dry_run, add_force
+from app.cli.replacing import refuse_to_replace
 from app.cli.terminal import Terminal
 from engine import CaptureOptions, Engine, Problem, Refused, clean
 
@@ -29,6 +30,7 @@ def create(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         from app.cli import render_content
 
         terminal.show(render_content.captured(captured, archive))
+    refuse_to_replace(archive, force=options.force)
     if not options.dry_run:
         if options.read_only:
             raise Refused(
@@ -63,16 +65,17 @@ def add_commands(children: Commands) -> None:
         "installed.",
         "  envdeck bundle create ./my-app --dry-run\n"
         "  envdeck bundle create ./my-app -o /tmp/my-app.tar.gz --requires '>=3.11'",
-        "  0  written\n  1  refused, or it cannot be written\n  2  bad usage, or a project that cannot be read",
+        "  0  written\n"
+        "  1  refused, as where a file is there already, or it cannot be written\n"
+        "  2  bad usage, or a project that cannot be read",
         "{directory, archive, written, app_mode, entrypoint, interpreter, requirements\n"
         "  (each {value, reason, looked_at}), provenance (as `envdeck plan`), frozen\n"
         "  [{line, dropped, reason}], manifest, files [{name, size, md5}], left_out\n"
         "  [{name, reason}]}",
     )
     command.add_argument("directory", metavar="DIR", help="the directory of the project")
-    command.add_argument(
-        "-o", "--output", metavar="FILE", help="the archive to write, replacing what is there (DIR.tar.gz here)"
-    )
+    command.add_argument("-o", "--output", metavar="FILE", help="the archive to write (DIR.tar.gz here)")
+    add_force(command)
     command.add_argument("--python", metavar="PYTHON", default="", help="the interpreter to inspect: a path or a name")
     command.add_argument("--app-mode", metavar="MODE", default="", help="such as python-fastapi")
     command.add_argument("--entrypoint", metavar="ENTRY", default="", help="a file, module or module:object")

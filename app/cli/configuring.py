@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.cli import json_config
-from app.cli.grammar import Commands
+from app.cli.grammar import Commands, add_force
+from app.cli.replacing import there_already
 from app.cli.terminal import Terminal
 from engine import Engine, EnvdeckError, ImpactKind, InputError, Problem, Refused, Severity, Where
 
@@ -98,9 +99,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise Refused(
-            Problem("file-exists", "the file is there already", where=Where(str(path)), hint="--force replaces it")
-        ) from error
+        raise there_already(path) from error
     except OSError as error:
         raise EnvdeckError(
             Problem("config-write", f"cannot write the file: {error.strerror or error}", where=Where(str(path)))
@@ -194,4 +193,4 @@ def add_commands(children: Commands) -> None:
         "{path (null when printed), text}",
     )
     command.add_argument("path", metavar="PATH", nargs="?", help="the file to write; `-` prints it")
-    command.add_argument("--force", action="store_true", help="replace a file that is there")
+    add_force(command)

@@ -32,6 +32,7 @@ __all__ = [
     "Formatter",
     "Parser",
     "add_dry_run",
+    "add_force",
     "add_yes",
     "count",
     "globals_parser",
@@ -155,6 +156,10 @@ def globals_parser(*, for_help: bool = False) -> Parser:
 
 def add_dry_run(command: ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", help="show what would happen, and do nothing")
+
+
+def add_force(command: ArgumentParser) -> None:
+    command.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
 def add_yes(command: ArgumentParser) -> None:

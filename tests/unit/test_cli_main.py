@@ -480,3 +480,26 @@ def test_config_init_writes_nothing_when_read_only(cli: Cli, tmp_path: Path) -> 
 def test_config_init_tells_when_it_cannot_write(cli: Cli) -> None:
     assert cli("config", "init", "/proc/envdeck/envdeck.gcfg") == 1
     assert cli.err.startswith("error[config-write]")
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_a_bundle_does_not_take_the_place_of_a_file_unseen(cli: Cli, tmp_path: Path, dry_run: list[str]) -> None:
+    path = tmp_path / "app.tar.gz"
+    argv = ["bundle", "create", "app", "-o", str(path), *dry_run]
+    assert cli(*argv) == 0
+    path.write_text("mine")
+    engine = FakeEngine()
+    assert cli(*argv, engine=engine) == 1
+    assert cli.err == f"error[file-exists]: the file is there already\n  at {path}\n  → --force replaces it\n"
+    assert ("write", str(path)) not in engine.asked
+    assert cli.json(*argv, engine=engine, code=1)["error"]["code"] == "file-exists"
+    assert cli(*argv, "--force", engine=engine) == 0
+    assert (("write", str(path)) in engine.asked) is (not dry_run)
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "."])
+def test_a_bundle_never_takes_the_place_of_what_is_no_file(cli: Cli, place: str) -> None:
+    engine = FakeEngine()
+    assert cli("bundle", "create", "app", "-o", place, "--force", engine=engine) == 1
+    assert "what is there is not a file" in cli.err
+    assert not [asked for asked in engine.asked if isinstance(asked, tuple) and asked[0] == "write"]
