@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.builds.spec import Job
-from engine.environments.seal import Sealed, Vouched, write_seal
+from engine.environments.seal import Sealed, Vouched, Whole, write_seal
 from engine.environments.store import EnvironmentStore
 from engine.environments.tree import Entry
 from engine.executors.accounts import Account
@@ -48,22 +48,25 @@ def publish(
     outcome: Mapping[str, object],
     seconds: float,
     check: Callable[[], None],
-    vouched: Vouched | None = None,
+    vouched: Callable[[], Vouched] = Vouched,
+    whole: Whole | None = None,
 ) -> Sealed:
     """Make the attempt of `job` the one that counts, with the key's lock held; returns what is in it.
 
-    `outcome` is the builder's, `seconds` how long it took, `vouched` are the files that came from the wheel store.
+    `outcome` is the builder's, `seconds` how long it took, `vouched` says which files came from the wheel store, and
+    `whole` is all that did, if that can be told at once.
     `check` is called last before anyone can see the attempt, and raises to keep it from being published. Raises
     `OSError`, `StorageError`.
     """
-    vouched = vouched or Vouched()
     if job.account:
-        _take_over(job.attempt_dir, job.account, vouched.files)
+        _take_over(job.attempt_dir, job.account, vouched().files)
+        # The directories were the account's until now, and to take them over leaves the same trace as to change them.
+        whole = None
     python = None if job.image or not is_file(Path(job.python_path)) else Path(job.python_path)
     with ThreadPoolExecutor(1, "syncing") as pool:
         # Nearly all of it is on disk by the time it is sealed, and what is left below is little.
         syncing = pool.submit(sync_filesystem, job.attempt_dir)
-        sealed = write_seal(job.attempt_dir, python, vouched)
+        sealed = write_seal(job.attempt_dir, python, vouched, whole)
         syncing.result()
     packages = outcome.get("packages")
     record: dict[str, object] = {

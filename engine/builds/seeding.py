@@ -12,16 +12,17 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.builds.pip_config import configuration
 from engine.builds.spec import Job
 from engine.environments.records import Distribution
-from engine.environments.seal import Vouched
+from engine.environments.seal import Vouched, Whole
 from engine.errors import EnvdeckError
 from engine.files import read_json
 from engine.text import one_line
@@ -30,7 +31,7 @@ from engine.wheels.linking import Linked, link
 from engine.wheels.locks import Lock, LockRecords
 from engine.wheels.model import Pin, Wanted
 from engine.wheels.store import WheelStore
-from engine.wheels.vouching import vouched
+from engine.wheels.vouching import vouched, whole
 
 if TYPE_CHECKING:
     from engine.wheels.filling import Source
@@ -56,7 +57,8 @@ class Seeding:
         self.locks = LockRecords(job.data_dir)
         self.supply = Supply(unusable="nothing is asked for")
         self._settings: Mapping[str, str] = {}
-        self._vouching: Future[Vouched] | None = None
+        self._vouched: Callable[[], Vouched] = Vouched
+        self._whole: Callable[[], Whole | None] = lambda: None
         self._linked_at = (0.0, 0.0)
         """By the clock that can be set, and by the one that cannot."""
 
@@ -91,7 +93,10 @@ class Seeding:
             self._linked_at = time.time(), time.monotonic()
             # While the builder works, which leaves this process with nothing to do.
             pool = ThreadPoolExecutor(1, "vouching")
-            self._vouching = pool.submit(vouched, linked, job.attempt_dir)
+            self._whole = pool.submit(_whole, linked).result
+            # Nothing but a venv is added to what is replayed, so it is asked for only if something else was done.
+            one_by_one = partial(vouched, linked, job.attempt_dir)
+            self._vouched = one_by_one if supply.lock is not None else pool.submit(one_by_one).result
             pool.shutdown(wait=False)
 
     def _link(self) -> tuple[Supply, Linked | None]:
@@ -116,12 +121,16 @@ class Seeding:
 
     def vouched(self) -> Vouched:
         """The files that were linked: where in the attempt, and what is in them."""
-        if self._vouching is None:
-            return Vouched()
-        vouched = self._vouching.result()
-        # With a clock that was set back, something new can look as old as what was linked.
-        set_back = (time.monotonic() - self._linked_at[1]) - (time.time() - self._linked_at[0])
-        return vouched if set_back < _CLOCK_DRIFT else replace(vouched, listings={})
+        vouched = self._vouched()
+        return replace(vouched, listings={}) if self._is_set_back() else vouched
+
+    def whole(self) -> Whole | None:
+        """All that was linked, if it can be known again at once."""
+        return None if self._is_set_back() else self._whole()
+
+    def _is_set_back(self) -> bool:
+        """Whether the clock was: something new can look as old as what was linked then."""
+        return (time.monotonic() - self._linked_at[1]) - (time.time() - self._linked_at[0]) >= _CLOCK_DRIFT
 
     def remember(
         self,
@@ -182,6 +191,13 @@ class Seeding:
             self._settings,
             job.env,
         )
+
+
+def _whole(linked: Linked) -> Whole | None:
+    try:
+        return whole(linked)
+    except OSError:  # the store is not what it was: then by each file, of which vouching says what it knows
+        return None
 
 
 def _asked(job: Job) -> Asked:

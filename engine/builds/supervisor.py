@@ -212,8 +212,8 @@ class Supervisor:
         self._make_directories()
         outcome = self._judge(self._run_builder())
         self.transcript.enter(Phase.PUBLISH)
-        seconds, vouched = time.monotonic() - started, self._seeding.vouched()
-        sealed = publish(self.store, self.job, outcome, seconds, self._may_publish, vouched)
+        seconds, seeding = time.monotonic() - started, self._seeding
+        sealed = publish(self.store, self.job, outcome, seconds, self._may_publish, seeding.vouched, seeding.whole())
         self._remember = partial(self._seeding.remember, outcome, sealed.distributions, lambda: self.terminated)
         return _Ended(BuildState.DONE, f"published {self.job.attempt_dir}")
 

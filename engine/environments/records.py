@@ -10,7 +10,7 @@ import csv
 import io
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +232,7 @@ def parse_record(data: bytes, root: Path, directory: str) -> Iterator[Row]:
         raise ValueError(str(error)) from None
 
 
-def rows_beside(text: str, root: Path, base: str, files: Mapping[str, Entry]) -> tuple[frozenset[str], list[Row]]:
+def rows_beside(text: str, root: Path, base: str, files: Container[str]) -> tuple[frozenset[str], list[Row]]:
     """Which of `files` the RECORD whose rows are `text` has no hash of, and its rows that have one of anything else.
 
     `base` is the directory in the environment `root` that its metadata is in.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from engine.environments.tree import (
     Listing,
     digest,
     digest_files,
+    digest_of,
+    held,
     measure_tree,
     read_regular,
     walk,
@@ -35,6 +38,7 @@ __all__ = [
     "Seal",
     "Sealed",
     "Vouched",
+    "Whole",
     "algorithms_for",
     "read_seal",
     "state_of",
@@ -95,48 +99,141 @@ class Vouched:
     """Directories by path, with what was in them."""
 
 
-def write_seal(attempt_dir: Path, python: Path | None, vouched: Vouched | None = None) -> Sealed:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What envdeck itself has put into an attempt, known all at once: nothing is asked of a file by itself.
+
+    That takes that all of it is as it was, and that there are no other distributions.
+    """
+
+    distributions: tuple[Supplied, ...]
+    """Without their files."""
+    listings: Mapping[str, Listing]
+    """The directories that were made for files of theirs, by path, without those."""
+    files_beside: Callable[[Container[str]], Mapping[str, Entry]]
+    """Their files that are in other directories than these, by path, each with its digest."""
+    sealed: tuple[str, ...]
+    """What the seal says of their files, as members of a JSON object."""
+    files: int
+    """How many there are, a file of two of them counted once."""
+    size: int
+    """Their bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """An attempt, before anything in it is read but RECORDs."""
+
+    tree: Mapping[str, Entry]
+    distributions: tuple[Distribution, ...]
+    claims: Claims
+    proven: Collection[str]
+    """The paths of which nothing is left to say."""
+    records: Mapping[str, str]
+    """The paths of the RECORDs that were read, each with its digest."""
+    whole: Whole | None = None
+    """What is there and not in `tree`."""
+
+
+def write_seal(
+    attempt_dir: Path,
+    python: Path | None,
+    vouched: Callable[[], Vouched] = Vouched,
+    whole: Whole | None = None,
+) -> Sealed:
     """Seal the finished attempt in `attempt_dir`.
 
     Call it when nobody else can write there any more. `python` is the interpreter it was built on, None when that is in
     an image; one that is on another machine only is not recorded. Costs one reading of every file that is not
-    `vouched` for. Raises `OSError` for what cannot be read, `StorageError`.
+    `vouched` for, which is not asked where what is there is the `whole` and nothing was done to it. Raises `OSError`
+    for what cannot be read, `StorageError`.
     """
     (attempt_dir / SEAL).unlink(missing_ok=True)  # a package may have brought one along
     with ThreadPoolExecutor(1, "interpreter") as pool:
         # One large file: hashing it leaves the rest to this thread.
         interpreter = pool.submit(_interpreter, python)
-        return _write_seal(attempt_dir, vouched or Vouched(), interpreter.result)
+        look = (whole and _look_at_whole(attempt_dir, whole)) or _look(attempt_dir, vouched())
+        return _write_seal(attempt_dir, look, interpreter.result)
 
 
-def _write_seal(attempt_dir: Path, vouched: Vouched, interpreter: Callable[[], object]) -> Sealed:
-    tree = walk(attempt_dir, vouched.files, vouched.listings)
+def _look(attempt_dir: Path, vouched: Vouched) -> _Look:
+    tree = walk(attempt_dir, vouched.files, held(attempt_dir, vouched.listings))
     supplied = _unchanged(attempt_dir, tree, vouched.distributions)
     distributions = distributions_in(attempt_dir, tree, supplied)
-    claims = read_claims(attempt_dir, distributions, tree, supplied)
     proven: set[str] = set()
     for each in supplied.values():
         proven |= each.files.keys() - each.unhashed
-    rest = {path: tree[path] for path in tree.keys() - proven}
-    unread = {path: e for path, e in rest.items() if e.kind is EntryKind.FILE and not e.digest}
+    claims = read_claims(attempt_dir, distributions, tree, supplied)
+    return _Look(tree, distributions, claims, proven, _records(supplied))
+
+
+def _look_at_whole(attempt_dir: Path, whole: Whole) -> _Look | None:
+    """A look without the files of `whole`; None when it takes more than that to know that they are as they were."""
+    listings = held(attempt_dir, whole.listings)
+    try:
+        if not all(stat.S_ISDIR((attempt_dir / path).lstat().st_mode) for path in _ways_to(whole.listings, listings)):
+            return None
+    except OSError:
+        return None
+    loose = whole.files_beside(listings)
+    tree = walk(attempt_dir, loose, listings)
+    supplied = _unchanged(attempt_dir, tree, whole.distributions)
+    distributions = distributions_in(attempt_dir, tree, supplied)
+    if len(distributions) != len(whole.distributions) or not all(tree.get(path) is loose[path] for path in loose):
+        return None
+    if not all(each.directory in supplied for each in distributions):
+        return None
+    claims = read_claims(attempt_dir, distributions, tree, supplied)
+    if not claims.hashed.keys() <= tree.keys():
+        return None
+    return _Look(tree, distributions, claims, loose.keys(), _records(supplied), whole)
+
+
+def _records(supplied: Mapping[str, Supplied]) -> dict[str, str]:
+    return {f"{directory}/RECORD": each.record for directory, each in supplied.items()}
+
+
+def _ways_to(directories: Iterable[str], held: Container[str]) -> set[str]:
+    """Those of `directories`, and of all that they are in, that are not known to be directories for being `held`."""
+    found: set[str] = set()
+    for path in directories:
+        while path and path not in found:
+            if path not in held:
+                found.add(path)
+            path = path.rpartition("/")[0]
+    return found
+
+
+def _write_seal(attempt_dir: Path, look: _Look, interpreter: Callable[[], object]) -> Sealed:
+    tree, claims, whole = look.tree, look.claims, look.whole
+    rest = {path: tree[path] for path in tree.keys() - look.proven}
+    known = {path: digest for path, digest in look.records.items() if path not in claims.hashed}
+    unread = {path for path, e in rest.items() if e.kind is EntryKind.FILE and not e.digest and path not in known}
     digests = digest_files(attempt_dir, tree, {path: algorithms_for(path, claims) for path in unread})
     files: dict[str, str | None] = {path: None for path in claims.hashed if path not in tree}
     for path, entry in rest.items():
-        found = {ALGORITHM: entry.digest} if entry.digest else digests.get(path, {})
+        digest = entry.digest or known.get(path)
+        found = {ALGORITHM: digest} if digest else digests.get(path, {})
         if isinstance(found, OSError):
             raise found
         if not claims.vouch(path, found, entry.size):
             files[path] = state_of(entry, found)
-    record = {
-        "format": _FORMAT,
-        "files": files,
-        "interpreter": interpreter(),
-    }
-    text = json.dumps(record, sort_keys=True).encode("ascii")
+    text = _text_of(files, whole.sealed if whole else (), interpreter())
     write_atomic(attempt_dir / SEAL, text)
-    size, count = measure_tree(tree.values())
-    sealed_as = digest(attempt_dir / SEAL)[ALGORITHM]
-    return Sealed(sealed_as, distributions, size + len(text), _shared(tree.values()), count + 1)
+    # What is whole has some of its files in the tree: those that had to be looked at.
+    entries = [tree[path] for path in tree.keys() - look.proven] if whole else tree.values()
+    size, count = measure_tree(entries)
+    shared = _shared(entries)
+    if whole:
+        size, count, shared = size + whole.size, count + whole.files, shared + whole.size
+    return Sealed(digest_of(text), look.distributions, size + len(text), shared, count + 1)
+
+
+def _text_of(files: Mapping[str, str | None], sealed: Iterable[str], interpreter: object) -> bytes:
+    """The seal, whose files are `files` and the members `sealed` of a JSON object."""
+    members = ", ".join(filter(None, (*sealed, json.dumps(files, sort_keys=True)[1:-1])))
+    rest = json.dumps({"format": _FORMAT, "interpreter": interpreter}, sort_keys=True)
+    return f'{{"files": {{{members}}}, {rest[1:]}'.encode("ascii")
 
 
 def _shared(entries: Collection[Entry]) -> int:

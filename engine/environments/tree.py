@@ -12,10 +12,13 @@ import stat
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
+
+from engine.digest import sha256
 
 __all__ = [
     "ALGORITHM",
@@ -26,6 +29,8 @@ __all__ = [
     "Listing",
     "digest",
     "digest_files",
+    "digest_of",
+    "held",
     "measure_tree",
     "read_regular",
     "walk",
@@ -98,13 +103,28 @@ class Listing:
         return status.st_ino == self.inode and stat.S_ISDIR(status.st_mode) and status.st_ctime_ns in self.changed
 
 
+def held(root: Path, listings: Mapping[str, Listing]) -> dict[str, Listing]:
+    """Those of `listings`, by path relative to the directory `root`, that still hold.
+
+    A path may lead there through a link by now: only who comes to it by directories alone may believe its listing.
+    """
+    top = os.fspath(root)
+    found = {}
+    for path, listing in listings.items():
+        with suppress(OSError):
+            if listing.holds(os.lstat(f"{top}/{path}")):
+                found[path] = listing
+    return found
+
+
 def walk(
     root: Path, vouched: Mapping[str, Entry] | None = None, listings: Mapping[str, Listing] | None = None
 ) -> dict[str, Entry]:
     """Everything below the directory `root` but its directories, by path relative to it. Follows no link.
 
     What is `vouched` for, by path, is known with its digest, and not looked at any further where that very file is
-    found: its name stands for the same inode. Of a directory whose listing still holds not even the names are read.
+    found: its name stands for the same inode. Of a directory with one of `listings`, all of which must be `held`, not
+    even the names are read.
     Raises `OSError` when `root` itself cannot be looked into.
     """
     vouched, listings = vouched or {}, listings or {}
@@ -115,8 +135,7 @@ def walk(
         directory = pending.pop()
         prefix = f"{directory}/" if directory else ""
         try:
-            listing = listings.get(directory)
-            if listing is not None and listing.holds(os.lstat(f"{top}/{directory}")):
+            if (listing := listings.get(directory)) is not None:
                 found.update(listing.vouched)
                 found.update((path, _entry(os.lstat(f"{top}/{path}"), f"{top}/{path}")) for path in listing.others)
                 pending += listing.below
@@ -224,6 +243,11 @@ def _digest(path: str, algorithms: Collection[str], buffer: memoryview, flags: i
     finally:
         os.close(descriptor)
     return {name: f"{name}={_text(sum_.digest())}" for name, sum_ in sums}
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of `data` as RECORD files have it, ``sha256=…``."""
+    return f"{ALGORITHM}={_text(sha256(data))}"
 
 
 def _text(value: bytes) -> str:

@@ -1,13 +1,13 @@
-"""The two records of a stored wheel, as they are made and as they are read.
+"""The records of a stored wheel, as they are made and as they are read.
 
 ``entry.json`` is what linking needs and is read every time, so everything that is known beforehand is worked out here:
 directories in the order in which they are made, and the text of RECORD but for the rows of files that each environment
-has of its own. ``digests.json`` is for who wants to know what is in the files without reading them.
+has of its own. ``digests.json`` is for who wants to know what is in the files without reading them, and ``sealed.json``
+is what the seal of an environment has to say of them.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.digest import sha256
+from engine.environments.records import rows_beside
 from engine.environments.tree import ALGORITHM, digest
 from engine.wheels.layout import Unfit
 from engine.wheels.model import Directory, Entry, Script
@@ -25,10 +25,11 @@ from engine.wheels.model import Directory, Entry, Script
 if TYPE_CHECKING:
     from engine.wheels.unpacking import Unpacked
 
-__all__ = ["ENTRY", "digest_of", "modules_of", "read_digests", "read_entry", "row_of", "seal"]
+__all__ = ["ENTRY", "modules_of", "read_digests", "read_entry", "read_sealed", "row_of", "seal"]
 
 ENTRY = "entry.json"
 _DIGESTS = "digests.json"
+_SEALED = "sealed.json"
 _FORMAT = 1
 
 
@@ -80,7 +81,11 @@ def seal(unpacked: Unpacked, place: Path, bytecode: Mapping[str, str | None]) ->
     )
     ordered = [linked[posixpath.join(d.target, name)] for d in directories for name in d.names]
     digests = {"digests": [digest for _, digest, _ in ordered], "sizes": [size for _, _, size in ordered]}
-    for name, record in ((_DIGESTS, digests), (ENTRY, _to_record(entry))):
+    records: dict[str, object] = {_DIGESTS: digests, ENTRY: _to_record(entry)}
+    unhashed, others = rows_beside("".join(text for _, text in entry.record), place, unpacked.layout.site, linked)
+    if not others:
+        records[_SEALED] = {path: f"{ALGORITHM}={linked[path][1]}" for path in sorted(unhashed)}
+    for name, record in records.items():
         (place / name).write_text(json.dumps(record, separators=(",", ":")), "utf-8", errors="surrogateescape")
         (place / name).chmod(0o444)
     for directory, _, _ in os.walk(place):
@@ -120,10 +125,12 @@ def read_digests(path: Path, entry: Entry) -> Iterable[tuple[Directory, str, str
         yield directory, name, found, size
 
 
-def digest_of(data: bytes) -> str:
-    """The digest of `data` as RECORD has it."""
-    spelled = base64.urlsafe_b64encode(sha256(data)).rstrip(b"=").decode("ascii")
-    return f"{ALGORITHM}={spelled}"
+def read_sealed(path: Path) -> str:
+    """Of the linked files of the entry in `path` those that its RECORD has no hash of, each with its digest.
+
+    As the members of a JSON object. Raises `OSError`, also when the RECORD has hashes of other files as well.
+    """
+    return (path / _SEALED).read_text("ascii")[1:-1]
 
 
 def row_of(path: str, digest: str, size: int) -> str:

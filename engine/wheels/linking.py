@@ -18,10 +18,11 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from engine.environments.records import Row
+from engine.environments.tree import digest_of
 from engine.executors.accounts import Account
 from engine.files import StorageError, write_problem
 from engine.wheels.commands import command_script, fallback
-from engine.wheels.entries import digest_of, row_of
+from engine.wheels.entries import row_of
 from engine.wheels.model import Directory, Entry, Script, StoredWheel
 from engine.wheels.store import WheelStore
 

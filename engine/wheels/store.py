@@ -4,6 +4,7 @@ DataDir/wheels/
   <sha256>/<tag>/           one wheel, unpacked for one kind of interpreter; published by one rename, never changed
       entry.json            what it takes to link it (`engine.wheels.model.Entry`)
       digests.json          what is in its files
+      sealed.json           what the seal of an environment says of them
       site/ data/ …         its files, by where they belong
   pins/<index>/<name>.json  which digests an index configuration serves for each version
   refused/<sha256>.<tag>    why a wheel does not come in, so that it is not fetched again

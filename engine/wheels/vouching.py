@@ -1,21 +1,22 @@
-"""Knowing the store's files again in an environment, so that nobody has to read them."""
+"""Knowing the store's files again in an environment, so that nobody has to read them: one by one, or all at once."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from engine.environments.records import Distribution, Supplied, rows_beside
-from engine.environments.seal import Vouched
+from engine.environments.seal import Vouched, Whole
 from engine.environments.tree import ALGORITHM, Entry, EntryKind, Listing
-from engine.wheels.entries import read_digests
+from engine.wheels.entries import read_digests, read_sealed
 from engine.wheels.linking import Linked, LinkedWheel
 from engine.wheels.model import Directory, StoredWheel
 
-__all__ = ["vouched"]
+__all__ = ["vouched", "whole"]
 
 
 def vouched(linked: Linked, env_dir: Path) -> Vouched:
@@ -43,8 +44,36 @@ def vouched(linked: Linked, env_dir: Path) -> Vouched:
     return Vouched(found, tuple(distributions), _listings(linked, found) if whole else {})
 
 
+def whole(linked: Linked) -> Whole | None:
+    """What was `linked`, to be known again all at once; None when that takes a look at each file.
+
+    Raises `OSError` when an entry of the store cannot be read.
+    """
+    if linked.copied or not linked.wheels:
+        return None
+    return Whole(
+        tuple(Supplied(_distribution(each), each.record, {}, frozenset(), each.rows) for each in linked.wheels),
+        _listings(linked, {}),
+        partial(_files_beside, tuple(each.wheel for each in linked.wheels)),
+        tuple(text for each in linked.wheels if (text := read_sealed(each.wheel.path))),
+        linked.files - len(linked.written),
+        linked.shared,
+    )
+
+
+def _files_beside(wheels: Iterable[StoredWheel], directories: Container[str]) -> dict[str, Entry]:
+    """Those files of `wheels` that are not put into `directories` of an environment."""
+    return {
+        path: entry
+        for wheel in wheels
+        if any(directory.names and directory.target not in directories for directory in wheel.entry.directories)
+        for path, entry in _files(wheel).items()
+        if posixpath.dirname(path) not in directories
+    }
+
+
 def _listings(linked: Linked, files: Mapping[str, Entry]) -> dict[str, Listing]:
-    """What is in each of the directories that were filled."""
+    """What is in each of the directories that were filled, `files` among it."""
     vouched: dict[str, dict[str, Entry]] = {path: {} for path in linked.filled}
     others: dict[str, list[str]] = {path: [] for path in linked.filled}
     below: dict[str, list[str]] = {path: [] for path in linked.filled}
@@ -83,5 +112,9 @@ def _supplied(linked: LinkedWheel, env_dir: Path, files: dict[str, Entry]) -> Su
     entry = linked.wheel.entry
     text = "".join(following for _, following in entry.record)
     unhashed, rows = rows_beside(text, env_dir, posixpath.dirname(entry.info), files)
-    distribution = Distribution(entry.name, entry.version, entry.info)
-    return Supplied(distribution, linked.record, files, unhashed, (*linked.rows, *rows))
+    return Supplied(_distribution(linked), linked.record, files, unhashed, (*linked.rows, *rows))
+
+
+def _distribution(linked: LinkedWheel) -> Distribution:
+    entry = linked.wheel.entry
+    return Distribution(entry.name, entry.version, entry.info)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,10 +15,14 @@ import wheel_maker as wheels
 from wheel_room import Room, site
 
 from engine.environments import records
-from engine.environments.seal import SEAL, write_seal
-from engine.environments.tree import EntryKind, digest, walk
+from engine.environments.seal import SEAL, Vouched, write_seal
+from engine.environments.tree import EntryKind, digest, digest_of, held, walk
 from engine.wheels import linking
-from engine.wheels.vouching import vouched
+from engine.wheels.filling import fill
+from engine.wheels.linking import link
+from engine.wheels.vouching import vouched, whole
+
+SIMPLE = {path: data for path, data in wheels.ALPHA.items() if not path.endswith("/alpha-cmd")}
 
 
 def test_only_the_stores_own_files_at_their_own_place_are_vouched_for(filled: Room, tmp_path: Path) -> None:
@@ -119,12 +125,106 @@ def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room,
     linked = filled.link(env, requested=("alpha",))
     known = vouched(linked, env)
     CHANGES[change](env, site(env) / "alpha-1.0.dist-info")
-    one = write_seal(env, wheels.PYTHON, known)
+    one = write_seal(env, wheels.PYTHON, lambda: known)
     seal = (env / SEAL).read_bytes()
     other = write_seal(env, wheels.PYTHON)
     assert seal == (env / SEAL).read_bytes()
     assert one == dataclasses.replace(other, shared=one.shared)
     assert one.shared
+
+
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    """A store whose packages have no file in their RECORD that pip leaves out."""
+    room = Room(tmp_path_factory.mktemp("simple"), SIMPLE)
+    assert fill(room.store, room.source, room.wanted).added == 2
+    return room
+
+
+@pytest.mark.usefixtures("next_tick")
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_seal_says_the_same_when_all_that_was_linked_is_known_at_once(
+    simple: Room, tmp_path: Path, change: str
+) -> None:
+    env = tmp_path / "env"
+    linked = simple.link(env, requested=("alpha",))
+    all_of_it = whole(linked)
+    CHANGES[change](env, site(env) / "alpha-1.0.dist-info")
+    one = write_seal(env, wheels.PYTHON, lambda: vouched(linked, env), all_of_it)
+    text = (env / SEAL).read_bytes()
+    other = write_seal(env, wheels.PYTHON)
+    seal = (env / SEAL).read_bytes()
+    assert json.loads(text) == json.loads(seal)
+    assert one.digest == digest_of(text)
+    differing = {"digest": one.digest, "size": other.size - len(seal) + len(text), "shared": one.shared}
+    assert one == dataclasses.replace(other, **differing)
+    assert one.shared
+
+
+def ask_each(*_: object) -> Vouched:
+    pytest.fail("each file was asked for by itself")
+
+
+VENV: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda _: None,
+    "what venv makes": lambda env: [
+        write_anew(env / "pyvenv.cfg", b"home = /usr/bin\n"),
+        write_anew(env / "bin" / "activate", b"VIRTUAL_ENV=x\n"),
+        (env / "bin" / "python").symlink_to("/usr/bin/python3"),
+        (env / "lib64").symlink_to("lib"),
+    ],
+    "a file beside data of a package": lambda env: write_anew(env / "share" / "alpha" / "more.txt", b"other"),
+    "a file in an empty directory": lambda env: write_anew(env / "include" / "x.h", b""),
+}
+
+
+@pytest.mark.usefixtures("next_tick")
+@pytest.mark.parametrize("change", VENV)
+def test_what_was_only_added_to_is_sealed_without_asking_for_each_file(
+    simple: Room, tmp_path: Path, change: str
+) -> None:
+    env = tmp_path / "env"
+    linked = simple.link(env)
+    VENV[change](env)
+    one = write_seal(env, wheels.PYTHON, ask_each, whole(linked))
+    seal = json.loads((env / SEAL).read_bytes())
+    text = len((env / SEAL).read_bytes())
+    other = write_seal(env, wheels.PYTHON)
+    assert seal == json.loads((env / SEAL).read_bytes())
+    assert (one.files, one.size - text) == (other.files, other.size - (env / SEAL).stat().st_size)
+    assert one.distributions == other.distributions
+
+
+@pytest.mark.usefixtures("next_tick")
+def test_a_file_that_two_packages_have_is_counted_once(tmp_path: Path) -> None:
+    room = Room(tmp_path, SIMPLE)
+    for name in ("one", "two"):
+        room.wanted.append(wheels.wanted(wheels.make(room.packages, name, files={"both/__init__.py": "x = 1\n"})))
+    assert not fill(room.store, room.source, room.wanted).refused
+    env = tmp_path / "env"
+    env.mkdir()
+    linked = link(room.store, room.find(), env, pip_version=wheels.pip_version())
+    sealed = write_seal(env, wheels.PYTHON, ask_each, whole(linked))
+    seal = json.loads((env / SEAL).read_bytes())
+    other = write_seal(env, wheels.PYTHON)
+    assert seal["files"].items() >= json.loads((env / SEAL).read_bytes())["files"].items()
+    assert sealed.files == other.files
+
+
+def test_an_entry_without_what_the_seal_says_of_it_is_asked_for_each_file(simple: Room, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    linked = simple.link(env)
+    (simple.find("alpha")[0].path / "sealed.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        whole(linked)
+
+
+def test_what_was_copied_is_asked_for_each_file(simple: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert whole(simple.link(tmp_path / "env")) is None
 
 
 @pytest.mark.usefixtures("next_tick")
@@ -137,7 +237,7 @@ def test_what_is_as_it_was_linked_is_neither_read_nor_parsed(
     monkeypatch.setattr(records, "parse_record", lambda *_: pytest.fail("a RECORD was parsed"))
     opened, real = set(), os.open
     monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.add(str(path)) or real(path, *rest, **more))
-    sealed = write_seal(env, None, known)
+    sealed = write_seal(env, None, lambda: known)
     assert {(d.name, d.version) for d in sealed.distributions} == {("alpha", "1.0"), ("beta", "2.0")}
     assert sealed.shared == linked.shared
     own = {"RECORD", "INSTALLER"}
@@ -154,4 +254,4 @@ def test_what_is_put_there_right_after_the_linking_is_seen(filled: Room, tmp_pat
         added = site(env) / "alpha" / "more.py"
         added.write_text("x")
         known = vouched(linked, env)
-        assert str(added.relative_to(env)) in walk(env, known.files, known.listings)
+        assert str(added.relative_to(env)) in walk(env, known.files, held(env, known.listings))

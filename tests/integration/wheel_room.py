@@ -7,7 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import wheel_maker as wheels
@@ -24,9 +24,9 @@ INDEX = "1" * 32
 class Room:
     """A store with what was wanted of an index in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, alpha: Mapping[str, str | bytes] = wheels.ALPHA) -> None:
         self.packages = root / "packages"
-        self.alpha = wheels.make(self.packages, "alpha", "1.0", wheels.ALPHA, modes=wheels.EXECUTABLES)
+        self.alpha = wheels.make(self.packages, "alpha", "1.0", alpha, modes=wheels.EXECUTABLES)
         self.beta = wheels.make(self.packages, "beta", "2.0", wheels.BETA, "alpha>=1")
         self.store = WheelStore(root / "data")
         self.source = wheels.source(self.packages, INDEX)
