@@ -53,7 +53,7 @@ def attend(
     Raises `ExecutorError` when the executor has not answered for two minutes, `StorageError` when its notes cannot be
     written for as long.
     """
-    output: queue.Queue[bytes | EnvdeckError | None] = queue.Queue(_AHEAD)
+    output: queue.Queue[bytes | str | None] = queue.Queue(_AHEAD)
     asking = _Asking(executor, key)
     threading.Thread(target=_pump, args=(executor, key, output, asking.soon), name="output", daemon=True).start()
     threading.Thread(target=asking.run, name="status", daemon=True).start()
@@ -85,22 +85,23 @@ def attend(
         asking.soon.set()
 
 
-def _hand_out(item: bytes | EnvdeckError | None, take: Callable[[bytes], None], problem: str) -> tuple[bool, str]:
+def _hand_out(item: bytes | str | None, take: Callable[[bytes], None], problem: str) -> tuple[bool, str]:
     """Whether more is to come, and what is wrong with the output so far."""
     if isinstance(item, bytes):
         take(item)
         return True, problem
-    return item is not None, str(item.problem) if item else problem
+    return item is not None, item or problem
 
 
-def _pump(
-    executor: Executor, key: str, output: queue.Queue[bytes | EnvdeckError | None], ended: threading.Event
-) -> None:
+def _pump(executor: Executor, key: str, output: queue.Queue[bytes | str | None], ended: threading.Event) -> None:
+    """Put the lines of the output into the queue, then what is wrong with it, if anything is, and None at the end."""
     try:
         for line in executor.output(key):
             output.put(line)
     except EnvdeckError as error:
-        output.put(error)
+        output.put(str(error.problem))
+    except OSError as error:
+        output.put(error.strerror or str(error))
     output.put(None)
     ended.set()
 

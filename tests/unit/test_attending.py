@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 
@@ -48,7 +49,7 @@ class Scripted:
     def forget(self, key: str) -> None: ...
 
 
-def lines(*texts: bytes, then: EnvdeckError | None = None) -> Callable[[], Iterator[bytes]]:
+def lines(*texts: bytes, then: EnvdeckError | OSError | None = None) -> Callable[[], Iterator[bytes]]:
     def output() -> Iterator[bytes]:
         yield from texts
         if then:
@@ -112,11 +113,15 @@ def test_a_job_that_somebody_removed_is_lost() -> None:
     assert "slurm knows no job k" in attended.status.reason
 
 
-def test_output_that_breaks_off_is_told_and_is_no_verdict() -> None:
-    executor = Scripted([RUNNING, FINISHED], lines(b"one", then=SILENT))
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [(SILENT, "no answer"), (OSError(errno.EIO, "Input/output error", "/job/output"), "Input/output error")],
+)
+def test_output_that_breaks_off_is_told_and_is_no_verdict(then: EnvdeckError | OSError, told: str) -> None:
+    executor = Scripted([RUNNING, FINISHED], lines(b"one", then=then))
     taken: list[bytes] = []
     attended = attend(executor, "k", take=taken.append, look=nothing)
-    assert (attended.status, attended.output_problem, taken) == (FINISHED, "no answer", [b"one"])
+    assert (attended.status, attended.output_problem, taken) == (FINISHED, told, [b"one"])
 
 
 def test_a_job_that_waits_is_looked_after_with_what_it_waits_for() -> None:
