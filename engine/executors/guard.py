@@ -289,10 +289,7 @@ def _run_init(task: Task, isolation: str, held: int, reports: int, prints: int) 
     job = 0
 
     def forward(_signal: int, _frame: object) -> None:
-        try:
-            os.killpg(job, signal.SIGTERM)
-        except ProcessLookupError:  # it has not made its group yet
-            os.kill(job, signal.SIGTERM)
+        _ask_to_end(job)
 
     def sweep(_signal: int, _frame: object) -> None:
         _sweep()
@@ -325,6 +322,14 @@ def _run_init(task: Task, isolation: str, held: int, reports: int, prints: int) 
     if not isolated:
         _sweep()
     os._exit(0)
+
+
+def _ask_to_end(job: int) -> None:
+    try:
+        os.killpg(job, signal.SIGTERM)
+    except ProcessLookupError:  # it has not made its group yet, or has just been collected
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(job, signal.SIGTERM)
 
 
 def _run_job(task: Task, reports: int) -> NoReturn:

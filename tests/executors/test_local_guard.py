@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EnvdeckError
-from engine.executors import local
+from engine.executors import guard, local
 from engine.executors.base import Cause, ExecutorError, JobNotFound, JobState, JobStatus
 from engine.executors.guard import MOST_OUTPUT, OUTPUT, RECORD, VERDICT, started_at
 from engine.executors.local import LocalExecutor
@@ -134,6 +134,13 @@ def test_what_a_job_leaves_behind_ends_with_it(bench: Bench, executor: LocalExec
     executor.submit(replace(job.spec, argv=(*job.spec.argv[:-1], code)))
     assert settle(executor, job.key, WITHIN) == JobStatus(JobState.FINISHED, 0, os.uname().nodename)
     assert job.free()
+
+
+def test_a_job_that_is_asked_to_end_just_when_it_has_ended_is_left_alone() -> None:
+    """Init would print a traceback into its output otherwise, and end without a word on how it ended."""
+    job = os.posix_spawn("/bin/true", ["true"], {}, setsid=True)
+    os.waitpid(job, 0)
+    guard._ask_to_end(job)
 
 
 def test_a_job_that_prints_without_end_is_ended(bench: Bench, executor: LocalExecutor) -> None:
