@@ -33,7 +33,9 @@ def main() -> int:
     os.environ.update(profile.variables)
     load_asyncio_without_tls()
 
-    from fake_engine import NOW, FakeEngine, audited, environment, snapshot
+    from fake_engine import FakeEngine
+    from fake_server import snapshot
+    from fake_values import NOW, audited, environment
 
     from app.tui.app import EnvdeckApp
     from app.tui.run import run_app

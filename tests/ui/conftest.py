@@ -18,7 +18,8 @@ os.environ.update(TEXTUAL_THEME="ansi-dark", TEXTUAL_ANIMATIONS="none", TEXTUAL_
 for name in ("NO_COLOR", "TMUX", "SSH_CONNECTION", "TEXTUAL_COLOR_SYSTEM"):
     os.environ.pop(name, None)
 
-from fake_engine import NOW, FakeEngine  # noqa: E402
+from fake_engine import FakeEngine  # noqa: E402
+from fake_values import NOW  # noqa: E402
 from textual._context import message_hook  # noqa: E402
 from textual.events import Callback as CallbackEvent  # noqa: E402
 from textual.events import Key  # noqa: E402

@@ -8,7 +8,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from fake_engine import FakeEngine, content, foreign, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import content, foreign
 
 from engine import Snapshot
 

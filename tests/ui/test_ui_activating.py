@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import FakeEngine, bundle, content, entry, environment, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import bundle, content, entry, environment
 
 from engine import ContentBundle, Problem
 

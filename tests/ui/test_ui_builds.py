@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fake_engine import NOW, FakeEngine, build, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import NOW, build
 
 from app.tui.describe.build import cancel_question
 from engine import BuildState, CancelPlan, Phase, RebuildPlan

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import NOW, FakeEngine, content, environment, foreign, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import NOW, content, environment, foreign
 
 from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
 from engine.reaping.rules import KeepCode, KeepReason

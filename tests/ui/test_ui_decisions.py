@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fake_engine import FakeEngine, bundle, content, entry, environment, management, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import bundle, content, entry, environment, management
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 

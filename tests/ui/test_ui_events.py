@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from fake_engine import AUDIT, NOW, FakeEngine, audited, snapshot
+from fake_engine import FakeEngine
+from fake_server import AUDIT, snapshot
+from fake_values import NOW, audited
 
 from app.tui import clipboard
 from engine import AuditAction, AuditPage, Problem, Severity

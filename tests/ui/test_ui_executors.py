@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import EXECUTORS, FakeEngine, config, snapshot
+from fake_engine import FakeEngine
+from fake_server import EXECUTORS, snapshot
+from fake_values import config
 
 from engine import Problem
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import DATA, FakeEngine, config, entry, installation, snapshot
-from fake_engine import bundle as a_bundle
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import DATA, config, entry, installation
+from fake_values import bundle as a_bundle
 
 from engine import Problem, Severity, Snapshot, Where
 from engine.obstacles import find_obstacles, unreadable, unwritable

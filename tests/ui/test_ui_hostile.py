@@ -6,7 +6,9 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
-from fake_engine import FakeEngine, build, config, content, entry, environment, foreign, management, snapshot, value
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import build, config, content, entry, environment, foreign, management, value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.segment import Segment

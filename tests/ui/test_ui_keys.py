@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine, environment, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import environment
 
 from engine import KeyLine, ReapPlan, Where
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine, environment, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import environment
 
 MANY = snapshot(
     environments=tuple(environment(f"{i:08d}Kq7rT5yUa7bXc9", f"bundle-{i % 7}", size=i * 10**6) for i in range(100))

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine, config, installation, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import config, installation
 from screen_text import screen_text
 
 from app.tui.profile import Profile

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_engine import FakeEngine, build, config, environment, installation, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import build, config, environment, installation
 
 from app.tui.profile import Profile
 from engine import BuildState, Problem, Severity, Where

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine, build, bundle, config, entry, environment, installation, snapshot
+from fake_engine import FakeEngine
+from fake_server import snapshot
+from fake_values import build, bundle, config, entry, environment, installation
 
 from app.tui.screens.editing import DraftPage
 from engine import (
