@@ -18,7 +18,7 @@ from engine.builds.model import Build, BuildState
 from engine.builds.pip_config import compiles, configuration
 from engine.builds.spec import Job
 from engine.environments.locks import acquire
-from engine.errors import EnvdeckError, InputError, Problem, Refused
+from engine.errors import EnvdeckError, Problem, Refused
 from engine.executors.base import Executor
 from engine.executors.registry import cannot_run, choose, executor
 from engine.files import StorageError, write_json, write_problem
@@ -42,27 +42,9 @@ def find_build(world: World, build_id: str) -> Build:
     """
     if exact := world.build(build_id):
         return exact
-    builds = world.builds()
-    matching = [b for b in builds if build_id in b.id]
-    if build_id == "last":
-        matching = list(builds[:1])
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        problem = Problem(
-            "build-ambiguous",
-            f"{len(matching)} builds have {build_id} in their id",
-            found=", ".join(b.id for b in matching[:5]),
-            hint="Give more of the id",
-        )
-    else:
-        problem = Problem(
-            "build-unknown",
-            f"there is no build {build_id}",
-            expected="an id, a part of one, or `last`",
-            hint="`envdeck builds` lists them",
-        )
-    raise InputError(problem)
+    from engine.builds import lookup
+
+    return lookup.find_build(world.builds(), build_id)
 
 
 def start(world: World, plan: BuildPlan) -> Outcome:
