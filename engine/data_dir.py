@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.digest import sha256
 from engine.errors import Problem
 from engine.files import is_there
-from engine.obstacles import unreadable, unwritable, why_unwritable
+from engine.obstacles import gone, unreadable, unwritable, why_unwritable
 from engine.user_cache import cache_file
 
 # What is kept is loaded when it is asked for: most commands need little of it, and wait for their start.
@@ -36,6 +36,7 @@ class DataDir:
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self.path = path
         self._environ = environ
+        self._was_there = False
 
     # What is in it
 
@@ -99,6 +100,13 @@ class DataDir:
             except OSError as error:
                 return unreadable(str(path), _this_account(), error.strerror or str(error))
         return None
+
+    @property
+    def gone(self) -> Problem | None:
+        """That it was there at an earlier look, and is not now; None when it is, and while it is still to be made."""
+        there = is_there(self.path)
+        self._was_there = self._was_there or there
+        return None if there or not self._was_there else gone(str(self.path))
 
     @property
     def why_unwritable(self) -> str:

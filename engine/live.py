@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from engine import actions
 from engine.config.watch import ConfigWatcher
-from engine.obstacles import find_obstacles
+from engine.obstacles import find_obstacles, look_failed
 from engine.snapshot import BundleEntry, Snapshot
+from engine.text import one_line
 
 # What a look needs is loaded by the thread that looks: the first picture does not have to wait for it.
 if TYPE_CHECKING:
@@ -120,6 +121,30 @@ class LivePicture:
         for callback in subscribers:
             callback()
 
+    def _tell_of_failed_look(self, error: Exception) -> None:
+        """Keep in the picture what does not come from the data directory up to date, and say why the rest is old.
+
+        The next look that succeeds does not say so any more.
+        """
+        world = self._world
+        problem = look_failed(str(world.config.settings.data_dir), one_line(str(error) or type(error).__name__))
+        with self._lock:
+            before = self.snapshot
+            fresh = replace(
+                before,
+                generation=before.generation + 1,
+                config=world.config,
+                installations=world.installations(),
+                obstacles=(problem, *(one for one in before.obstacles if one.code != problem.code)),
+                probing=self._probing > 0 or not world.probed,
+            )
+            if _same_picture(fresh, before):
+                return
+            self.snapshot = fresh
+            subscribers = tuple(self._subscribers)
+        for callback in subscribers:
+            callback()
+
     def _settle(self, builds: tuple[Build, ...]) -> None:
         """Bring lost builds to their end, in a thread of its own once live: an executor may take long to answer."""
         lost = actions.build.unsettled(builds)
@@ -151,9 +176,10 @@ class LivePicture:
             try:
                 self.publish(thorough=wanted is not None)
                 self._world.data_dir.keep_indexes()
-            except Exception:
+            except Exception as error:
                 # Whatever is wrong on disk must not freeze the picture for good: the next turn looks again.
                 _log.exception("a look at the data directory failed")
+                self._tell_of_failed_look(error)
             busy = any(not build.state.final for build in self.snapshot.builds)
             self._wake.wait(_BUSY if busy else _IDLE)
             self._wake.clear()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.config.model import ConfigState
     from engine.installations.model import Installation
 
-__all__ = ["MOUNT_AGAIN", "find_obstacles", "unreadable", "unwritable", "why_unwritable"]
+__all__ = ["MOUNT_AGAIN", "find_obstacles", "gone", "look_failed", "unreadable", "unwritable", "why_unwritable"]
 
 MOUNT_AGAIN = "Mount it with rw; when it became so by itself, `dmesg` says why"
 
@@ -95,6 +95,24 @@ def unwritable(data_dir: str, user: str, mounted_read_only: bool = False) -> Pro
         f"{why}: everything can be looked at, nothing be changed",
         hint=MOUNT_AGAIN if mounted_read_only else "Start envdeck as the account that owns it",
         severity=Severity.WARNING,
+    )
+
+
+def gone(data_dir: str) -> Problem:
+    """The data directory was there when somebody looked, and is not any more."""
+    return Problem(
+        "data-dir-gone",
+        f"{data_dir} was there and is not any more: whatever was in it cannot be seen, and nothing runs in it",
+        hint="Mount it or bring it back; it is noticed by itself. What is built or deployed now begins an empty one",
+    )
+
+
+def look_failed(data_dir: str, reason: str) -> Problem:
+    """The data directory could not be looked at, for a reason that nobody foresaw."""
+    return Problem(
+        "look-failed",
+        f"what is in {data_dir} could not be looked at, so this picture is old: {reason}",
+        hint="It is tried again all the time; `envdeck doctor` examines the directory",
     )
 
 

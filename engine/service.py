@@ -28,7 +28,7 @@ from engine.audit.model import AuditAction
 from engine.builds.log import LogLine, format_line
 from engine.environments.locks import acquire
 from engine.errors import EnvdeckError, Problem, Refused, Where
-from engine.files import StorageError, read_json, write_problem
+from engine.files import StorageError, is_there, read_json, write_problem
 from engine.reaping.model import ReapResult, UsedBy
 from engine.text import one_line
 from engine.world import World
@@ -169,21 +169,28 @@ def _first(ends: queue.SimpleQueue[int | BaseException]) -> int | BaseException:
 def work(served: Served, wait: Callable[[float], bool], log: Callable[[str], None], interval: float) -> None:
     """Do what is to be done, again and again, until `wait(seconds)` says True.
 
-    When the configuration names another data directory, that one is served from then on. Raises as `serve` does.
+    When the configuration names another data directory, that one is served from then on. One that is deleted or
+    replaced is served again when it is there. Raises as `serve` does.
     """
-    while not _serve(served, served.data_dir, wait, log, interval):
-        pass
+    data_dir = served.data_dir
+    while not _serve(served, data_dir, wait, log, interval):
+        if served.data_dir == data_dir:
+            log(f"serve: {data_dir} was deleted, emptied or replaced: nothing is done until it is there again")
+            while served.data_dir == data_dir and not is_there(data_dir):
+                if wait(interval):
+                    return
+        data_dir = served.data_dir
 
 
 def _serve(
     served: Served, data_dir: Path, wait: Callable[[float], bool], log: Callable[[str], None], interval: float
 ) -> bool:
-    """Serve `data_dir` until it is to end (True) or another one is to be served (False)."""
+    """Serve `data_dir` until it is to end (True), or it has gone or another one is to be served (False)."""
+    with _alone(data_dir) as still_held:
 
-    def moved() -> bool:
-        return served.data_dir != data_dir
+        def moved() -> bool:
+            return served.data_dir != data_dir or not still_held()
 
-    with _alone(data_dir):
         log(f"serve: pid {os.getpid()} serves {data_dir}")
         served.began()
         troubles: dict[str, str] = {}
@@ -201,7 +208,7 @@ def _serve(
 def _attempt(
     name: str, action: Callable[[], Iterable[str]], troubles: dict[str, str], log: Callable[[str], None]
 ) -> None:
-    """Do `action` and log what it did; a problem is logged once, not again each time while it lasts."""
+    """Do `action` and log what it did; a problem is logged when it begins and when it is over, not each time."""
     trouble = ""
     try:
         for line in action():
@@ -210,12 +217,17 @@ def _attempt(
         trouble = f"{name}: {error}"
         if troubles.get(name) != trouble:
             log(trouble)
+    if troubles.get(name) and not trouble:
+        log(f"{name}: that is over")
     troubles[name] = trouble
 
 
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    """Be the only one that serves `data_dir` for the length of the block."""
+def _alone(data_dir: Path) -> Iterator[Callable[[], bool]]:
+    """Be the only one that serves `data_dir` for the length of the block; what it yields says whether that is so.
+
+    It is not any more when the lock was deleted: another process would lock another file of the same name.
+    """
     path = data_dir / "locks" / "service.lock"
     with ExitStack() as stack:
         try:
@@ -228,7 +240,17 @@ def _alone(data_dir: Path) -> Iterator[None]:
             raise StorageError(write_problem("use the lock", path, error)) from error
         if not held:
             raise _already(path)
-        yield
+        locked = path.stat()
+
+        def still_held() -> bool:
+            try:
+                return os.path.samestat(path.stat(), locked)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            except OSError:  # what is done next runs into it, and says so
+                return True
+
+        yield still_held
 
 
 def _already(path: Path) -> Refused:

@@ -61,7 +61,8 @@ class Snapshot:
     probing: bool = False
     """True while interpreters are being run."""
     looked: bool = True
-    """False until the data directory has been looked at: that a list is empty says nothing then."""
+    """False until the data directory has been looked at: that a list is empty says nothing then. While it
+    cannot be looked at, the obstacles say why."""
     audit: AuditPage = field(default_factory=AuditPage)
     """The newest records of what everybody did here."""
     audit_problem: Problem | None = None

@@ -348,9 +348,9 @@ class World:
 
     @property
     def data_dir_problem(self) -> Problem | None:
-        """Why what is in the data directory cannot be seen, or cannot be changed by who runs envdeck."""
+        """Why what is in the data directory cannot be seen, or not be changed, by who runs envdeck."""
         asked_for = self._read_only or self.config.settings.read_only
-        return self.data_dir.unreadable or (None if asked_for else self.data_dir.unwritable)
+        return self.data_dir.unreadable or self.data_dir.gone or (None if asked_for else self.data_dir.unwritable)
 
     def require_readable(self) -> None:
         """Raise `Refused` when what is in the data directory cannot be seen: an empty list would mislead."""

@@ -208,3 +208,35 @@ def test_requirements_with_passwords_are_written_for_the_builder_alone(server, m
     engine.wait(outcome.build.id, 300)
     mode = (outcome.build.directory / "requirements.txt").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_data_directory_that_goes_is_missed_until_it_is_back(server, wait_until: Wait) -> None:
+    engine = server.engine()
+    server.data_dir.mkdir(parents=True, exist_ok=True)
+    engine.start()
+    settled(engine, wait_until)
+    assert [one.code for one in engine.snapshot().obstacles] == []
+    away = server.data_dir.rename(server.data_dir.with_name("away"))
+    wait_until(lambda: [one.code for one in engine.snapshot().obstacles] == ["data-dir-gone"], what="the obstacle")
+    away.rename(server.data_dir)
+    wait_until(lambda: engine.snapshot().obstacles == (), what="the obstacle to go")
+
+
+def test_while_every_look_fails_the_picture_says_why_and_recovers(
+    server, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = server.engine()
+    with monkeypatch.context() as broken:
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        broken.setattr("engine.world.World.environments", fail)
+        engine.start()
+        wait_until(lambda: [one.code for one in engine.snapshot().obstacles] == ["look-failed"], what="the obstacle")
+        assert "Input/output error" in engine.snapshot().obstacles[0].message
+        assert not engine.snapshot().looked
+        (installation,) = settled(engine, wait_until).installations
+        assert installation.usability is Usability.USABLE, "it has nothing to do with the data directory"
+    wait_until(lambda: engine.snapshot().looked, what="a look that succeeds")
+    assert engine.snapshot().obstacles == ()

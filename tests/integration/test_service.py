@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_each_round_does_both_and_logs_a_line_per_action(tmp_path: Path) -> None
     assert served.beginnings == 1
 
 
-def test_a_problem_is_logged_once_while_it_lasts_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_problem_is_logged_when_it_begins_and_when_it_is_over_and_ends_nothing(tmp_path: Path) -> None:
     full = StorageError(Problem("storage-write", "the disk is full"))
     gone = OSError(2, "No such file or directory")
     served = Fake(tmp_path, iter([full, full, gone, (), full]), iter([(), (), (), ("rebuilt x",)]))
@@ -78,8 +79,10 @@ def test_a_problem_is_logged_once_while_it_lasts_and_ends_nothing(tmp_path: Path
     assert lines[1:] == [
         "reap: the disk is full",
         "reap: [Errno 2] No such file or directory",
+        "reap: that is over",
         "rebuilt x",
         "reap: the disk is full",
+        "reap: that is over",
     ]
 
 
@@ -127,6 +130,49 @@ def test_another_data_directory_is_served_as_soon_as_it_is_configured(tmp_path: 
     lines: list[str] = []
     work(served, wait, lines.append, 5.0)
     assert [line.rpartition("/")[2] for line in lines] == ["one", "first", "two", "second"]
+
+
+def test_a_data_directory_that_is_deleted_is_served_again_when_it_is_back(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    served = Fake(data, rebuilds=iter([("first",), ("again",)]))
+    lines: list[str] = []
+    events: Iterator[Callable[[], object]] = iter(
+        [lambda: shutil.rmtree(data), lambda: None, lambda: None, data.mkdir, lambda: None]
+    )
+
+    def wait(seconds: float) -> bool:
+        event = next(events, None) if seconds else lambda: None
+        if event:
+            event()
+        return event is None
+
+    work(served, wait, lines.append, 5.0)
+    serves = f"serve: pid {os.getpid()} serves {data}"
+    gone = f"serve: {data} was deleted, emptied or replaced: nothing is done until it is there again"
+    assert lines == [serves, "first", gone, serves, "again"]
+    assert served.beginnings == 2
+
+
+def test_a_data_directory_that_was_replaced_is_locked_anew(tmp_path: Path) -> None:
+    data, lines = tmp_path / "data", list[str]()
+
+    def replaced() -> None:
+        data.rename(tmp_path / "old")
+        data.mkdir()
+
+    events: Iterator[Callable[[], object]] = iter([replaced])
+
+    def wait(seconds: float) -> bool:
+        if seconds:
+            next(events, lambda: None)()
+        if len(lines) < 3:
+            return False
+        with pytest.raises(Refused, match="another process"):
+            work(Fake(data), rounds(1), lambda _line: None, 5.0)
+        return True
+
+    work(Fake(data), wait, lines.append, 5.0)
+    assert [line.split()[1] for line in lines] == ["pid", str(data), "pid"]
 
 
 def test_a_data_directory_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
