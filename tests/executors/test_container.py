@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,16 @@ def test_a_mount_that_is_read_only_is_that(podman: ContainerBench) -> None:
     executor = podman.executor()
     executor.submit(spec)
     assert output(podman, executor, spec.key) == [b"Read-only file system"]
+
+
+def test_a_clock_that_is_set_forward_ends_no_job(podman: ContainerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor, job = podman.executor(), Hold(podman)
+    job.submit(executor)
+    today = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(container_module.time, "time", lambda: today + 86400)
+        assert executor.status(job.key).state is JobState.RUNNING
+    executor.stop(job.key)
 
 
 def test_a_job_that_its_decider_could_not_end_is_ended_by_the_next_look(podman: ContainerBench) -> None:
