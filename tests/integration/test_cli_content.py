@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from app.cli.main import main
+from engine.environments.locks import acquire
+from engine.environments.store import EnvironmentStore
 
 pytestmark = pytest.mark.slow
 
@@ -214,19 +216,22 @@ def test_ctrl_c_ends_a_run_over_a_list_so_that_it_can_be_resumed(cli: Cli, serve
     assert cli("build", str(server.bundle("alpha"))) == 0, cli.err
     (key,) = (environment["key"] for environment in cli.json("environments"))
     assert cli("rebuild", "--list", "up", key, "--dry-run") == 0
-    process = subprocess.Popen(
-        command(server, "rebuild", "--list", "up", key),
-        env=environ(server),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("Running = 1"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, error = process.communicate(timeout=300)
+    # Held, so that the rebuild has not ended before the signal comes.
+    with acquire(EnvironmentStore(server.data_dir).lock_path(key), lambda: True) as held:
+        assert held
+        process = subprocess.Popen(
+            command(server, "rebuild", "--list", "up", key),
+            env=environ(server),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Running = 1"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Resume with `envdeck rebuild --list up --retry`" in error
     assert "Traceback" not in error
