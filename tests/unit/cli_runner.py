@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from cli_fakes import FakeEngine
+from cli_engine import FakeEngine
 
 from app.cli.main import main
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import cli_fakes as fakes
 import pytest
-from cli_fakes import FakeEngine
+from cli_engine import FakeEngine, building
 from cli_runner import Cli
 
 from app.cli.grammar import seconds
@@ -115,8 +115,8 @@ def refusing() -> FakeEngine:
         (["caches", "delete", "--language", "Python"], FakeEngine(), 2),
         (["rebuild", "k", "--dry-run"], FakeEngine(), 0),
         (["rebuild", "k"], refusing(), 1),
-        (["rebuild", "k"], fakes.building(fakes.build()), 0),
-        (["rebuild", "k"], fakes.building(fakes.build(BuildState.FAILED)), 1),
+        (["rebuild", "k"], building(fakes.build()), 0),
+        (["rebuild", "k"], building(fakes.build(BuildState.FAILED)), 1),
         (["rebuild"], FakeEngine(), 2),
         (["rebuild", "k", "--retry"], FakeEngine(), 2),
         (["rebuild", "--list", "up", "k"], FakeEngine(), 0),
@@ -366,7 +366,7 @@ def test_an_interrupted_run_over_a_list_says_how_to_resume(cli: Cli) -> None:
 
 
 def test_an_interrupted_rebuild_goes_on(cli: Cli) -> None:
-    engine = fakes.building(fakes.build(BuildState.RUNNING))
+    engine = building(fakes.build(BuildState.RUNNING))
     engine.on_follow = _interrupt
     assert cli("rebuild", "k", engine=engine) == 130
     assert f"envdeck cancel {fakes.ID}" in cli.err

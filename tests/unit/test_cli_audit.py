@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from cli_fakes import AT, KEY, FakeEngine, executor_choice
+from cli_engine import FakeEngine
+from cli_fakes import AT, KEY, executor_choice
 from cli_runner import Cli
 
 from app.cli.auditing import since

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import cli_fakes as fakes
 import pytest
-from cli_fakes import FakeEngine
+from cli_engine import FakeEngine
 from cli_runner import Cli
 from test_cli_process import ROOT, RUN, environ
 
@@ -175,7 +175,7 @@ def test_an_output_that_takes_no_more_is_one_error(command: str, kind: str, buff
     descriptor = output(kind)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", RUN + f"sys.exit(main({command.split()!r}, f.FakeEngine().make))"],
+            [sys.executable, "-c", RUN + f"sys.exit(main({command.split()!r}, FakeEngine().make))"],
             stdout=descriptor,
             stderr=subprocess.PIPE,
             env=environ(**({} if buffered else {"PYTHONUNBUFFERED": "1"})),
@@ -194,7 +194,7 @@ def test_where_nothing_can_be_said_the_exit_code_still_says_it(command: str, kin
     descriptor = output(kind)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", RUN + f"sys.exit(main({command.split()!r}, f.FakeEngine().make))"],
+            [sys.executable, "-c", RUN + f"sys.exit(main({command.split()!r}, FakeEngine().make))"],
             stdout=descriptor,
             stderr=descriptor,
             env=environ(),
@@ -211,7 +211,7 @@ def test_a_build_that_nobody_can_follow_any_more_goes_on_and_that_is_said(kind: 
     descriptor = output(kind)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", RUN + "e = f.building(f.build()); e.build = lambda _: e.outcome.build; "
+            [sys.executable, "-c", RUN + "e = building(f.build()); e.build = lambda _: e.outcome.build; "
              "e.execute_error = None; sys.exit(main(['log', '-f', 'last'], e.make))"],
             stdout=descriptor,
             stderr=subprocess.PIPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cli_fakes as fakes
 import pytest
-from cli_fakes import FakeEngine
+from cli_engine import FakeEngine, building
 from cli_runner import Cli
 
 from engine import (
@@ -129,11 +129,11 @@ FAILED = fakes.build(
         (["plan", "app"], FakeEngine(), 0),
         (["plan", "app"], FakeEngine(planned=fakes.plan(problem=Problem("x", "no"), chosen=False)), 1),
         (["build", "app"], FakeEngine(outcome=Outcome(environment=fakes.environment())), 0),
-        (["build", "app"], fakes.building(fakes.build()), 0),
-        (["build", "app", "--no-wait"], fakes.building(FAILED), 0),
-        (["build", "app"], fakes.building(FAILED), 1),
-        (["build", "app"], fakes.building(fakes.build(BuildState.CANCELLED)), 1),
-        (["build", "app"], fakes.building(fakes.build(BuildState.LOST)), 1),
+        (["build", "app"], building(fakes.build()), 0),
+        (["build", "app", "--no-wait"], building(FAILED), 0),
+        (["build", "app"], building(FAILED), 1),
+        (["build", "app"], building(fakes.build(BuildState.CANCELLED)), 1),
+        (["build", "app"], building(fakes.build(BuildState.LOST)), 1),
         (["build", "app"], FakeEngine(planned=fakes.plan(problem=Problem("x", "no"), chosen=False)), 1),
         (["build", "app"], FakeEngine(execute_error=Refused(Problem("read-only", "no"))), 1),
         (["build", "app"], FakeEngine(execute_error=StorageError(Problem("storage-write", "full"))), 1),
@@ -271,7 +271,7 @@ def test_the_version(cli: Cli) -> None:
 
 
 def test_a_build_tells_what_is_matched_what_is_dropped_the_log_and_where_the_environment_is(cli: Cli) -> None:
-    assert cli("build", "app", engine=fakes.building(fakes.build())) == 0
+    assert cli("build", "app", engine=building(fakes.build())) == 0
     assert cli.out.splitlines() == [
         "matched  Python 3.11.9 at /opt/python/3.11.9/bin/python3: exact match",
         "dropped  pywin32==300: only for Windows",
@@ -289,7 +289,7 @@ def test_a_hit_is_told_as_reused(cli: Cli) -> None:
 
 
 def test_a_failed_build_tells_the_fault_the_advice_and_the_log(cli: Cli) -> None:
-    assert cli("build", "app", engine=fakes.building(FAILED)) == 1
+    assert cli("build", "app", engine=building(FAILED)) == 1
     assert cli.err.splitlines() == [
         "failed in resolve: nosuchpkg: no matching distribution",
         "  → Check the name",
@@ -298,7 +298,7 @@ def test_a_failed_build_tells_the_fault_the_advice_and_the_log(cli: Cli) -> None
 
 
 def test_with_json_the_talk_of_a_build_goes_to_standard_error(cli: Cli) -> None:
-    document = cli.json("build", "app", engine=fakes.building(fakes.build()))
+    document = cli.json("build", "app", engine=building(fakes.build()))
     assert document["status"] == "done"
     assert "Collecting flask" in cli.err
     assert "matched  Python 3.11.9" in cli.err
@@ -311,7 +311,7 @@ def test_a_refused_build_is_a_document_with_its_error(cli: Cli) -> None:
 
 
 def test_a_detached_build_tells_how_to_go_on(cli: Cli) -> None:
-    engine = fakes.building(fakes.build())
+    engine = building(fakes.build())
     assert cli("build", "app", "--detach", engine=engine) == 0
     assert f"envdeck log -f {fakes.ID}" in cli.out
     assert cli.json("build", "app", "--detach", engine=engine)["status"] == "running"
@@ -323,7 +323,7 @@ def _interrupt() -> None:
 
 @pytest.mark.parametrize("argv", [["build", "app"], ["log", "-f", "last"]])
 def test_ctrl_c_says_that_the_build_goes_on(cli: Cli, argv: Sequence[str]) -> None:
-    engine = fakes.building(fakes.build())
+    engine = building(fakes.build())
     engine.on_follow = _interrupt
     assert cli(*argv, engine=engine) == 130
     (line,) = cli.err.splitlines()
@@ -333,7 +333,7 @@ def test_ctrl_c_says_that_the_build_goes_on(cli: Cli, argv: Sequence[str]) -> No
 
 
 def test_ctrl_c_with_json_still_gives_one_document(cli: Cli) -> None:
-    engine = fakes.building(fakes.build())
+    engine = building(fakes.build())
     engine.on_follow = _interrupt
     assert cli.json("build", "app", engine=engine, code=130)["status"] == "running"
 
@@ -385,7 +385,7 @@ def test_what_cannot_be_looked_for_is_bad_usage(cli: Cli, options: list[str]) ->
 
 
 def test_a_retry_is_followed_like_a_build(cli: Cli) -> None:
-    engine = fakes.building(fakes.build())
+    engine = building(fakes.build())
     assert cli("retry", "last", engine=engine) == 0
     assert ("execute", "BuildPlan") in engine.asked
     assert cli.out.splitlines()[-1].startswith("ready  ")

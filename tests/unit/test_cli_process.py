@@ -16,7 +16,10 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-RUN = "import sys; from app.cli.main import main; import cli_fakes as f; from engine import *; "
+RUN = (
+    "import sys; from app.cli.main import main; import cli_fakes as f; from engine import *; "
+    "from cli_engine import FakeEngine, building; "
+)
 
 
 def environ(**more: str) -> dict[str, str]:
@@ -49,7 +52,7 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess[bytes]:
 )
 def test_json_needs_neither_rich_nor_textual(command: str) -> None:
     done = run(
-        f"code = main({command.split()!r} + ['--json'], f.FakeEngine().make); "
+        f"code = main({command.split()!r} + ['--json'], FakeEngine().make); "
         "print([m for m in ('rich', 'textual') if m in sys.modules], file=sys.stderr); sys.exit(code)"
     )
     assert done.returncode == 0, done.stderr
@@ -79,12 +82,12 @@ def test_a_configuration_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
 
 
 def test_tables_do_not_need_textual() -> None:
-    done = run("main(['builds'], f.FakeEngine().make); print('textual' in sys.modules)")
+    done = run("main(['builds'], FakeEngine().make); print('textual' in sys.modules)")
     assert done.stdout.decode().splitlines()[-1] == "False"
 
 
 def test_an_output_without_unicode_gets_plain_symbols() -> None:
-    done = run("sys.exit(main(['installations'], f.FakeEngine().make))", PYTHONIOENCODING="ascii")
+    done = run("sys.exit(main(['installations'], FakeEngine().make))", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert b"+ usable" in done.stdout
     assert b"x unusable" in done.stdout
@@ -93,7 +96,7 @@ def test_an_output_without_unicode_gets_plain_symbols() -> None:
 def test_closed_output_is_survived() -> None:
     done = subprocess.run(
         ["sh", "-c", f'exec "{sys.executable}" -c "$CODE" >&- 2>&-'],
-        env=environ(CODE=RUN + "sys.exit(main(['builds'], f.FakeEngine().make))"),
+        env=environ(CODE=RUN + "sys.exit(main(['builds'], FakeEngine().make))"),
         timeout=60,
     )
     assert done.returncode == 0
@@ -120,7 +123,7 @@ def on_a_terminal(code: str, **env: str) -> tuple[str, int]:
     return output.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-BUILD = "e = f.building(f.build()); sys.exit(main(['build', 'app'{more}], e.make))"
+BUILD = "e = building(f.build()); sys.exit(main(['build', 'app'{more}], e.make))"
 SLOW = """
 import threading, time
 def follow(build_id):
@@ -136,7 +139,7 @@ def follow(build_id):
 
 
 def test_a_terminal_gets_a_progress_line_that_is_gone_in_the_end() -> None:
-    code = f"exec({SLOW!r}); e = f.building(f.build()); e.follow = follow; sys.exit(main(['build', 'app'], e.make))"
+    code = f"exec({SLOW!r}); e = building(f.build()); e.follow = follow; sys.exit(main(['build', 'app'], e.make))"
     output, status = on_a_terminal(code)
     assert status == 0, output
     assert "1/3 packages" in output
@@ -156,9 +159,9 @@ def test_a_dumb_terminal_gets_lines_only() -> None:
 
 @pytest.mark.parametrize(("more", "env"), [(", '--no-color'", {}), ("", {"NO_COLOR": "1"})])
 def test_no_color_means_no_colour(more: str, env: dict[str, str]) -> None:
-    code = f"sys.exit(main(['installations'{more}], f.FakeEngine().make))"
+    code = f"sys.exit(main(['installations'{more}], FakeEngine().make))"
     output, status = on_a_terminal(code, **env)
     assert status == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", output)
-    coloured, _ = on_a_terminal("sys.exit(main(['installations'], f.FakeEngine().make))")
+    coloured, _ = on_a_terminal("sys.exit(main(['installations'], FakeEngine().make))")
     assert re.search(r"\x1b\[[0-9;]*3[0-7]m", coloured)

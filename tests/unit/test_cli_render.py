@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cli_fakes as fakes
 import pytest
-from cli_fakes import FakeEngine
+from cli_engine import FakeEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
