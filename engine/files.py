@@ -188,7 +188,8 @@ def _written(path: Path, data: bytes, mode: int, *, lasting: bool = True) -> Ite
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
-    """Replace `path` by `data` in one step that survives a crash; on failure the old content stays.
+    """Replace `path` by `data` in one step that survives a crash; on failure the old content stays, unless all that
+    failed was to make the new one last.
 
     What is not to be `lasting` can be anything after a crash of the machine, and whoever reads it must see that: it is
     for what only saves time, which waiting for the disk would take. Raises `StorageError` (`storage-write`) with the

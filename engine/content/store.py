@@ -182,7 +182,8 @@ class ContentStore:
     def add(self, content: Content, files: Path) -> None:
         """Store `files`, from `incoming`, as the active bundle of `content`, then the record. Under its lock.
 
-        Raises `StorageError`, and leaves the record and the other bundles as they were then.
+        Raises `StorageError`, and leaves the record and the other bundles as they were then, unless the record was
+        written and only could not be made to last.
         """
         place = self.bundle_dir(content.guid, content.active)
         with _stored(place, "store the bundle"):
@@ -194,7 +195,10 @@ class ContentStore:
         try:
             self.save(content)
         except StorageError:
-            self.discard(place)
+            # What failed may only be that the record which is there would outlive a crash of the machine.
+            there = self.read(content.guid)
+            if there is not None and there.problem is None and there.active != content.active:
+                self.discard(place)
             raise
 
     def save(self, content: Content) -> None:

@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import StorageError
 from engine.actions.reap import plan_reap, reap
+from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.store import ContentStore
 from engine.environments.store import EnvironmentStore
 from engine.environments.trash import delete_tree, discard, discarded_in, set_aside
@@ -110,6 +112,31 @@ def test_a_temporary_file_is_known_by_its_name(tmp_path: Path, monkeypatch: pyte
     write_atomic(tmp_path / "current.json", b"{}")
     assert is_temporary(made[0])
     assert not any(map(is_temporary, ("current.json", ".incoming", ".gitignore", ".doctor-12345678", "x.12345678")))
+
+
+@pytest.mark.parametrize(("fails", "there"), [("fsync_directory", [1, 2]), ("Path.replace", [1])])
+def test_the_files_of_a_bundle_stay_exactly_if_the_record_names_them_however_the_disk_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, there: list[int]
+) -> None:
+    store = ContentStore(tmp_path)
+    bundles = tuple(ContentBundle(number, 1.0, "me", "app", "", "3.11.7", 1) for number in (1, 2))
+    installation = PickedInstallation("3.11.7", "/opt/python", "Local", {})
+    before = Content("guid", "app", "python-api", 1.0, "me", bundles[:1], 1, installation, managed=False)
+    store.bundle_dir("guid", 1).mkdir(parents=True)
+    store.save(before)
+    files = tmp_path / "files"
+    files.mkdir()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(f"engine.files.{fails}", fail)
+    with pytest.raises(StorageError):
+        store.add(replace(before, bundles=bundles, active=2), files)
+    now = store.read("guid")
+    assert now is not None
+    assert [b.number for b in now.bundles] == there
+    assert sorted(int(path.name) for path in (store.root / "guid" / "bundles").iterdir()) == there
 
 
 # The trash on another device
