@@ -18,8 +18,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.digest import sha256
-
 __all__ = [
     "ALGORITHM",
     "ALGORITHMS",
@@ -247,7 +245,9 @@ def _digest(path: str, algorithms: Collection[str], buffer: memoryview, flags: i
 
 def digest_of(data: bytes) -> str:
     """The digest of `data` as RECORD files have it, ``sha256=…``."""
-    return f"{ALGORITHM}={_text(sha256(data))}"
+    import hashlib
+
+    return f"{ALGORITHM}={_text(hashlib.sha256(data).digest())}"
 
 
 def _text(value: bytes) -> str:
