@@ -25,17 +25,31 @@ STDOUT = getattr(sys.stdout, "buffer", sys.stdout)
 
 # Run by the new environment's own interpreter: proves that it starts, and says what is in it.
 INVENTORY = """
-import json, re, sys
-try:
-    from importlib.metadata import distributions
-    def told(distribution):
+import json, os, re, sys
+fields = ("Name", "Version")
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
         # Of a file that holds a whole description, only what comes before it is parsed.
-        head = (distribution.read_text("METADATA") or "").partition("\\n\\n")[0]
-        fields = [re.search("(?m)^%s: *(.*[^ \\n]) *$" % field, head) for field in ("Name", "Version")]
-        if all(fields):
-            return [field.group(1) for field in fields]
-        return [distribution.metadata["Name"], distribution.version]
-    found = [told(distribution) for distribution in distributions()]
+        return file.read(65536).partition("\\n\\n")[0]
+def told(directory):
+    # Of each distribution in a plain directory; whatever cannot be told so simply is an error.
+    for name in os.listdir(directory):
+        if name.lower().endswith((".dist-info", ".egg-info")):
+            path = os.path.join(directory, name)
+            if os.path.isdir(path):
+                path = os.path.join(path, "METADATA" if name.lower().endswith(".dist-info") else "PKG-INFO")
+            head = read(path)
+            yield [re.search("(?m)^" + field + r":[ \\t]*(.*[^ \\t\\n])", head).group(1) for field in fields]
+try:
+    if sys.version_info < (3, 8):
+        raise ImportError("importlib.metadata")
+    if any(place.endswith(".egg") or os.path.isfile(place) for place in sys.path):
+        raise ValueError("not only plain directories")
+    found = [pair for place in sys.path if os.path.isdir(place) for pair in told(place)]
+except (AttributeError, OSError, ValueError):
+    # This one takes all there is, and as long to be imported as all else here to be done.
+    from importlib.metadata import distributions
+    found = [(distribution.metadata["Name"], distribution.version) for distribution in distributions()]
 except ImportError:
     import pkg_resources
     # The first two are the interpreter's own, as is argparse for Python 2; pip leaves them out of its lists too.

@@ -46,7 +46,7 @@ def _meetings(wheels: Sequence[StoredWheel]) -> Iterator[tuple[int, int, str]]:
         if written := [command[0] for command in wheel.entry.commands] + [s.name for s in wheel.entry.scripts]:
             places.setdefault("bin", []).append((number, written))
     for target, owners in places.items():
-        parent, name = posixpath.split(target)
+        parent, _, name = target.rpartition("/")
         if target:
             for number, names in places.get(parent, ()):
                 if name in names:
