@@ -10,13 +10,12 @@ noticed at once, by whatever process on whatever machine, because it calls `anno
 from __future__ import annotations
 
 import gc
-import marshal
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -75,23 +74,40 @@ class Source(Protocol[V]):
         """`record` with what can change while its signature stays."""
         ...
 
-
-@dataclass(slots=True)
-class _Place:
-    signature: Signature
-    settled: bool
-    entries: list[str]
+    def forget(self) -> None:
+        """Let go of what was kept for reading many records."""
+        ...
 
 
 @dataclass(slots=True)
 class _Known(Generic[V]):
-    entry: str
-    signature: bytes
-    """In the form of `_bytes_of`."""
-    settled: bool
-    """False when another change could have the same signature."""
+    name: str
+    signature: int
+    """Its `_digest`."""
     record: V
     shown: V
+
+
+@dataclass(slots=True)
+class _Place(Generic[V]):
+    signature: Signature = ()
+    settled: bool = False
+    names: list[str] = field(default_factory=list)
+    """Of its entries."""
+    known: dict[str, _Known[V]] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+    """Those that another change could have left the same signature, or whose record may only have failed this once."""
+
+    def list(self, names: Iterable[str]) -> bool:
+        """Take `names` for those of all its entries; returns whether one that was known is gone."""
+        # Each name is held once, though it is listed and known.
+        self.names = [known.name if (known := self.known.get(name)) else name for name in names]
+        there = set(self.names)
+        gone = self.known.keys() - there
+        for name in gone:
+            del self.known[name]
+        self.unsettled &= there
+        return bool(gone)
 
 
 class Roster(Generic[V]):
@@ -110,10 +126,7 @@ class Roster(Generic[V]):
         self._order = order
         self._reverse = reverse
         self._index = index
-        self._places: dict[str, _Place] = {}
-        self._every: list[str] = []
-        self._known: dict[str, _Known[V]] = {}
-        self._unsettled: set[str] = set()
+        self._places: dict[str, _Place[V]] = {}
         self._next = 0
         self._values: tuple[V, ...] | None = None
         self._read = 0
@@ -128,91 +141,121 @@ class Roster(Generic[V]):
             if self._values is not None:
                 return self._look(thorough=thorough)
             with _uncollected():
-                if self._index is not None:
-                    for entry, signature, record in self._index.read():
-                        self._known[entry] = _Known(entry, signature, True, record, record)
-                return self._look(thorough=True)
+                for place, name, signature, record in self._index.read() if self._index else ():
+                    known = self._places.setdefault(place, _Place()).known
+                    known[name] = _Known(name, signature, record, record)
+                values = self._look(thorough=True)
+            return self._from_index() if self._write() else values
 
     def _look(self, *, thorough: bool) -> tuple[V, ...]:
         now = time.time_ns()
         listed, changed = self._list(now, thorough=thorough)
         # In the order of their places, in which the disk has them at hand.
-        examined = dict.fromkeys((*self._turn(), *self._unsettled, *(listed if thorough else ())))
-        changed |= self._visit(examined, now)
-        changed |= self._visit((entry for entry in listed if entry not in examined), now, only_changed=True)
+        examined: dict[str, dict[str, None]] = {}
+        unsettled = ((path, place.unsettled) for path, place in self._places.items())
+        for path, names in (*self._turn(), *unsettled, *(listed.items() if thorough else ())):
+            examined.setdefault(path, {}).update(dict.fromkeys(names))
+        for path, some in examined.items():
+            changed |= self._visit(path, some, now)
+        for path, names in listed.items():
+            others = (name for name in names if name not in examined[path])
+            changed |= self._visit(path, others, now, only_changed=True)
         if changed or self._values is None:
-            values = (known.shown for known in self._known.values())
-            self._values = tuple(sorted(values, key=self._order, reverse=self._reverse))
+            self._values = self._ordered()
         return self._values
+
+    def _ordered(self) -> tuple[V, ...]:
+        values = (known.shown for place in self._places.values() for known in place.known.values())
+        return tuple(sorted(values, key=self._order, reverse=self._reverse))
 
     def keep(self) -> None:
         """Write the index if that saves the next process anything."""
         with self._lock:
-            if self._index is None or self._read < _WORTH_KEEPING:
-                return
-            self._read = 0
-            settled = [(known.entry, known.signature, known.record) for known in self._known.values() if known.settled]
-        # In their order, in which the next process then has them nearly all to begin with.
-        self._index.write(sorted(settled, key=lambda each: self._order(each[2]), reverse=self._reverse))
+            self._write()
 
-    def _list(self, now: int, *, thorough: bool) -> tuple[list[str], bool]:
+    def _write(self) -> bool:
+        """As `keep`; returns whether it was worth it."""
+        if self._index is None or self._read < _WORTH_KEEPING:
+            return False
+        self._read = 0
+        settled = [
+            (path, known.name, known.signature, known.record)
+            for path, place in self._places.items()
+            for known in place.known.values()
+            if known.name not in place.unsettled
+        ]
+        # In their order, in which the next process then has them nearly all to begin with.
+        self._index.write(sorted(settled, key=lambda each: self._order(each[3]), reverse=self._reverse))
+        return True
+
+    def _from_index(self) -> tuple[V, ...]:
+        """The same values out of the index, where they take a third of the memory."""
+        assert self._index is not None
+        for path, name, signature, record in self._index.read():
+            place = self._places.get(path)
+            known = place.known.get(name) if place else None
+            if place and known and known.signature == signature and known.shown is known.record:
+                # In a new object: between what is freed now the old one would keep the memory of a thousand of them.
+                place.known[name] = _Known(name, signature, record, record)
+        for place in self._places.values():
+            place.list(place.names)
+        self._source.forget()
+        self._values = self._ordered()
+        return self._values
+
+    def _list(self, now: int, *, thorough: bool) -> tuple[dict[str, list[str]], bool]:
         """Bring the list of entries up to date.
 
         Returns the entries of places in which something changed, and whether an entry is gone.
         """
-        visit: list[str] = []
-        places: dict[str, _Place] = {}
-        self.complete = True
+        visit: dict[str, list[str]] = {}
+        before, self._places = self._places, {}
+        self.complete, gone = True, False
         for path in self._source.places():
-            known = self._places.get(path)
+            place = before.get(path) or _Place()
             try:
                 signature = _signature(path)
-                if thorough or known is None or not known.settled or known.signature != signature:
-                    # Each path is held once, though it is listed and known.
-                    entries = [k.entry if (k := self._known.get(e)) else e for e in _subdirectories(path)]
-                    known = _Place(signature, signature[0] < now - _SETTLED, entries)
-                    visit += entries
+                if thorough or not place.settled or place.signature != signature:
+                    gone |= place.list(_subdirectories(path))
+                    place.signature, place.settled = signature, signature[0] < now - _SETTLED
+                    visit[path] = place.names
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError:
-                # The disk may only have failed this once, and nothing is gone because of that.
-                self.complete = False
-                known = _Place((), False, known.entries if known else [])
-            places[path] = known
-        before, self._places = self._places, places
-        same = places.keys() == before.keys() and all(places[path] is known for path, known in before.items())
-        # The first time the index may know of what is gone.
-        if same and self._values is not None:
-            return visit, False
-        self._every = [entry for place in places.values() for entry in place.entries]
-        there = set(self._every)
-        self._unsettled &= there
-        gone = self._known.keys() - there
-        for entry in gone:
-            del self._known[entry]
-        return visit, bool(gone)
+                # The disk may only have failed this once, and nothing is gone because of that. But what only an index
+                # knows of is not there before it was seen.
+                self.complete = place.settled = False
+                gone |= place.list(place.names)
+            self._places[path] = place
+        return visit, gone or any(place.known for path, place in before.items() if path not in self._places)
 
-    def _turn(self) -> Iterable[str]:
+    def _turn(self) -> list[tuple[str, list[str]]]:
         """The entries whose turn it is."""
-        start = self._next if self._next < len(self._every) else 0
-        self._next = start + _AT_ONCE
-        return self._every[start : self._next]
+        if self._next >= sum(len(place.names) for place in self._places.values()):
+            self._next = 0
+        first, self._next = self._next, self._next + _AT_ONCE
+        turn, before = [], 0
+        for path, place in self._places.items():
+            turn.append((path, place.names[max(0, first - before) : max(0, self._next - before)]))
+            before += len(place.names)
+        return turn
 
-    def _visit(self, entries: Iterable[str], now: int, *, only_changed: bool = False) -> bool:
+    def _visit(self, path: str, names: Iterable[str], now: int, *, only_changed: bool = False) -> bool:
         """Look at these entries, or only at those whose record changed; returns whether a value is another one now."""
         changed = False
+        place = self._places[path]
         # Under names of their own, because it is done 100 000 times in one look.
-        known_of, signature_of_entry, check = self._known.get, self._source.signature, self._source.check
-        for entry in entries:
+        known_of, signature_of_entry, check = place.known.get, self._source.signature, self._source.check
+        unsettled = place.unsettled
+        for name in names:
+            entry = f"{path}/{name}"
             found = signature_of_entry(entry)
-            known = known_of(entry)
+            known = known_of(name)
             if found is None:
-                self._unsettled.discard(entry)
-                changed |= self._known.pop(entry, None) is not None
-                continue
-            signature = _bytes_of(found)
-            if known is None or not known.settled or known.signature != signature:
-                changed |= self._read_again(entry, found, now)
+                unsettled.discard(name)
+                changed |= place.known.pop(name, None) is not None
+            elif known is None or known.signature != _digest(found) or name in unsettled:
+                changed |= self._read_again(place, name, entry, found, now)
             elif not only_changed:
                 shown = check(entry, known.record)
                 if shown is not known.shown and shown != known.shown:
@@ -220,23 +263,23 @@ class Roster(Generic[V]):
                     changed = True
         return changed
 
-    def _read_again(self, entry: str, found: Signature, now: int) -> bool:
+    def _read_again(self, place: _Place[V], name: str, entry: str, found: Signature, now: int) -> bool:
         """Read the record of `entry`; returns whether its value is another one now."""
         record, sound = self._source.read(entry)
         settled = sound and found[0] < now - _SETTLED
         self._read += 1
-        (self._unsettled.discard if settled else self._unsettled.add)(entry)
+        (place.unsettled.discard if settled else place.unsettled.add)(name)
         shown = self._source.check(entry, record)
-        known = self._known.get(entry)
+        known = place.known.get(name)
         if same := known is not None and shown == known.shown:
             shown = known.shown
-        self._known[entry] = _Known(entry, _bytes_of(found), settled, record, shown)
+        place.known[name] = _Known(name, _digest(found), record, shown)
         return not same
 
 
-def _bytes_of(signature: Signature) -> bytes:
-    """A third of the memory of the numbers. In the old form of `marshal`: the new one says which are one object."""
-    return marshal.dumps(signature, 2)
+def _digest(signature: Signature) -> int:
+    """64 bits of it, a fifth of its memory. That two of one entry have the same is as likely as that the disk lies."""
+    return hash(signature)
 
 
 @contextmanager
@@ -252,9 +295,9 @@ def _uncollected() -> Iterator[None]:
 
 
 def _subdirectories(path: str) -> list[str]:
-    """The directories in `path`; hidden ones are on their way in or out (`engine.environments.trash`).
+    """The names of the directories in `path`; hidden ones are on their way in or out (`engine.environments.trash`).
 
     Raises `OSError`.
     """
     with os.scandir(path) as entries:
-        return [e.path for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False)]
+        return [e.name for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False)]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from engine.columns import Derived, Same, in_columns
 from engine.content.model import Content, ContentBundle, PickedInstallation
-from engine.roster_index import filled
 from engine.text import clean
 
 if TYPE_CHECKING:
-    from engine.roster_index import PackedColumns, UnpackedColumns
+    from engine.columns import Column, PackedColumns, UnpackedColumns
 
 __all__ = ["ContentCodec"]
 
@@ -26,7 +26,7 @@ _MANAGEMENT = (None, False, True)
 class ContentCodec:
     """Content field by field, and the same of its bundles. Broken records are left out: there are few."""
 
-    form = "content 3"
+    form = "content 4"
 
     def keeps(self, record: Content) -> bool:
         if record.problem is not None or record.installation is None:
@@ -39,10 +39,11 @@ class ContentCodec:
     def pack(self, records: Sequence[Content], columns: PackedColumns) -> None:
         for name in _TEXTS:
             columns.put_texts(name, [getattr(record, name) for record in records])
+        columns.put_texts("key", [record.key for record in records])
         columns.put_numbers("created_at", "d", [record.created_at for record in records])
-        columns.put_numbers(
-            "last_used_at", "d", [_NEVER if (at := record.last_used_at) is None else at for record in records]
-        )
+        times: dict[float | None, int] = {None: 0}
+        columns.put_numbers("last_used_at", "I", [times.setdefault(r.last_used_at, len(times)) for r in records])
+        columns.put_numbers("times", "d", [_NEVER if at is None else at for at in times])
         columns.put_numbers("active", "q", [record.active for record in records])
         columns.put_numbers("managed", "B", [record.managed for record in records])
         columns.put_numbers("management", "B", [_MANAGEMENT.index(record.management) for record in records])
@@ -54,31 +55,36 @@ class ContentCodec:
         for name, kind in _BUNDLE_NUMBERS.items():
             columns.put_numbers(f"bundle {name}", kind, [getattr(bundle, name) for bundle in bundles])
 
-    def unpack(self, entries: Sequence[str], columns: UnpackedColumns) -> list[Content]:
-        number = len(entries)
-        return filled(
+    def unpack(self, _places: Column[str], names: Sequence[str], columns: UnpackedColumns) -> list[Content]:
+        number = len(names)
+        return in_columns(
             Content,
             number,
-            guid=[entry.rpartition("/")[2] for entry in entries],
+            guid=names,
             created_at=columns.numbers("created_at"),
-            bundles=columns.grouped("bundles", _bundles(columns)),
+            bundles=_bundles(columns),
             active=columns.numbers("active"),
             installation=columns.values("installation", _installation),
-            managed=list(map(bool, columns.numbers("managed"))),
-            management=list(map(_MANAGEMENT.__getitem__, columns.numbers("management"))),
-            problem=[None] * number,
-            last_used_at=[None if at == _NEVER else at for at in columns.numbers("last_used_at")],
+            managed=columns.of((False, True), "managed"),
+            management=columns.of(_MANAGEMENT, "management"),
+            problem=Same(None, number),
+            key=columns.texts("key"),
+            last_used_at=columns.of([None if at == _NEVER else at for at in columns.numbers("times")], "last_used_at"),
             **{name: columns.texts(name) for name in _TEXTS},
         )
 
 
-def _bundles(columns: UnpackedColumns) -> list[ContentBundle]:
-    return filled(
+def _bundles(columns: UnpackedColumns) -> Column[tuple[ContentBundle, ...]]:
+    every = in_columns(
         ContentBundle,
         len(columns.numbers("bundle number")),
         **{name: columns.texts(f"bundle {name}") for name in _BUNDLE_TEXTS},
         **{name: columns.numbers(f"bundle {name}") for name in _BUNDLE_NUMBERS},
     )
+    ends = columns.ends("bundles")
+    if ends[-1] != len(every):
+        raise ValueError("bundles")
+    return Derived(lambda row: tuple(every[ends[row] : ends[row + 1]]), len(ends) - 1)
 
 
 def _parts(picked: PickedInstallation | None) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.columns import record
 from engine.content.unchanged import UNCHANGED, Unchanged
 from engine.errors import Problem
 from engine.targets import LOCAL
@@ -32,9 +33,12 @@ class PickedInstallation:
     """What it was, see `engine.installations.identity.interpreter_identity`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
+@dataclass(frozen=True)
 class ContentBundle:
     """One bundle that was deployed to a piece of content. Its files are in ``bundles/<number>/``."""
+
+    __slots__ = ()
 
     number: int
     """Counts from 1, in the order of deployment."""
@@ -51,9 +55,12 @@ class ContentBundle:
     """Bytes of its files."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
+@dataclass(frozen=True)
 class Content:
     """What was deployed under one name. With a `problem` only `guid` can be relied on."""
+
+    __slots__ = ()
 
     guid: str
     name: str

@@ -17,10 +17,10 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from engine.bundles.model import Bundle
+from engine.columns import changed
 from engine.content.index import ContentCodec
 from engine.content.model import Content, ContentBundle, PickedInstallation
 from engine.content.rules import find_content
@@ -256,6 +256,9 @@ class _Source:
     def check(self, entry: str, record: Content) -> Content:
         return _check(entry, record)
 
+    def forget(self) -> None:
+        pass
+
 
 def _read(directory: Path) -> tuple[Content, bool]:
     """The content in `directory`, and whether its record could be read."""
@@ -265,8 +268,9 @@ def _read(directory: Path) -> tuple[Content, bool]:
 
 def _check(directory: str, content: Content) -> Content:
     """`content` with what changes without its record: when it was run."""
-    used = _last_used(directory, content.last_used_at is not None)
-    return content if used == content.last_used_at else replace(content, last_used_at=used)
+    known = content.last_used_at
+    used = _last_used(directory, known is not None)
+    return content if used == known else changed(content, last_used_at=used)
 
 
 def _last_used(directory: str, likely: bool = False) -> float | None:

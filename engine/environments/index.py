@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.columns import Derived, Same, in_columns
 from engine.environments.model import Environment, EnvironmentState, Ingredients, LockedPackage
-from engine.roster_index import Chosen, filled
 
 if TYPE_CHECKING:
-    from engine.roster_index import PackedColumns, UnpackedColumns
+    from engine.columns import Chosen, Column, Looked, PackedColumns, UnpackedColumns
 
 __all__ = ["EnvironmentCodec"]
 
@@ -32,7 +31,7 @@ _REAL = ("built_at", "seconds", "last_used_at")
 class EnvironmentCodec:
     """Environments field by field. Those that are not sound are left out: there are few."""
 
-    form = "environments 4"
+    form = "environments 5"
 
     def keeps(self, record: Environment) -> bool:
         return record.state is EnvironmentState.READY
@@ -47,21 +46,20 @@ class EnvironmentCodec:
         _pack_packages(records, columns)
         columns.put_values("ingredients", [_parts(record.ingredients) for record in records])
 
-    def unpack(self, entries: Sequence[str], columns: UnpackedColumns) -> list[Environment]:
-        number = len(entries)
+    def unpack(self, places: Column[str], names: Sequence[str], columns: UnpackedColumns) -> list[Environment]:
+        number = len(names)
         lines = columns.text_lists("lines")
-        places, _, keys = zip(*(entry.rpartition("/") for entry in entries), strict=True)
-        return filled(
+        return in_columns(
             Environment,
             number,
-            place=list(map(sys.intern, places)),
-            key=keys,
-            state=[EnvironmentState.READY] * number,
-            reason=[""] * number,
+            place=places,
+            key=names,
+            state=Same(EnvironmentState.READY, number),
+            reason=Same("", number),
             lines=lines,
             packages=_packages(columns),
-            ingredients=list(map(_ingredients, columns.values("ingredients", _as_found), lines)),
-            pinned=list(map(bool, columns.numbers("pinned"))),
+            ingredients=_ingredients(columns.values("ingredients", _as_found), lines),
+            pinned=columns.of((False, True), "pinned"),
             **{name: columns.texts(name) for name in _TEXTS},
             **{name: columns.numbers(name) for name in (*_WHOLE, *_REAL)},
         )
@@ -77,7 +75,7 @@ def _pack_packages(records: Sequence[Environment], columns: PackedColumns) -> No
     columns.put_lists("packages", [[number[id(package)] for package in record.packages] for record in records])
 
 
-def _packages(columns: UnpackedColumns) -> list[Chosen[LockedPackage]]:
+def _packages(columns: UnpackedColumns) -> Column[Chosen[LockedPackage]]:
     named = zip(columns.texts("package names"), columns.texts("package versions"), strict=True)
     return columns.chosen("packages", [LockedPackage(name, version) for name, version in named])
 
@@ -89,10 +87,16 @@ def _parts(ingredients: Mapping[str, object]) -> list[Any]:
     return [ingredients, False]
 
 
-def _as_found(parts: list[Any]) -> list[Any]:
-    return parts
-
-
-def _ingredients(parts: list[Any], lines: tuple[str, ...]) -> Mapping[str, object]:
+def _as_found(parts: list[Any]) -> tuple[Mapping[str, object], bool]:
     common, are_lines = parts
-    return Ingredients(common, lines) if are_lines else common
+    return dict(common), bool(are_lines)
+
+
+def _ingredients(
+    parts: Looked[tuple[Mapping[str, object], bool]], lines: Column[tuple[str, ...]]
+) -> Column[Mapping[str, object]]:
+    def made(row: int) -> Mapping[str, object]:
+        common, are_lines = parts[row]
+        return Ingredients(common, lines[row]) if are_lines else common
+
+    return Derived(made, len(parts))

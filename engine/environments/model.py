@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from engine.columns import record
+
 __all__ = ["Environment", "EnvironmentState", "Ingredients", "LockedPackage"]
 
 
@@ -54,9 +56,12 @@ class Ingredients(Mapping[str, object]):
         return f"Ingredients({dict(self)})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
+@dataclass(frozen=True)
 class Environment:
     """A published environment: the content of its ``current.json`` and the judgement on it."""
+
+    __slots__ = ()
 
     place: str
     """The directory of all keys of its kind, ``…/<installer>/<X.Y.Z>[@<target>]``, which thousands have in common."""

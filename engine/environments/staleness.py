@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 
+from engine.columns import changed
 from engine.environments.model import Environment, EnvironmentState
 from engine.targets import LOCAL
 
@@ -45,7 +45,7 @@ def _judge(
     if still_there(environment.ingredients.get("interpreter")):
         return environment
     reason = _reason(environment.python_path, environment.python_path in interpreters)
-    return replace(environment, state=EnvironmentState.STALE, reason=reason)
+    return changed(environment, state=EnvironmentState.STALE, reason=reason)
 
 
 @lru_cache(_HELD)

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.columns import changed
 from engine.environments import trash
 from engine.environments.index import EnvironmentCodec
 from engine.environments.model import Environment, EnvironmentState, Ingredients, LockedPackage
@@ -177,6 +178,10 @@ class _Source:
     def check(self, entry: str, record: Environment) -> Environment:
         return _check(entry, record)
 
+    def forget(self) -> None:
+        for kept in (_line, _package, _common):
+            kept.cache_clear()
+
 
 def _load(key_dir: Path) -> Environment | None:
     if not is_there(key_dir / "current.json"):
@@ -228,15 +233,15 @@ def _check(key_dir: str, environment: Environment) -> Environment:
     """`environment` with what changes without its record: when it was used, and whether what is named is there."""
     # Plain text for the paths: it is asked ten thousand times in one look.
     if environment.last_used_at and (used := _last_used(key_dir)) != environment.last_used_at:
-        environment = replace(environment, last_used_at=used)
+        environment = changed(environment, last_used_at=used)
     if environment.state is not EnvironmentState.READY:
         return environment
     attempt = f"{key_dir}/{environment.attempt}"
     if not os.access(f"{attempt}/pyvenv.cfg", os.F_OK):
-        return replace(environment, state=EnvironmentState.DAMAGED, reason="its directory is gone or incomplete")
+        return changed(environment, state=EnvironmentState.DAMAGED, reason="its directory is gone or incomplete")
     # In an image the link leads to a place that cannot be looked at from here.
     if environment.target == LOCAL and not os.access(f"{attempt}/bin/python", os.F_OK):
-        return replace(environment, state=EnvironmentState.DAMAGED, reason="its interpreter is not there any more")
+        return changed(environment, state=EnvironmentState.DAMAGED, reason="its interpreter is not there any more")
     return environment
 
 

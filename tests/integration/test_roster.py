@@ -50,6 +50,9 @@ class Source:
     def check(self, entry: str, record: str) -> str:
         return f"{record} used" if Path(entry, "used").exists() else record
 
+    def forget(self) -> None:
+        pass
+
 
 def age(*paths: Path) -> None:
     """Let what was just written look as if it had been there for long."""
@@ -348,9 +351,13 @@ def _forge(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
         lambda index: (index.unlink(), os.mkfifo(index)),
         _forge(lambda d: d.update(form="0 environments")),
         _forge(lambda d: d.update(root="/somewhere/else")),
-        _forge(lambda d: d.update(entries=["/pip/3.11.7/key-1"])),
-        _forge(lambda d: d.update(entries={"a": 1})),
-        _forge(lambda d: d["entries"].append("/pip/3.11.7/invented")),  # type: ignore[attr-defined]
+        _forge(lambda d: d.update(names=["key-1"])),
+        _forge(lambda d: d.update(names={"a": 1})),
+        _forge(lambda d: d.update(names=[1, 2, 3, 4])),
+        _forge(lambda d: d["names"].append("invented")),  # type: ignore[attr-defined]
+        _forge(lambda d: d.update(places=[])),
+        _forge(lambda d: d.update(places=[5])),
+        _forge(lambda d: d.update(places=["/elsewhere"])),
         _forge(lambda d: d.pop("texts")),
         _forge(lambda d: d["texts"].__setitem__(0, "\x1b]52;c;AAAA\x07")),  # type: ignore[index,attr-defined]
         _forge(lambda d: d["texts"].__setitem__(0, 5)),  # type: ignore[index,attr-defined]

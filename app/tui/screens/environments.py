@@ -11,15 +11,12 @@ from app.cli import json_cache, json_output
 from app.keys.actions import Scope, View
 from app.keys.context import InputContext
 from app.tui.amounts import Unit, version_amount
-from app.tui.describe.difference import describe_difference
 from app.tui.describe.environment import NOT_OURS, Examined, describe_environment, describe_foreign
 from app.tui.document import Line, empty_note
 from app.tui.events import Level
 from app.tui.screens.reaping import ask_to_reap
-from app.tui.screens.rebuilding import ask_to_rebuild
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
-from app.tui.screens.verifying import verify
 from app.tui.symbols import ENVIRONMENT, FOREIGN, Mark
 from app.tui.text import age, ago, safe, size
 from app.tui.usage import users_by_key
@@ -324,6 +321,8 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
             self.deck.say("mark two environments with space, or one and go to the other", Level.WARNING)
             return
         one, other = pair
+        from app.tui.describe.difference import describe_difference
+
         lines = describe_difference(compare_environments(one, other), self.snapshot.taken_at)
         title = f"{one.key[:8]} and {other.key[:8]} compared"
         copies = {"c": ("command", f"envdeck environments diff {one.key} {other.key}")}
@@ -344,9 +343,14 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
         ask_to_reap(self, None)
 
     def do_rebuild(self, argument: str) -> None:
+        # Only here, as what other actions need: a session that only looks around does without.
+        from app.tui.screens.rebuilding import ask_to_rebuild
+
         ask_to_rebuild(self, self._meant(argument))
 
     def do_verify(self, argument: str) -> None:
+        from app.tui.screens.verifying import verify
+
         verify(self, self._meant(argument))
 
     def do_pin(self, _argument: str) -> None:

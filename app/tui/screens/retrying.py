@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from app.tui.screens.building import ask_to_build
 from app.tui.screens.page import Page
-from app.tui.screens.rebuilding import ask_about_rebuild
 from engine import Build, BuildPlan, RebuildPlan
 
 __all__ = ["ask_to_retry", "why_no_retry"]
@@ -23,6 +22,9 @@ def ask_to_retry(page: Page, build: Build) -> None:
 
     def ask(plan: BuildPlan | RebuildPlan) -> None:
         if isinstance(plan, RebuildPlan):
+            # Only here: what rebuilds take is loaded for whoever wants one.
+            from app.tui.screens.rebuilding import ask_about_rebuild
+
             ask_about_rebuild(page, plan)
         else:
             ask_to_build(page, plan, "" if plan.key == build.key else " It is not what it was then.")
