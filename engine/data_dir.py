@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.digest import sha256
 from engine.errors import Problem
 from engine.files import is_there
-from engine.obstacles import gone, unreadable, unwritable, why_unwritable
+from engine.obstacles import Unwritable, gone, unreadable, unwritable
 from engine.user_cache import cache_file
 
 # What is kept is loaded when it is asked for: most commands need little of it, and wait for their start.
@@ -98,7 +98,8 @@ class DataDir:
             except FileNotFoundError:
                 continue  # it is made when it is needed
             except OSError as error:
-                return unreadable(str(path), _this_account(), error.strerror or str(error))
+                reason, denied = error.strerror or str(error), isinstance(error, PermissionError)
+                return unreadable(str(path), _this_account(), reason, _owner(path), denied=denied)
         return None
 
     @property
@@ -111,24 +112,46 @@ class DataDir:
     @property
     def why_unwritable(self) -> str:
         """Why nothing can be changed in it; empty when it can."""
-        return "" if self._writable() else why_unwritable(*self._writer())
+        return "" if self._writable() else str(self._obstacle())
 
     @property
     def unwritable(self) -> Problem | None:
         """The same as a problem."""
-        return None if self._writable() else unwritable(*self._writer())
+        return None if self._writable() else unwritable(self._obstacle())
 
     def _writable(self) -> bool:
+        return os.access(self._made_in(), os.W_OK | os.X_OK)
+
+    def _made_in(self) -> Path:
+        """The data directory, or the one in which it would be made."""
         path = self.path
         while not is_there(path) and path != path.parent:
             path = path.parent
-        return os.access(path, os.W_OK | os.X_OK)
+        return path
 
-    def _writer(self) -> tuple[str, str, bool]:
-        """The data directory, who cannot write there, and whether nobody can, because it is mounted read-only."""
+    def _obstacle(self) -> Unwritable:
+        """Why it cannot be written to."""
         from engine.environments.space import mounted_read_only
 
-        return str(self.path), _this_account(), mounted_read_only(self.path)
+        made_in = self._made_in()
+        return Unwritable(
+            str(self.path),
+            _this_account(),
+            _owner(made_in),
+            mounted_read_only(self.path),
+            "" if made_in == self.path else str(made_in),
+        )
+
+
+def _owner(path: Path) -> str:
+    """Whose `path` is; empty when that cannot be seen, or the account has no name."""
+    from engine.audit.actor import account_name
+
+    try:
+        name = account_name(path.stat().st_uid)
+    except OSError:
+        return ""
+    return "" if name.startswith("uid ") else name
 
 
 def _this_account() -> str:

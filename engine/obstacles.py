@@ -5,6 +5,8 @@ Each is a problem with what to do about it, so that an admin who has just instal
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import Problem, Severity
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from engine.config.model import ConfigState
     from engine.installations.model import Installation
 
-__all__ = ["MOUNT_AGAIN", "find_obstacles", "gone", "look_failed", "unreadable", "unwritable", "why_unwritable"]
+__all__ = ["MOUNT_AGAIN", "Unwritable", "find_obstacles", "gone", "look_failed", "start_as", "unreadable", "unwritable"]
 
 MOUNT_AGAIN = "Mount it with rw; when it became so by itself, `dmesg` says why"
 
@@ -80,20 +82,49 @@ def _installations(installations: tuple[Installation, ...]) -> list[Problem]:
     return []
 
 
-def why_unwritable(data_dir: str, user: str, mounted_read_only: bool) -> str:
-    """Which of the two it is, since another account helps only against the one."""
-    if mounted_read_only:
-        return f"{data_dir} is on a file system that is mounted read-only"
-    return f"{data_dir} is not writable for {user}"
+@dataclass(frozen=True, slots=True)
+class Unwritable:
+    """Who cannot write in the data directory, and which of the reasons it is, since each has its own remedy."""
+
+    data_dir: str
+    user: str
+    owner: str = ""
+    """The account that owns the directory; empty when that is not known."""
+    read_only_mount: bool = False
+    above: str = ""
+    """The directory in which it would be made; empty when it is there."""
+
+    def __str__(self) -> str:
+        if self.read_only_mount:
+            return f"{self.data_dir} is on a file system that is mounted read-only"
+        if self.above:
+            return f"{self.data_dir} is not there, and {self.user} cannot make it in {self.above}"
+        return f"{self.data_dir} is not writable for {self.user}"
+
+    @property
+    def remedy(self) -> str:
+        if self.read_only_mount:
+            return MOUNT_AGAIN
+        if self.above:
+            make = shlex.join(["install", "-d", "-o", self.user, self.data_dir])
+            return f"Have root make it, {make}, or name another one with DataDir under [Server]"
+        return start_as(self.owner)
 
 
-def unwritable(data_dir: str, user: str, mounted_read_only: bool = False) -> Problem:
+def start_as(owner: str) -> str:
+    """The advice to be whom the data directory belongs to."""
+    if not owner:
+        return "Start envdeck as the account that owns it"
+    sudo = "sudo" if owner == "root" else f"sudo -u {shlex.quote(owner)}"
+    return f"Start envdeck as {owner}, the account that owns it: {sudo} envdeck"
+
+
+def unwritable(why: Unwritable) -> Problem:
     """The data directory may be looked at, and not changed."""
-    why = why_unwritable(data_dir, user, mounted_read_only)
     return Problem(
         "data-dir-unwritable",
-        f"{why}: everything can be looked at, nothing be changed",
-        hint=MOUNT_AGAIN if mounted_read_only else "Start envdeck as the account that owns it",
+        f"{why}: everything can be looked at, nothing be changed" if not why.above else str(why),
+        hint=why.remedy,
         severity=Severity.WARNING,
     )
 
@@ -116,10 +147,10 @@ def look_failed(data_dir: str, reason: str) -> Problem:
     )
 
 
-def unreadable(data_dir: str, user: str, reason: str) -> Problem:
-    """What is in the data directory cannot be seen."""
+def unreadable(data_dir: str, user: str, reason: str, owner: str = "", *, denied: bool = True) -> Problem:
+    """What is in the data directory cannot be seen: because it is `denied`, or something else is wrong with it."""
     return Problem(
         "data-dir-unreadable",
         f"what is in {data_dir} cannot be seen by {user}: {reason}",
-        hint="Start envdeck as the account that owns it, or correct Server.DataDir",
+        hint=f"{start_as(owner)}; or correct Server.DataDir" if denied else "Correct that, or Server.DataDir",
     )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from app.cli import json_config, json_output
 from app.cli.grammar import BUILD_FIELDS, BUNDLE, LOOKING, specifier, version
-from engine import InputError, Problem, Refused, Request, Rule, Severity
+from engine import InputError, Problem, Request, Rule, Severity
 
 if TYPE_CHECKING:
     from app.cli.grammar import Commands
     from app.cli.terminal import Terminal
-    from engine import BuildPlan, Engine, Snapshot, Trial
+    from engine import BuildPlan, Engine, Trial
 
 __all__ = [
     "add_commands",
@@ -22,7 +22,6 @@ __all__ = [
     "installations",
     "match",
     "plan",
-    "require_seen",
     "show_plan",
     "targets",
 ]
@@ -129,16 +128,8 @@ def targets(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # n
     return 1 if any(item.severity is Severity.ERROR for item in declared.problems) else 0
 
 
-def require_seen(snapshot: Snapshot) -> None:
-    """Raise `Refused` when what is in the data directory cannot be seen: an empty list would mislead."""
-    for problem in snapshot.obstacles:
-        if problem.code == "data-dir-unreadable":
-            raise Refused(problem)
-
-
 def builds(engine: Engine, options: Namespace, terminal: Terminal) -> int:  # noqa: ARG001
     snapshot = engine.refresh()
-    require_seen(snapshot)
     items = snapshot.builds
     now = time.time()
     if terminal.json:

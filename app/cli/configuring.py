@@ -102,7 +102,12 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         raise there_already(path) from error
     except OSError as error:
         raise EnvdeckError(
-            Problem("config-write", f"cannot write the file: {error.strerror or error}", where=Where(str(path)))
+            Problem(
+                "config-write",
+                f"cannot write the file: {error.strerror or error}",
+                where=Where(str(path)),
+                hint="Name a PATH where this account may write; `config init -` prints it",
+            )
         ) from error
 
 

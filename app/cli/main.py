@@ -23,6 +23,8 @@ __all__ = ["main"]
 
 _WITHOUT_CONFIG = ("bundle", "config")
 """Commands that answer also while the configuration has errors: they do not depend on it, or tell about it."""
+_WITHOUT_DATA = (*_WITHOUT_CONFIG, "installations", "match", "targets", "executors", "doctor")
+"""Commands that answer also while what is in the data directory cannot be seen. The others would call it empty."""
 _REFUSED = 1
 _BAD_INPUT = 2
 _DEFECT = 70
@@ -109,6 +111,8 @@ def _run(argv: Sequence[str], make_engine: Callable[..., Engine] | None, termina
     try:
         if options.command not in _WITHOUT_CONFIG:
             _require_good_config(engine)
+        if options.command not in _WITHOUT_DATA:
+            _require_seen(engine)
         code: int = options.run(engine, options, terminal)
         return code
     finally:
@@ -150,6 +154,12 @@ def _tell_of_output(error: OSError, terminal: Terminal) -> None:
     )
     with suppress(OSError):  # it may be standard error itself
         terminal.say(f"error[{problem.code}]: {problem}", error=True)
+
+
+def _require_seen(engine: Engine) -> None:
+    for problem in engine.snapshot().obstacles:
+        if problem.code == "data-dir-unreadable":
+            raise Refused(problem)
 
 
 def _forget_output() -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from app.cli import json_output
@@ -59,6 +59,12 @@ def written() -> Iterator[None]:
         raise OutputError(error.errno, error.strerror) from error
 
 
+def _finish_answer() -> None:
+    """Where standard output and error go to one place, what was said first is to stand first."""
+    with suppress(OSError):  # told at the end, by whoever closes the answer
+        sys.stdout.flush()
+
+
 class Terminal:
     """The two output streams of one run of the command line."""
 
@@ -95,6 +101,8 @@ class Terminal:
         """Print one line for people, unstyled and unwrapped: to standard error when standard output is for JSON."""
         stream = sys.stderr if error or self.json else sys.stdout
         with written():
+            if stream is sys.stderr:
+                _finish_answer()
             stream.write(text + "\n")
             stream.flush()
 
@@ -108,6 +116,7 @@ class Terminal:
             return
         from app.cli import blocks
 
+        _finish_answer()
         self.console(sys.stderr).print(blocks.problem(problem), soft_wrap=True)
 
     def console(self, stream: TextIO | None = None) -> Console:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from engine.doctor.jobs import examine_jobs, orphaned_jobs
 from engine.doctor.layout import examine_layout
@@ -24,7 +25,11 @@ def examine(world: World) -> Diagnosis:
     now, data_dir = time.time(), world.store.data_dir
     checks = list(_place(world))
     plan = RepairPlan()
-    if data_dir.is_dir():
+    if hidden := world.data_dir.unreadable:
+        checks.append(
+            HealthCheck("inside", Health.FAILED, hidden.message, "what is in it was not examined", hidden.hint)
+        )
+    elif data_dir.is_dir():
         broken = tuple(broken_records(world, now))
         leftovers = find_leftovers(world, now)
         jobs, silent = orphaned_jobs(world, now)
@@ -43,6 +48,7 @@ def examine(world: World) -> Diagnosis:
 
 def plan_repairs(world: World) -> RepairPlan:
     """What a repair would do now; nothing is tried out for it."""
+    world.require_readable()
     now = time.time()
     jobs, _ = orphaned_jobs(world, now)
     return RepairPlan((*repairs_of(tuple(broken_records(world, now))), *jobs, *find_leftovers(world, now)))
@@ -54,20 +60,28 @@ def _place(world: World) -> Iterator[HealthCheck]:
     directory = examine_directory(data_dir, account)
     yield directory
     yield examine_way(data_dir)
-    if directory.health is Health.FAILED and not data_dir.is_dir():
+    if directory.health is Health.FAILED and not _is_directory(data_dir):
         return
     if (reached := examine_account(data_dir, account)) is not None:
         yield reached
     # Of a directory that the first build will make, where it will be counts.
     yield examine_space(data_dir, world.config.settings.space_reserve)
     yield from examine_mount(data_dir)
-    if not data_dir.is_dir():
+    if not _is_directory(data_dir):
         return
     if world.read_only:
         finding = f"what locks, names and links do was not tried out: {world.read_only}"
         yield HealthCheck("trials", Health.NOTE, finding)
     else:
         yield from try_out(data_dir)
+
+
+def _is_directory(path: Path) -> bool:
+    """False also where that may not be looked at, where `Path.is_dir` raises."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _environments(world: World) -> HealthCheck:

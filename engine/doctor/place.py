@@ -14,7 +14,7 @@ from engine.doctor.model import Health, HealthCheck
 from engine.doctor.mounts import judge_mount, mount_of, parse_mounts
 from engine.environments.space import file_system, mounted_read_only, space_problem
 from engine.executors.accounts import Account, first_barrier
-from engine.obstacles import MOUNT_AGAIN
+from engine.obstacles import MOUNT_AGAIN, start_as
 
 __all__ = ["examine_account", "examine_directory", "examine_mount", "examine_space", "examine_way"]
 
@@ -52,7 +52,7 @@ def examine_directory(data_dir: Path, account: Account | None) -> HealthCheck:
             Health.FAILED,
             f"{told}, and this process, of {account_name(os.geteuid())}, may not write there",
             "nothing can be built or recorded",
-            "Use envdeck as the account that owns it",
+            start_as(account_name(status.st_uid)),
         )
     if account is not None and status.st_uid == account.uid:
         return HealthCheck(

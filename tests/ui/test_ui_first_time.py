@@ -11,7 +11,7 @@ from fake_values import DATA, config, entry, installation
 from fake_values import bundle as a_bundle
 
 from engine import Problem, Severity, Snapshot, Where
-from engine.obstacles import find_obstacles, unreadable, unwritable
+from engine.obstacles import Unwritable, find_obstacles, unreadable, unwritable
 
 NOTHING = {"environments": (), "builds": (), "bundles": ()}
 UNUSABLE = installation("3.11.9", "No module named 'venv'")
@@ -35,6 +35,7 @@ def server(
     return replace(base, obstacles=found)
 
 
+NOT_CAROLS = Unwritable(str(DATA), "carol")
 SCENARIOS = {
     "no interpreter named": (
         {"installations": (), **NOTHING},
@@ -60,7 +61,7 @@ SCENARIOS = {
         dict.fromkeys("12345", "cannot be seen by carol"),
     ),
     "no permission to change": (
-        {"data_dir": unwritable(str(DATA), "carol"), "read_only": f"{DATA} is not writable for carol", **NOTHING},
+        {"data_dir": unwritable(NOT_CAROLS), "read_only": str(NOT_CAROLS), **NOTHING},
         dict.fromkeys("12345", "is not writable for carol"),
     ),
     "nothing there yet": (
@@ -153,4 +154,4 @@ def test_a_server_in_everyday_use_has_no_obstacle() -> None:
     assert server().obstacles == ()
     probing = installation("3.11.7", probing=True)
     assert server(installations=(UNUSABLE, probing)).obstacles == (), "one that is being probed may turn out well"
-    assert unwritable(str(DATA), "carol").severity is Severity.WARNING
+    assert unwritable(NOT_CAROLS).severity is Severity.WARNING
