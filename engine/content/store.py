@@ -37,6 +37,8 @@ __all__ = ["ContentStore", "hold_shared"]
 
 _PATIENCE = 30.0
 """Seconds to wait for another process that changes the same content, which takes it moments."""
+_LOOKED_AT = 0.25
+"""Seconds to wait for who only looks whether content runs."""
 _ABANDONED = 7 * 86400.0
 """Seconds after which an incoming bundle belongs to nobody any more: no build lasts that long."""
 
@@ -130,7 +132,9 @@ class ContentStore:
     @contextmanager
     def idle(self, guid: str) -> Iterator[bool]:
         """Whether nothing runs the content; if so, nothing can begin to for the length of the block."""
-        with acquire(_lock_file(self.use_path(guid)), lambda: True) as held:
+        # Others take the lock for an instant, just to look.
+        end = time.monotonic() + _LOOKED_AT
+        with acquire(_lock_file(self.use_path(guid)), lambda: time.monotonic() > end, 0.005) as held:
             yield held
 
     # Changing

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ __all__ = ["ProcessUse", "Users", "in_use", "users_of"]
 _BEFORE, _BELOW, _BEHIND = r"(?<![\w./-])", r"(?:/[\w.@+-]+)*", r"(?![\w.@+-])"
 _VARIABLES = ("VIRTUAL_ENV", "PATH", "PYTHONPATH")
 """Variables through which a process, or whatever it starts next, comes to use an environment."""
+
+
+_PAUSES = (0.0, 0.0003, 0.001, 0.003)
+"""Seconds before each try for a lock that others take for an instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,8 @@ def _describe(process: psutil.Process) -> tuple[str, str]:
 def in_use(path: Path) -> bool:
     """Whether somebody holds the use lock at `path`, shared or not. True as well when that cannot be found out.
 
-    Asks by trying for the lock exclusively for an instant, so whoever wants to hold it must be ready to wait.
+    Asks by trying for the lock exclusively for an instant, so whoever wants to hold it must be ready to wait. Tries
+    more than once, because it may be somebody else who only asks.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -203,9 +209,12 @@ def in_use(path: Path) -> bool:
         except OSError:
             return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        for pause in _PAUSES:
+            if pause:
+                time.sleep(pause)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False
         return True
     finally:
         os.close(descriptor)
-    return False

@@ -271,6 +271,31 @@ def test_the_lock_of_running_content_keeps_every_attempt_of_its_key(world: World
 # Plans
 
 
+def test_who_only_looks_who_uses_something_is_not_taken_for_a_user(world: World, tmp_path: Path) -> None:
+    path = world.content_store.use_path("guid")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    over = threading.Event()
+
+    def look_on() -> int:
+        seen = 0
+        while not over.is_set():
+            seen += in_use(path)
+        return seen
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(look_on)
+        try:
+            # Not never: the other may be stopped by the system just when it has the lock.
+            assert sum(in_use(path) for _ in range(2000)) < 20
+            for _ in range(200):
+                with world.content_store.idle("guid") as idle:
+                    assert idle
+        finally:
+            over.set()
+    other.result()
+
+
 def test_without_keys_everything_is_planned_and_with_keys_only_these(world: World) -> None:
     for letter in "ABC":
         publish(world, letter)
