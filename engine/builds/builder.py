@@ -1,6 +1,6 @@
 """The builder: makes one attempt at an environment. Run by the matched interpreter, with nothing but its stdlib.
 
-    <python> -I -S -B builder.py <job>/spec.json        (-E -s instead of -I -S for Python 2)
+    <python> -I -S -B builder.py <job>/spec.json [late]       (-E -s instead of -I -S for Python 2)
 
 Runs alike in a process, a container or a scheduler's job, under any Python that envdeck manages, which is why it is
 written for 2.7 and imports nothing of ours. What it and pip print is the build's log; its own events are lines that
@@ -105,7 +105,8 @@ def pip_version(pip):
 
 
 class Builder(object):
-    def __init__(self, spec_path):
+    def __init__(self, spec_path, late=False):
+        """`late` says that the environment is still being filled."""
         with io.open(spec_path, encoding="utf-8") as file:
             self.spec = json.load(file)
         self.job = os.path.dirname(os.path.abspath(spec_path))
@@ -122,10 +123,21 @@ class Builder(object):
         # What the supervisor has put into the environment already.
         self.supplied = {}
         supplied = os.path.join(self.job, "supplied.json")
+        if late:
+            self.wait_for(supplied)
         if os.path.exists(supplied):
             with io.open(supplied, encoding="utf-8") as file:
                 self.supplied = json.load(file)
         self.replayed = bool(self.supplied.get("replay"))
+
+    def wait_for(self, path):
+        """Wait for the file at `path`: the supervisor, who is to write it, ends us if it does not come to that."""
+        try:
+            import venv  # noqa: F401 - takes the longest of all that is still to be imported
+        except ImportError:
+            pass
+        while not os.path.exists(path):
+            time.sleep(0.002)
 
     def event(self, **fields):
         fields["at"] = time.time()
@@ -403,4 +415,4 @@ class Builder(object):
 
 
 if __name__ == "__main__":
-    sys.exit(Builder(sys.argv[1]).run())
+    sys.exit(Builder(sys.argv[1], late=sys.argv[2:] == ["late"]).run())

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["SUPPLIED", "Seeding"]
 
 SUPPLIED = "supplied.json"
-"""Tells the builder what is in the attempt already; in the job directory, written by the supervisor."""
+"""Tells the builder what is in the attempt already; in the job directory, written by the supervisor in one step."""
 
 _REPORT_LIMIT = 128 * 1024 * 1024
 """pip's report holds the whole description of every package."""
@@ -62,8 +62,14 @@ class Seeding:
         self._linked_at = (0.0, 0.0)
         """By the clock that can be set, and by the one that cannot."""
 
+    @property
+    def late(self) -> bool:
+        """Whether the builder may be started before, and waits for what it is given: another account must not be able
+        to write into the attempt by then, and a file that is made elsewhere may be seen late there."""
+        return bool(self.job.lines) and self.job.account is None and self.job.executor == "local"
+
     def begin(self, say: Callable[[str], None]) -> None:
-        """Link what the store has for the build into its attempt, which nobody else can write in yet, and `say` so.
+        """Link what the store has for the build into its attempt, which nobody else writes in yet, and `say` so.
 
         A store that cannot be read is no reason to fail: pip does without it. Raises `OSError`, `StorageError`.
         """
@@ -88,7 +94,9 @@ class Seeding:
             record["conflicts"] = list(supply.lock.conflicts)
         # Not `write_json`: it need not outlive a crash of the machine, because its reader does not, and to wait for the
         # disk now is to wait for all that was linked.
-        (job.job_dir / SUPPLIED).write_text(json.dumps(record))
+        unfinished = job.job_dir / f".{SUPPLIED}"
+        unfinished.write_text(json.dumps(record))
+        unfinished.rename(job.job_dir / SUPPLIED)
         if linked:
             self._linked_at = time.time(), time.monotonic()
             # While the builder works, which leaves this process with nothing to do.

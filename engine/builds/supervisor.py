@@ -221,8 +221,8 @@ class Supervisor:
         """The two directories that the builder may write in: the attempt and the job's ``work``."""
         job = self.job
         job.attempt_dir.mkdir(parents=True)
-        self._seeding.begin(self.transcript.say)
-        self.transcript.supplied(len(self._seeding.supply.wheels))
+        if not self._seeding.late:
+            self._supply()
         job.work_dir.mkdir(mode=0o700)
         (job.work_dir / "tmp").mkdir()
         source = job.job_dir / "source"
@@ -234,15 +234,21 @@ class Supervisor:
             for path in (*reversed(list(job.work_dir.rglob("*"))), job.work_dir, job.attempt_dir):
                 os.chown(path, job.account.uid, job.account.gid, follow_symlinks=False)
 
+    def _supply(self) -> None:
+        """Link what the wheel store has for the build into its attempt."""
+        self._seeding.begin(self.transcript.say)
+        self.transcript.supplied(len(self._seeding.supply.wheels))
+
     def _job_spec(self) -> JobSpec:
         job = self.job
         temporary, source = job.work_dir / "tmp", job.work_dir / "source"
         # Python 2 has no -I. Without -S the installation's .pth files run, which the builder has no use for.
         isolated = ("-E", "-s") if job.python_version.startswith("2.") else ("-I", "-S")
         overlay = (Mount(Path(job.overlay)),) if job.overlay else ()
+        program = [job.python_path, *isolated, "-B", str(job.job_dir / "builder.py"), str(job.job_dir / "spec.json")]
         return JobSpec(
             key=job.attempt,
-            argv=(job.python_path, *isolated, "-B", str(job.job_dir / "builder.py"), str(job.job_dir / "spec.json")),
+            argv=(*program, "late") if self._seeding.late else tuple(program),
             cwd=source if source.is_dir() else temporary,
             env={**job.env, "TMPDIR": str(temporary)},
             image=job.image,
@@ -266,6 +272,8 @@ class Supervisor:
         self._submitted_at = time.monotonic()
         try:
             self.executor.submit(self._job_spec())
+            if self._seeding.late:
+                self._supply()
             attended = attend(self.executor, self.job.attempt, take=self.transcript.take, look=self._look)
             ended = True
         finally:

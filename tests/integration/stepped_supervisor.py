@@ -20,6 +20,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "turn": (supervisor.Supervisor, "_wait"),
     "directories": (supervisor.Supervisor, "_make_directories"),
     "submit": (LocalExecutor, "submit"),
+    "supply": (supervisor.Supervisor, "_supply"),
     "attend": (supervisor, "attend"),
     "forget": (LocalExecutor, "forget"),
     "seal": (publishing, "write_seal"),

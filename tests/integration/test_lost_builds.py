@@ -153,6 +153,21 @@ def test_a_supervisor_that_only_stands_still_is_not_lost(server, make_wheel: Mak
     assert engine.wait(build.id, 300).state is BuildState.DONE
 
 
+def test_a_builder_that_is_there_before_its_packages_waits_for_them(
+    server, make_wheel: Make, stepped, wait_until: Wait
+) -> None:
+    make_wheel(server.packages, "alpha")
+    stepped("before-supply", "SIGSTOP")
+    engine, build = started(server, "alpha")
+    supervisor = stopped_supervisor(build, wait_until)
+    builder = f"{build.directory}/builder.py"
+    wait_until(lambda: any(builder in p.info["cmdline"] for p in processes_of(build)), what="the builder")
+    supervisor.send_signal(signal.SIGCONT)
+    assert engine.wait(build.id, 300).state is BuildState.DONE
+    log = (build.directory / "log").read_text()
+    assert log.index("wheel store") < log.index("Building environment")
+
+
 @pytest.mark.parametrize("moment", ["before-turn", "before-attend", "before-seal", "before-check"])
 def test_a_supervisor_that_was_given_up_and_wakes_again_publishes_nothing_and_keeps_the_verdict(
     server, make_wheel: Make, stepped, other_machine, wait_until: Wait, moment: str
