@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import Build, BuildPlan, BuildState, EnvironmentState, Outcome, Phase, Refused
+from engine import AuditQuery, Build, BuildPlan, BuildState, EnvironmentState, Outcome, Phase, Refused
 from engine.builds.job import JobReader
 
 Make = Callable[..., Path]
@@ -188,6 +188,33 @@ def test_cancel_ends_every_process_of_the_build_and_leaves_nothing(server, sleep
     assert leftovers(server) == []
     with pytest.raises(Refused, match="ended already"):
         engine.execute(engine.plan_cancel(running.id))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", [Phase.VENV, Phase.RESOLVE, Phase.INSTALL, Phase.COMPILE, Phase.VERIFY])
+def test_a_cancel_in_any_phase_leaves_nothing_and_the_audit_says_so(
+    server, make_wheel: Make, wait_until: Wait, phase: Phase
+) -> None:
+    make_wheel(server.packages, "alpha")
+    plan, outcome = start(server, server.bundle("alpha"))
+    engine, order = server.engines[0], list(Phase)
+    assert outcome.build is not None
+    running = outcome.build
+    wait_until(lambda: order.index(engine.build(running.id).phase) >= order.index(phase), what=phase.value)
+    cancelling = engine.plan_cancel(running.id)
+    if cancelling.problem is None:
+        engine.execute(cancelling)
+    ended = engine.wait(running.id, timeout=300)
+    wait_until(lambda: not processes_with(running.id), what="the end of the supervisor")
+    (told,) = engine.audit(AuditQuery(action="build.end")).tail(9).records
+    assert told.event.what["state"] == ended.state.value
+    if ended.state is BuildState.DONE:  # it was published before anybody could say no
+        assert engine.environment_of(ended) is not None
+        return
+    assert ended.state is BuildState.CANCELLED
+    assert told.event.why.startswith("cancelled by ")
+    assert leftovers(server) == []
+    assert engine.plan_build(plan.bundle).environment is None
 
 
 def test_a_build_that_takes_too_long_is_stopped_and_says_so(server, make_source: Make) -> None:
