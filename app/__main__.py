@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     reads it while it is imported.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    alone = argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if alone:
+        # While there is nothing yet that could be said or left behind, Ctrl-C is to end this without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from app.tui.options import parse_options, refusal
     from app.tui.profile import choose_profile
 
@@ -53,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     gc.freeze()
     gc.enable()
+    if alone:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(options, profile)
 
 

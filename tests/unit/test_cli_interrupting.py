@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import cli_fakes as fakes
 import pytest
@@ -224,3 +225,35 @@ def test_a_build_that_nobody_can_follow_any_more_goes_on_and_that_is_said(kind: 
     assert done.returncode == code
     assert GOES_ON in done.stderr.decode()
     assert words in done.stderr.decode()
+
+
+EARLY = """
+import signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {imported!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["envdeck", "targets"]
+from app.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("imported", "code", "told"),
+    [
+        ("app.tui.options", -signal.SIGINT, ""),
+        ("app.cli.main", 130, ""),
+        ("app.cli.render_plan", 130, "error[interrupted]: interrupted with Ctrl-C\n"),
+    ],
+)
+def test_ctrl_c_while_it_starts_is_no_traceback(tmp_path: Path, imported: str, code: int, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY.format(imported=imported)],
+        capture_output=True,
+        text=True,
+        env=environ(HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)),
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (code, told)
