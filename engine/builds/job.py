@@ -49,8 +49,12 @@ def new_attempt_id() -> str:
 def append_event(path: Path, event: dict[str, object]) -> None:
     """Add one event with the time it happened at, in a single write."""
     event.setdefault("at", time.time())
-    with path.open("ab", buffering=0) as file:
-        file.write(json.dumps(event, sort_keys=True).encode() + b"\n")
+    line = json.dumps(event, sort_keys=True).encode() + b"\n"
+    with path.open("a+b", buffering=0) as file:
+        # On a disk that is full for a moment the last one may have come in half.
+        if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            line = b"\n" + line
+        file.write(line)
 
 
 def write_result(

@@ -15,7 +15,7 @@ from app.cli import render
 from app.cli.units import about
 from engine.builds import pip_output, uv_output
 from engine.builds.estimate import expect, expectation_record, read_expectation
-from engine.builds.job import fold
+from engine.builds.job import append_event, fold
 from engine.builds.model import Build, BuildState, Expectation, Phase
 from engine.builds.progress import Progress, bytes_in
 from engine.builds.transcript import Transcript
@@ -168,6 +168,18 @@ def test_packages_that_are_there_before_the_installer_begins_count_as_done(tmp_p
         transcript.take(b"Successfully installed a-1 b-2")
         events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
         assert fold(told, events).packages_done == 142
+
+
+def test_an_event_that_came_in_half_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    append_event(path, {"type": "started"})
+    with path.open("a") as file:
+        file.write('{"type": "phase", "pha')
+    append_event(path, {"type": "phase", "phase": "install"})
+    append_event(path, {"type": "phase", "phase": "verify"})
+    lines = path.read_text().splitlines()
+    assert [json.loads(lines[number])["type"] for number in (0, 2, 3)] == ["started", "phase", "phase"]
+    assert len(lines) == 4
 
 
 def test_without_one_similar_builds_are_asked_and_their_median_counts() -> None:
