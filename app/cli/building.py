@@ -67,7 +67,7 @@ def carry_out(engine: Engine, plan: BuildPlan, options: Namespace, terminal: Ter
         terminal.say(f"joined  {started.id}, started by {clean(started.by)}")
     if options.detach:
         if not terminal.json:
-            terminal.say(f"started  {started.id}\n{going_on(started)}")
+            terminal.say(f"started  {started.id}\n{_ways_on(started)}")
         return _document(plan, started, None, terminal, 0)
     try:
         with reporter(terminal) as report:
@@ -88,14 +88,14 @@ def _announce(plan: BuildPlan, terminal: Terminal) -> None:
             terminal.say(clean(f"dropped  {line.requirement}: {line.reason}"))
 
 
-def going_on(build: Build) -> str:
+def _ways_on(build: Build) -> str:
     """What can be done about a build that is under way."""
     return f"Follow it with `envdeck log -f {build.id}`, end it with `envdeck cancel {build.id}`"
 
 
 def goes_on(build: Build) -> str:
     """What becomes of a build that is not watched any more; empty when it has ended."""
-    return "" if build.state.final else f"the build goes on. {going_on(build)}"
+    return "" if build.state.final else f"the build goes on. {_ways_on(build)}"
 
 
 def _begun(engine: Engine, plan: BuildPlan) -> Build | None:
