@@ -7,6 +7,7 @@ from argparse import Namespace
 from app.cli import json_cache
 from app.cli.asking import confirmed
 from app.cli.grammar import LOOKING, Commands, add_dry_run, add_yes, seconds
+from app.cli.interrupting import HALF_DELETED, leaving
 from app.cli.terminal import Terminal
 from app.cli.units import size
 from engine import LOCAL, Engine, ReapResult
@@ -34,7 +35,8 @@ def reap(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         if going and not confirmed(question, terminal, yes=options.yes):
             return 1
         # Also with nothing to delete: that it was looked for is noted, and what is in use is noted as used.
-        result = engine.execute(plan)
+        with leaving(HALF_DELETED):
+            result = engine.execute(plan)
         _tell(result, terminal)
     if terminal.json:
         terminal.document(json_cache.reap(plan, result))
@@ -74,7 +76,8 @@ def delete(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         question = f"Delete {len(plan.deletable)} with {size(plan.bytes)}?"
         if plan.deletable and not confirmed(question, terminal, yes=options.yes):
             return 1
-        result = engine.execute(plan)
+        with leaving(HALF_DELETED):
+            result = engine.execute(plan)
         _tell(result, terminal)
     if terminal.json:
         terminal.document(json_cache.deleted(plan, result))

@@ -7,6 +7,7 @@ from argparse import Namespace
 from app.cli import json_doctor
 from app.cli.asking import confirmed
 from app.cli.grammar import Commands, add_dry_run, add_yes
+from app.cli.interrupting import HALF_DELETED, leaving
 from app.cli.terminal import Terminal
 from engine import Engine, InputError, Problem
 
@@ -34,7 +35,8 @@ def doctor(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if options.repair and plan.feasible and not options.dry_run:
         if not confirmed(f"Repair {len(plan.feasible)}?", terminal, yes=options.yes):
             return 1
-        result = engine.execute(plan)
+        with leaving(HALF_DELETED):
+            result = engine.execute(plan)
         after = engine.diagnose()
     if terminal.json:
         terminal.document(json_doctor.diagnosis(diagnosis, result, after))

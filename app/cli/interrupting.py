@@ -21,12 +21,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.cli.terminal import Terminal
 
-__all__ = ["BROKEN_PIPE", "STOPS", "Interrupted", "answering_signals", "check", "exit_code", "stopped", "told"]
+__all__ = [
+    "BROKEN_PIPE",
+    "HALF_DELETED",
+    "STOPS",
+    "Interrupted",
+    "answering_signals",
+    "check",
+    "exit_code",
+    "leaving",
+    "stopped",
+    "told",
+]
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 STOPS = (KeyboardInterrupt, OSError)
 """What ends the watching of something that goes on without the command: `stopped` says so. An `OSError` is nearly
 always that of the output."""
+
+HALF_DELETED = "What was deleted until then is gone, everything else is as it was; the same command goes on with it"
 
 _SIGNALS = {
     signal.SIGINT: "interrupted with Ctrl-C",
@@ -86,6 +99,16 @@ def check() -> None:
     """Raise `Interrupted` if a signal has arrived that was not answered. To be called by whoever waits."""
     if _arrived:
         raise Interrupted(_arrived[0])
+
+
+@contextmanager
+def leaving(what: str) -> Iterator[None]:
+    """Have an interruption of the block tell in which state it leaves things, `what`."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(what)
+        raise
 
 
 def told(error: KeyboardInterrupt) -> str:

@@ -68,7 +68,8 @@ def _guarded(argv: Sequence[str], make_engine: Callable[..., Engine] | None, ter
         return _REFUSED
     except KeyboardInterrupt as error:
         with suppress(OSError):  # the terminal may be what has gone
-            terminal.complain(Problem("interrupted", told(error)))
+            left = "; ".join(getattr(error, "__notes__", ()))
+            terminal.complain(Problem("interrupted", told(error), hint=left))
         return exit_code(error)
     except (BrokenPipeError, OutputError):
         raise

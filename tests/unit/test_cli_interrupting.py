@@ -135,6 +135,14 @@ def test_an_interruption_while_a_build_is_started_says_whether_it_was(cli: Cli) 
     assert cli.err == f"interrupted with Ctrl-C: {GOES_ON}\n"
 
 
+@pytest.mark.parametrize("command", ["reap --yes", "caches delete --language Python --version 3.11.9 --yes"])
+def test_an_interrupted_deletion_says_how_it_leaves_things(cli: Cli, command: str) -> None:
+    engine = FakeEngine(execute_error=Interrupted())  # type: ignore[arg-type]
+    assert cli(*command.split(), engine=engine) == 130
+    assert cli.err.startswith("error[interrupted]: interrupted with Ctrl-C\n  → What was deleted until then is gone")
+    assert cli.json(*command.split(), engine=engine, code=130)["error"]["code"] == "interrupted"
+
+
 def test_what_was_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
     try:
