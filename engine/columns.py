@@ -15,6 +15,8 @@ from dataclasses import fields, replace
 from itertools import accumulate, chain, repeat
 from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
+from engine.text import clean
+
 __all__ = [
     "Chosen",
     "Column",
@@ -228,8 +230,14 @@ class PackedColumns:
         self.numbers[name] = array(kind, numbers)
 
     def put_texts(self, name: str, texts: Iterable[str]) -> None:
-        """Texts that are safe to show."""
+        """Texts that are safe to show, and that many records have in common."""
         self._put(name, [self.texts.setdefault(text, len(self.texts)) for text in texts])
+
+    def put_own_texts(self, name: str, texts: Iterable[str]) -> None:
+        """Texts that are safe to show, nearly each of which is another one."""
+        spelled = [text.encode() for text in texts]
+        self.put_numbers(f"{name} in each", "I", map(len, spelled))
+        self.numbers[name] = array("B", b"".join(spelled))
 
     def put_values(self, name: str, values: Iterable[object]) -> None:
         """JSON values as they were found."""
@@ -265,6 +273,21 @@ class UnpackedColumns:
     def texts(self, name: str) -> Looked[str]:
         return Looked(self._texts, self._numbers[name])
 
+    def own_texts(self, name: str) -> Derived[str]:
+        """Spelled anew whenever one is asked for. Raises `ValueError` for what is not safe to show."""
+        letters, ends = self._numbers[name], self.ends(f"{name} in each")
+
+        def text(row: int) -> str:
+            return letters[ends[row] : ends[row + 1]].tobytes().decode()
+
+        every = letters.tobytes().decode()
+        if ends[-1] != len(letters) or clean(every) != every:
+            raise ValueError(name)
+        if not every.isascii():
+            for row in range(len(ends) - 1):
+                text(row)
+        return Derived(text, len(ends) - 1)
+
     def of(self, things: Sequence[T], name: str) -> Looked[T]:
         """Which of `things` is in each."""
         return Looked(things, self._numbers[name])
@@ -275,7 +298,8 @@ class UnpackedColumns:
 
     def ends(self, name: str) -> array[int]:
         """Where each group begins, and where the last one ends, of those that the column says the sizes of."""
-        return array("Q", accumulate(self._numbers[name], initial=0))
+        sizes = self._numbers[name]
+        return array("I" if sum(sizes) < _KINDS["I"] else "Q", accumulate(sizes, initial=0))
 
     def chosen(self, name: str, things: Sequence[T]) -> Derived[Chosen[T]]:
         """What of `things` is in each list."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +75,12 @@ class DataDir:
         from engine.audit.reading import AuditTail
 
         return AuditTail(self.path, _AUDIT_SHOWN)
+
+    def prepare_indexes(self, stop: threading.Event) -> None:
+        """Have another process read what is there, where that is much and no index is; for one that stays for long."""
+        from engine.indexing import index_elsewhere
+
+        index_elsewhere(self.path, self._index("environments"), self._index("content"), stop)
 
     def keep_indexes(self) -> None:
         """Write what saves the next process from reading every record, where that is much."""

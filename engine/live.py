@@ -165,6 +165,7 @@ class LivePicture:
 
     def _live(self) -> None:
         self._world.record(actions.audit.config_loaded(self._world.config))
+        self._prepare()
         while not self.stopped.is_set():
             with self._requests:
                 wanted, self._probe_wanted = self._probe_wanted, None
@@ -183,6 +184,13 @@ class LivePicture:
             busy = any(not build.state.final for build in self.snapshot.builds)
             self._wake.wait(_BUSY if busy else _IDLE)
             self._wake.clear()
+
+    def _prepare(self) -> None:
+        try:
+            self._world.data_dir.prepare_indexes(self.stopped)
+        except Exception:
+            # It only saves time and memory: what is there is read all the same.
+            _log.exception("the first look could not be prepared")
 
     def _probe(self, force: bool) -> None:
         try:

@@ -16,7 +16,7 @@ import stat
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -64,32 +64,32 @@ class RosterIndex(Generic[V]):
         self._root = str(root)
         self._codec = codec
 
-    def read(self) -> list[Entry[V]]:
+    def read(self) -> Iterator[Entry[V]]:
         """Every entry; nothing when the file is of no use."""
         try:
             return self._read()
         except Exception:
             # Whatever is wrong with it: everything it says can be read again.
-            return []
+            return iter(())
 
-    def _read(self) -> list[Entry[V]]:
+    def _read(self) -> Iterator[Entry[V]]:
         # Not blocking: a pipe in the place of the file would be waited for.
         with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
-                return []
+                return iter(())
             checksum, size = file.readline(_PREFACE).split()
             # In place: copies of it are megabytes of the memory of a terminal UI that stays for hours.
             body = memoryview(file.read())
         if int(checksum, 16) != zlib.crc32(body):
-            return []
+            return iter(())
         document = json.loads(bytes(body[: int(size)]))
         if (document["form"], document["root"]) != (self._form(), self._root):
-            return []
+            return iter(())
         # Once for all of them: what is safe to show was made so before it was written.
         joined = "".join(document["texts"])
         if clean(joined) != joined:
-            return []
+            return iter(())
         numbers: dict[str, array[Any]] = {}
         rest = body[int(size) :]
         for name, kind, length in document["columns"]:
@@ -100,7 +100,11 @@ class RosterIndex(Generic[V]):
         places = columns.of([self._root + place for place in document["places"]], "place")
         names = document["names"]
         records = self._codec.unpack(places, names, columns)
-        return list(zip(places, names, columns.numbers("signature"), records, strict=True))
+        signatures = columns.numbers("signature")
+        if not len(places) == len(names) == len(signatures) == len(records):
+            raise ValueError("rows")
+        # One by one: a list of them all would be a tenth of all memory for as long as it takes to read.
+        return zip(places, names, signatures, records, strict=True)
 
     def write(self, entries: Iterable[Entry[V]]) -> None:
         """Replace the file. Nothing happens when it cannot be written: it only saves time."""

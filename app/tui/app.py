@@ -32,6 +32,7 @@ from app.tui.events import Event, Level, changes
 from app.tui.frames import Frames, ReadyUpdate
 from app.tui.line_filters import AsciiOnly, NoColor, StripControl
 from app.tui.lookups import Lookups
+from app.tui.memory import give_back
 from app.tui.messages import EngineChanged
 from app.tui.offload import offload
 from app.tui.outside import pager, run_outside
@@ -84,8 +85,6 @@ def _load_the_rest() -> None:
     """Load what is not on the screen yet, so that the first look at another view does not have to wait for it."""
     for name in ("environments", "match", "builds", "config", "log_page", "palette", "content", "events"):
         import_module(f"app.tui.screens.{name}")
-    from app.tui.memory import give_back
-
     give_back()
 
 
@@ -231,6 +230,9 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         if new is self.snapshot:
             return
         old, self.snapshot = self.snapshot, new
+        if new.looked and not old.looked:
+            # What the first look read, of ten thousand environments, was ten times what is kept.
+            self.perform(give_back, bool)
         for event in changes(old, new):
             self._tell(event)
         if new.config.settings.keys != old.config.settings.keys:

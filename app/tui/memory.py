@@ -14,7 +14,7 @@ _ARENA_MAX = -8
 def load_asyncio_without_tls() -> None:
     """Load `asyncio` as a Python without `ssl` has it, which can be loaded by others afterwards.
 
-    asyncio wants it for connections only, and the UI makes none: it takes 5 MB, OpenSSL most of it, which nothing else
+    asyncio wants it for connections only, and the UI makes none: it takes 4 MB, OpenSSL most of it, which nothing else
     in the UI loads before it digests files (`engine.digest`).
     """
     if "asyncio" in sys.modules or "ssl" in sys.modules:

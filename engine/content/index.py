@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContentCodec"]
 
-_TEXTS = ("name", "app_mode", "created_by", "default_image")
+_TEXTS = ("app_mode", "created_by", "default_image")
 _BUNDLE_TEXTS = ("deployed_by", "name", "key", "python_version")
 _BUNDLE_NUMBERS = {"number": "q", "deployed_at": "d", "size": "q"}
 _MOST = 1 << 63
@@ -26,7 +26,7 @@ _MANAGEMENT = (None, False, True)
 class ContentCodec:
     """Content field by field, and the same of its bundles. Broken records are left out: there are few."""
 
-    form = "content 4"
+    form = "content 5"
 
     def keeps(self, record: Content) -> bool:
         if record.problem is not None or record.installation is None:
@@ -39,6 +39,7 @@ class ContentCodec:
     def pack(self, records: Sequence[Content], columns: PackedColumns) -> None:
         for name in _TEXTS:
             columns.put_texts(name, [getattr(record, name) for record in records])
+        columns.put_own_texts("name", [record.name for record in records])
         columns.put_texts("key", [record.key for record in records])
         columns.put_numbers("created_at", "d", [record.created_at for record in records])
         times: dict[float | None, int] = {None: 0}
@@ -68,6 +69,7 @@ class ContentCodec:
             managed=columns.of((False, True), "managed"),
             management=columns.of(_MANAGEMENT, "management"),
             problem=Same(None, number),
+            name=columns.own_texts("name"),
             key=columns.texts("key"),
             last_used_at=columns.of([None if at == _NEVER else at for at in columns.numbers("times")], "last_used_at"),
             **{name: columns.texts(name) for name in _TEXTS},

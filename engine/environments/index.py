@@ -14,16 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["EnvironmentCodec"]
 
 _TEXTS = (
-    "attempt",
     "installer",
     "python_version",
     "python_path",
     "target",
     "built_by",
-    "bundle",
     "overlay",
-    "seal",
 )
+_OWN_TEXTS = ("attempt", "bundle", "seal")
 _WHOLE = ("size", "shared", "files")
 _REAL = ("built_at", "seconds", "last_used_at")
 
@@ -31,7 +29,7 @@ _REAL = ("built_at", "seconds", "last_used_at")
 class EnvironmentCodec:
     """Environments field by field. Those that are not sound are left out: there are few."""
 
-    form = "environments 5"
+    form = "environments 6"
 
     def keeps(self, record: Environment) -> bool:
         return record.state is EnvironmentState.READY
@@ -39,6 +37,8 @@ class EnvironmentCodec:
     def pack(self, records: Sequence[Environment], columns: PackedColumns) -> None:
         for name in _TEXTS:
             columns.put_texts(name, [getattr(record, name) for record in records])
+        for name in _OWN_TEXTS:
+            columns.put_own_texts(name, [getattr(record, name) for record in records])
         for names, kind in ((_WHOLE, "q"), (_REAL, "d"), (("pinned",), "B")):
             for name in names:
                 columns.put_numbers(name, kind, [getattr(record, name) for record in records])
@@ -61,6 +61,7 @@ class EnvironmentCodec:
             ingredients=_ingredients(columns.values("ingredients", _as_found), lines),
             pinned=columns.of((False, True), "pinned"),
             **{name: columns.texts(name) for name in _TEXTS},
+            **{name: columns.own_texts(name) for name in _OWN_TEXTS},
             **{name: columns.numbers(name) for name in (*_WHOLE, *_REAL)},
         )
 

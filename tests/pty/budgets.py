@@ -1,11 +1,12 @@
 """What the UI may send and take (textual.md §3.10), and the runs that find out what it does.
 
-Bytes and frames are exact and asserted. Times depend on the machine and on what else runs there: they are shown, as
-multiples of what the same machine needs to start Python with Textual.
+Bytes, frames and memory are exact and asserted. Times depend on the machine and on what else runs there: they are
+shown, as multiples of what the same machine needs to start Python with Textual.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -14,13 +15,34 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
+from packaging.version import Version
 
+from engine.config.model import Executable
+from engine.installations.identity import interpreter_identity
+from engine.installations.inventory import probe_all
+from tests.benchmarks.synthetic import Interpreter, fill
 from tests.pty.terminal_harness import Terminal
 
-__all__ = ["APP", "DOWN", "MODES", "Figure", "Mode", "everything", "flood", "held_on_a_slow_line", "moving", "running"]
+__all__ = [
+    "APP",
+    "DOWN",
+    "MODES",
+    "Figure",
+    "Mode",
+    "everything",
+    "flood",
+    "held_on_a_slow_line",
+    "moving",
+    "remembering",
+    "running",
+]
 
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = os.path.realpath(sys.executable)
+"""The interpreter itself, not the virtual environment of the tests."""
 APP = (sys.executable, str(Path(__file__).with_name("fake_app.py")))
 DOWN = "\x1b[B"
 SLOW_LINE = 256_000 / 8
@@ -98,8 +120,46 @@ def moving(columns: int, rows: int, scenario: str, mode: Mode = MODES[0]) -> Ite
         before = len(terminal.output)
         time.sleep(2)
         yield Figure("idle for 2 s", len(terminal.output) - before, 0)
-        memory = psutil.Process(terminal.process.pid).memory_info().rss / 1e6
-        yield Figure("memory", memory, 60, "MB", asserted=False)
+
+
+def remembering(environments: int, columns: int = 120, rows: int = 40) -> Iterator[Figure]:
+    """The memory of the real program on a data directory of that many environments, after a walk through it."""
+    with TemporaryDirectory(prefix="envdeck-") as scratch:
+        root = Path(scratch)
+        config = root / "envdeck.gcfg"
+        config.write_text(f"[Server]\nDataDir = {root}/data\n[Python]\nEnabled = true\nExecutable = {PYTHON}\n")
+        fill(root / "data", environments, environments // 10, there=_this_interpreter())
+        # As installed: with bytecode, and with nothing else that is meant for Python.
+        environ = {name: "" for name in os.environ if name.startswith("PYTHON")}
+        environ |= {"HOME": str(root), "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(root / "bytecode")}
+        for session in ("the first session", "memory"):
+            argv = [sys.executable, "-m", "app", "--config", str(config)]
+            with Terminal(argv, environ=environ, columns=columns, rows=rows) as terminal:
+                _walk(terminal)
+                memory = psutil.Process(terminal.process.pid).memory_info().rss / 1e6
+                yield Figure(session, memory, 60, "MB", asserted=session == "memory")
+                terminal.send("Q")
+                terminal.wait()
+
+
+def _walk(terminal: Terminal) -> None:
+    """Through every view, a filter, and the longest pages."""
+    terminal.until_shown("✓ usable")
+    for key, shown in (("2", "✓ ready"), ("3", "MISS"), ("4", "Builds"), ("5", "Python."), ("2", "✓ ready")):
+        terminal.cost_of(key, shown=shown)
+    for key, shown in (("/", ""), ("9", "/9"), ("\x1b", "")):
+        terminal.cost_of(key, shown=shown)
+    for key, shown in (("?", " Help "), ("d", "Processes"), ("!", " events ")):
+        terminal.cost_of(key, shown=shown)
+        terminal.cost_of("q")
+    terminal.until_quiet()
+
+
+def _this_interpreter() -> Interpreter:
+    found = [Executable(PYTHON, "the tests")]
+    (probed,) = probe_all(found, minimum_version=Version("3"), timeout=60, cache_path=None)
+    assert probed.facts is not None, probed.reason
+    return Interpreter(str(probed.facts.version), probed.executable, interpreter_identity(probed.facts))
 
 
 def running(columns: int, rows: int) -> Iterator[Figure]:
@@ -184,6 +244,8 @@ def _first_paint() -> float:
 def everything() -> Iterator[tuple[str, Iterator[Figure]]]:
     """Every run with its title."""
     yield "start", start()
+    for environments in (500, 10_000):
+        yield f"the real program, {environments} environments", remembering(environments)
     for columns, rows in ((120, 40), (80, 24)):
         for scenario, environments in (("many", "500"), ("huge", "10 000")):
             yield f"{columns}x{rows}, {environments} environments", moving(columns, rows, scenario)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pty.budgets import MODES, Figure, Mode, flood, held_on_a_slow_line, moving, running
+from tests.pty.budgets import MODES, Figure, Mode, flood, held_on_a_slow_line, moving, remembering, running
 
 
 def check(figures: Iterator[Figure]) -> None:
@@ -30,6 +30,11 @@ def test_moving_about_is_cheap_with_few_and_many_environments(columns: int, rows
 @pytest.mark.parametrize("mode", MODES[1:], ids=lambda mode: mode.name)
 def test_moving_about_is_cheap_on_every_kind_of_terminal(mode: Mode) -> None:
     check(moving(120, 40, "many", mode))
+
+
+@pytest.mark.parametrize("environments", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_the_real_program_keeps_within_its_memory(environments: int) -> None:
+    check(remembering(environments))
 
 
 def test_a_running_build_costs_little() -> None:

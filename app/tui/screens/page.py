@@ -131,6 +131,9 @@ class Page(Screen[None], inherit_bindings=False):
 
     def on_screen_suspend(self) -> None:
         self.ready = False
+        # Lines as they were drawn are a quarter of a megabyte of each page, and drawn again when it comes back.
+        for widget in self.query("*"):
+            widget._styles_cache.clear()
 
     def on_resize(self, event: Resize) -> None:
         size = event.size

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from app.tui.screens.building import ask_to_build
 from app.tui.screens.page import Page
-from engine import Build, BuildPlan, RebuildPlan
+from engine import Build, BuildPlan
+
+if TYPE_CHECKING:
+    from engine import RebuildPlan
 
 __all__ = ["ask_to_retry", "why_no_retry"]
 
@@ -21,12 +26,12 @@ def ask_to_retry(page: Page, build: Build) -> None:
     deck = page.deck
 
     def ask(plan: BuildPlan | RebuildPlan) -> None:
-        if isinstance(plan, RebuildPlan):
+        if isinstance(plan, BuildPlan):
+            ask_to_build(page, plan, "" if plan.key == build.key else " It is not what it was then.")
+        else:
             # Only here: what rebuilds take is loaded for whoever wants one.
             from app.tui.screens.rebuilding import ask_about_rebuild
 
             ask_about_rebuild(page, plan)
-        else:
-            ask_to_build(page, plan, "" if plan.key == build.key else " It is not what it was then.")
 
     deck.perform(lambda: deck.engine.plan_retry(build.id), ask)
