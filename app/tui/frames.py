@@ -217,12 +217,18 @@ def _strips(update: CompositorUpdate) -> Iterator[tuple[int, int, Strip]]:
                     yield y, x, chop if end <= x2 else chop.crop(0, x2 - x)
 
 
+@lru_cache(maxsize=4096)
+def _cell(character: str, look: str) -> Cell:
+    """Each is there once: of the thousands on a screen nearly all are equal to another."""
+    return (character, look)
+
+
 def _cells(strip: Strip, colors: ColorSystem) -> list[Cell]:
     cells: list[Cell] = []
     for text, style, _control in strip:
         inked, bare = _codes(style, colors) if style is not None else ("", "")
         if text.isascii():
-            cells += [(character, bare if character == " " else inked) for character in text]
+            cells += [_cell(character, bare if character == " " else inked) for character in text]
             continue
         spans, _width = split_graphemes(text)
         for start, end, width in spans:

@@ -131,7 +131,7 @@ def remembering(environments: int, columns: int = 120, rows: int = 40) -> Iterat
         fill(root / "data", environments, environments // 10, there=_this_interpreter())
         # As installed: with bytecode, and with nothing else that is meant for Python.
         environ = {name: "" for name in os.environ if name.startswith("PYTHON")}
-        environ |= {"HOME": str(root), "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(root / "bytecode")}
+        environ |= {"HOME": str(root), "PYTHONPATH": str(ROOT)}
         for session in ("the first session", "memory"):
             argv = [sys.executable, "-m", "app", "--config", str(config)]
             with Terminal(argv, environ=environ, columns=columns, rows=rows) as terminal:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.columns import Derived, Looked, PackedColumns, Same, UnpackedColumns, changed, in_columns, record
+from engine.text import clean
 
 
 @record
@@ -24,6 +25,7 @@ class Fruit:
     name: str
     weight: float
     seeds: tuple[str, ...] = ()
+    colour: str = ""
     notes: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @property
@@ -36,6 +38,7 @@ _FRUIT = st.builds(
     st.sampled_from(["apple", "pear", "fig"]),
     st.floats(0, 1e6),
     st.lists(st.sampled_from(["a", "b", "c"]), max_size=4).map(tuple),
+    st.text().map(clean),
 )
 
 
@@ -43,6 +46,7 @@ def stored(fruit: list[Fruit]) -> list[Fruit]:
     """The same out of columns."""
     packed = PackedColumns()
     packed.put_texts("name", [one.name for one in fruit])
+    packed.put_own_texts("colour", [one.colour for one in fruit])
     packed.put_numbers("weight", "d", [one.weight for one in fruit])
     packed.put_text_lists("seeds", [one.seeds for one in fruit])
     columns = UnpackedColumns(list(packed.texts), list(packed.values), packed.numbers)
@@ -50,6 +54,7 @@ def stored(fruit: list[Fruit]) -> list[Fruit]:
         Fruit,
         len(fruit),
         name=columns.texts("name"),
+        colour=columns.own_texts("colour"),
         weight=columns.numbers("weight"),
         seeds=columns.text_lists("seeds"),
         notes=Same({}, len(fruit)),
@@ -84,7 +89,7 @@ def test_records_are_frozen_and_take_no_other_attribute() -> None:
         with pytest.raises(FrozenInstanceError):
             one.name = "pear"  # type: ignore[misc]
         with pytest.raises((AttributeError, TypeError)):
-            one.colour = "red"  # type: ignore[attr-defined]
+            one.shape = "round"  # type: ignore[attr-defined]
         assert not hasattr(one, "__dict__")
 
 
@@ -94,6 +99,7 @@ def test_a_property_may_be_a_column_until_a_field_is_another() -> None:
         "name": ["apple"],
         "weight": array("d", [1]),
         "seeds": [()],
+        "colour": ["red"],
         "notes": [{}],
         "label": labels,
     }
@@ -103,7 +109,13 @@ def test_a_property_may_be_a_column_until_a_field_is_another() -> None:
 
 
 def test_columns_that_do_not_fit_are_refused() -> None:
-    fitting: dict[str, Any] = {"name": ["apple"], "weight": [1.0], "seeds": [()], "notes": [{}]}
+    fitting: dict[str, Any] = {
+        "name": ["apple"],
+        "weight": [1.0],
+        "seeds": [()],
+        "colour": [""],
+        "notes": [{}],
+    }
     assert in_columns(Fruit, 1, **fitting) == [Fruit("apple", 1.0)]
     for wrong in ({**fitting, "name": ["apple", "pear"]}, {**fitting, "seeds": []}):
         with pytest.raises(ValueError):
@@ -117,6 +129,15 @@ def test_columns_that_do_not_fit_are_refused() -> None:
 def test_a_number_that_stands_for_nothing_is_refused(things: list[str], numbers: list[int]) -> None:
     with pytest.raises(ValueError, match="stands for nothing"):
         Looked(things, array("I", numbers))
+
+
+@pytest.mark.parametrize(
+    ("letters", "sizes"), [(b"abc", [1, 1]), (b"a\x1b[m", [4]), (b"\xff", [1]), ("é".encode(), [1, 1])]
+)
+def test_letters_that_are_no_texts_or_not_safe_are_refused(letters: bytes, sizes: list[int]) -> None:
+    numbers = {"colour in each": array("I", sizes), "colour": array("B", letters)}
+    with pytest.raises(ValueError):
+        UnpackedColumns([], [], numbers).own_texts("colour")
 
 
 @pytest.mark.parametrize("wrong", [{"seeds": array("B", [0])}, {"seeds in each": array("I", [3])}])
