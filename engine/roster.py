@@ -141,9 +141,11 @@ class Roster(Generic[V]):
             if self._values is not None:
                 return self._look(thorough=thorough)
             with _uncollected():
-                for place, name, signature, record in self._index.read() if self._index else ():
-                    known = self._places.setdefault(place, _Place()).known
-                    known[name] = _Known(name, signature, record, record)
+                for path, name, signature, record in self._index.read() if self._index else ():
+                    place = self._places.get(path)
+                    if place is None:
+                        place = self._places[path] = _Place()
+                    place.known[name] = _Known(name, signature, record, record)
                 values = self._look(thorough=True)
             return self._from_index() if self._write() else values
 
@@ -193,7 +195,7 @@ class Roster(Generic[V]):
         assert self._index is not None
         for path, name, signature, record in self._index.read():
             place = self._places.get(path)
-            known = place.known.get(name) if place else None
+            known = place.known.get(name) if place and name not in place.unsettled else None
             if place and known and known.signature == signature and known.shown is known.record:
                 # In a new object: between what is freed now the old one would keep the memory of a thousand of them.
                 place.known[name] = _Known(name, signature, record, record)
@@ -209,7 +211,7 @@ class Roster(Generic[V]):
         Returns the entries of places in which something changed, and whether an entry is gone.
         """
         visit: dict[str, list[str]] = {}
-        before, self._places = self._places, {}
+        before, places = self._places, dict[str, _Place[V]]()
         self.complete, gone = True, False
         for path in self._source.places():
             place = before.get(path) or _Place()
@@ -226,8 +228,9 @@ class Roster(Generic[V]):
                 # knows of is not there before it was seen.
                 self.complete = place.settled = False
                 gone |= place.list(place.names)
-            self._places[path] = place
-        return visit, gone or any(place.known for path, place in before.items() if path not in self._places)
+            places[path] = place
+        self._places = places
+        return visit, gone or any(place.known for path, place in before.items() if path not in places)
 
     def _turn(self) -> list[tuple[str, list[str]]]:
         """The entries whose turn it is."""

@@ -231,7 +231,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
             return
         old, self.snapshot = self.snapshot, new
         if new.looked and not old.looked:
-            # What the first look read, of ten thousand environments, was ten times what is kept.
+            # The first look takes more memory than any other, and than what it leaves.
             self.perform(give_back, bool)
         for event in changes(old, new):
             self._tell(event)

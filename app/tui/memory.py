@@ -30,7 +30,7 @@ def share_one_arena() -> None:
     """Have the threads that begin from now on take memory from one place; nothing happens where that cannot be asked.
 
     glibc gives each a place of its own, for threads that allocate at the same time, which those of Python hardly do.
-    What one of them has freed no other can use: 3 MB after the first look at ten thousand environments.
+    What one of them has freed no other can use: it was 3 MB after the first look at ten thousand environments.
     """
     mallopt = getattr(_c_library(), "mallopt", None)
     if mallopt is not None:
