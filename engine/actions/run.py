@@ -22,7 +22,8 @@ from engine.actions.run_in_image import (
     find_image,
     image_problem,
     kept_by_guard,
-    passes_signals_on,
+    pid_file,
+    takes_signals,
 )
 from engine.content.model import Content
 from engine.content.store import ContentStore, hold_shared
@@ -193,24 +194,25 @@ def _execute(world: World, plan: RunPlan, argv: Sequence[str], locks: Sequence[i
     program = plan.python if argv[0] in _PYTHON_NAMES else argv[0]
     account = build_account(world.config.settings.run_as, world.environ).account
     command, environ = [program, *argv[1:]], dict(world.environ)
-    if plan.image is None:
-        environ = _without_python(environ) | dict(plan.variables or {})
-    else:
-        environment = (plan.environment,) if plan.environment else ()
-        settings = world.config.settings.executors
-        command = client(
-            plan.image,
-            command,
-            variables=_without_python(plan.image.variables or {}) | dict(plan.variables or {}),
-            mounts=(*environment, *settings.mounts),
-            cwd=plan.cwd,
-            account=account,
-            settings=settings,
-            environ=environ,
-        )
-        # The client keeps the rights of this process, and gives what it runs those of the account.
-        account = None
-    with kept_by_guard(locks) as inherited, _signals_for_child() as child:
+    with pid_file(plan.image) as first, kept_by_guard(locks) as inherited, _signals_for_child() as child:
+        if plan.image is None:
+            environ = _without_python(environ) | dict(plan.variables or {})
+        else:
+            environment = (plan.environment,) if plan.environment else ()
+            settings = world.config.settings.executors
+            command = client(
+                plan.image,
+                command,
+                variables=_without_python(plan.image.variables or {}) | dict(plan.variables or {}),
+                mounts=(*environment, *settings.mounts),
+                cwd=plan.cwd,
+                account=account,
+                settings=settings,
+                environ=environ,
+                first=first,
+            )
+            # The client keeps the rights of this process, and gives what it runs those of the account.
+            account = None
         try:
             process = subprocess.Popen(
                 command,
@@ -224,16 +226,16 @@ def _execute(world: World, plan: RunPlan, argv: Sequence[str], locks: Sequence[i
         except (OSError, ValueError) as error:  # ValueError: an argument with a NUL character
             return _not_started(program, plan, error)
         if plan.image is not None:
-            _wait_for_client(process)
+            _wait_for_client(process, first)
         child.take(process)
         code = process.wait()
     return RunResult(128 - code if code < 0 else code)
 
 
-def _wait_for_client(process: subprocess.Popen[bytes]) -> None:
+def _wait_for_client(process: subprocess.Popen[bytes], first: Path | None) -> None:
     """Wait until the client of the image can be given signals, but not for ever: one that hangs is to be ended too."""
     deadline = time.monotonic() + _CLIENT_SECONDS
-    while process.poll() is None and not passes_signals_on(process.pid) and time.monotonic() < deadline:
+    while process.poll() is None and not takes_signals(process.pid, first) and time.monotonic() < deadline:
         time.sleep(_CLIENT_POLL)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from engine.config.model import ExecutorSettings
 from engine.errors import Problem, Refused
@@ -23,12 +24,10 @@ from engine.executors.accounts import Account
 from engine.executors.base import Mount
 from engine.executors.container_tool import Tool, find_tool, has_registry, image_variables, options
 
-__all__ = ["FoundImage", "client", "fetch", "find_image", "image_problem", "kept_by_guard", "passes_signals_on"]
+__all__ = ["FoundImage", "client", "fetch", "find_image", "image_problem", "kept_by_guard", "pid_file", "takes_signals"]
 
 _STANDARD_ERROR = 2
 _FIRST_KEPT = 64
-_CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
-"""The signals that a process has handlers for, of ``/proc/PID/status``: proc(5)."""
 _PROGRAM = 'exec "$@"'
 """What the container runs. The shell says how a command that cannot be started ends: 127 or 126, by POSIX 2.8.2."""
 
@@ -86,11 +85,12 @@ def client(
     account: Account | None,
     settings: ExecutorSettings,
     environ: Mapping[str, str],
+    first: Path | None = None,
 ) -> list[str]:
     """The client that runs `argv` in `image`, which is there; to be run in the environment `environ`.
 
     The command sees `variables` and nothing of the caller's but its terminal. It may write in `cwd` and only read
-    `mounts`.
+    `mounts`. `first` is the `pid_file` to be written.
     """
     terminal = os.isatty(0) and os.isatty(1)
     env = dict(variables)
@@ -99,6 +99,8 @@ def client(
     given = [image.tool.command, "run", "--rm", "--init", "--interactive", "--pull=never", "--log-driver=none"]
     if terminal:
         given.append("--tty")
+    if first:
+        given.append(f"--pidfile={first}")
     given += options(
         image.tool,
         env=env,
@@ -129,14 +131,36 @@ def kept_by_guard(locks: Sequence[int]) -> Iterator[tuple[int, ...]]:
             os.close(descriptor)
 
 
-def passes_signals_on(pid: int) -> bool:
-    """Whether the client `pid` passes signals on into the container by now; True as well when it is gone.
+@contextmanager
+def pid_file(image: FoundImage | None) -> Iterator[Path | None]:
+    """Where the client is to say which process is the first one of the container; None where it cannot."""
+    if image is None or image.tool.docker or image.tool.remote:
+        yield None
+        return
+    with TemporaryDirectory(prefix="envdeck-run-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory, "pid")
 
-    Before, podman up to 4.3 ends on a signal, with exit code 0, and leaves the container running. Like docker, it
-    passes on everything that there is, and a program in Go has no handler of SIGCONT until it asks for one.
+
+def takes_signals(client: int, first: Path | None) -> bool:
+    """Whether a signal for `client` reaches what it runs by now, whose `pid_file` is `first`. True as well when it has
+    ended.
+
+    Before the client passes signals on, podman up to 4.3 ends on one, with exit code 0, and leaves the container
+    running. As docker does, it passes on all that there are then, and a program in Go has no handler of SIGCONT until
+    it asks for one. The init that takes them in the container, as its first process, ignores them until it blocks them.
     """
+    if not _has(client, "SigCgt", signal.SIGCONT):
+        return False
     try:
-        caught = _CAUGHT.search(Path(f"/proc/{pid}/status").read_text())
+        return first is None or _has(int(first.read_text()), "SigBlk", signal.SIGTERM)
+    except (OSError, ValueError):
+        return False
+
+
+def _has(pid: int, mask: str, number: int) -> bool:
+    """Whether the signal `number` is in the `mask` of the process `pid` (proc(5)); True when that is gone."""
+    try:
+        found = re.search(rf"^{mask}:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
         return True
-    return caught is None or bool(int(caught[1], 16) & 1 << signal.SIGCONT - 1)
+    return found is None or bool(int(found[1], 16) & 1 << number - 1)

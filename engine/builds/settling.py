@@ -44,12 +44,16 @@ def settle(
     with acquire(store.lock_path(job.key), lambda: True) as held:
         if not held or is_there(job_dir / "result.json"):
             return None
+        ours = job.attempt_dir.is_relative_to(store.root)
+        if ours:
+            store.clear_unfinished(job.key_dir)
         there = store.read(job.key_dir)
         if there is not None and there.attempt == job.attempt:
             # Only the verdict on it was not written any more.
+            _clean(job)
             given = write_result(job_dir, BuildState.DONE, message=f"published {job.attempt_dir}")
             return BuildState.DONE if given else None
-        if job.attempt_dir.is_relative_to(store.root):
+        if ours:
             store.discard_attempt(job.attempt_dir)
         _clean(job)
         message = ": ".join(filter(None, (_MESSAGE, _last_words(job_dir))))

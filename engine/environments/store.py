@@ -93,6 +93,13 @@ class EnvironmentStore:
         write_json(key_dir / "current.json", record)
         announce(key_dir)
 
+    def clear_unfinished(self, key_dir: Path) -> None:
+        """Remove what a publication was just writing that was killed. With the key's lock held."""
+        for record in ("current.json", "request.json"):
+            for path in key_dir.glob(f".{record}.*"):
+                with suppress(OSError):
+                    path.unlink()
+
     def mark_damaged(self, key_dir: Path, attempt: str, reason: str, details: Mapping[str, object]) -> None:
         """Note that `attempt` is not what was built, so that it is not used any more. Raises `StorageError`.
 

@@ -143,6 +143,25 @@ def test_a_supervisor_killed_at_any_step_leaves_nothing_and_its_build_is_settled
     assert plan.running is None
 
 
+@pytest.mark.parametrize("moment", ["before-publish", "after-publish"])
+def test_what_a_killed_supervisor_was_just_writing_goes_with_it(
+    server, make_wheel: Make, stepped, wait_until: Wait, moment: str
+) -> None:
+    make_wheel(server.packages, "alpha")
+    stepped(moment, "SIGKILL")
+    engine, build = started(server, "alpha")
+    wait_until(lambda: not processes_of(build), what="the end of every process of the build")
+    (key_dir,) = (server.data_dir / "python-environments").glob("*/*/*")
+    unfinished = [key_dir / ".current.json.abcdefgh", key_dir / ".request.json.abcdefgh", build.directory / ".x.json.a"]
+    for path in unfinished:
+        path.touch()
+    wait_until(lambda: engine.refresh().builds[0].finished_at, what="the verdict")
+    assert verdict(build)["state"] == ("done" if moment == "after-publish" else "lost")
+    assert not [path for path in (*unfinished, build.directory / "work" / "tmp") if path.exists()]
+    if moment == "before-publish":
+        assert left_in(server) == []
+
+
 def test_a_supervisor_that_only_stands_still_is_not_lost(server, make_wheel: Make, stepped, wait_until: Wait) -> None:
     make_wheel(server.packages, "alpha")
     stepped("before-attend", "SIGSTOP")

@@ -278,6 +278,8 @@ def test_a_disk_that_became_read_only_is_told_of_by_every_writer(server, mount: 
     store.mark_damaged(key_dir, ATTEMPT, "reason", {})
     world = World([server.config], server.environ, read_only=False)
     plan = plan_reap(world, None, used_by={}, grace=0.0)
+    unpublished = key_dir / "20010101-000000-abcdef"
+    unpublished.mkdir()
     assert len(plan.reapable) == 1
     (server.data_dir / "locks").mkdir()
     for name in (f"{KEY}.lock", f"{KEY}.use"):
@@ -288,7 +290,7 @@ def test_a_disk_that_became_read_only_is_told_of_by_every_writer(server, mount: 
         lambda: store.mark_damaged(key_dir, ATTEMPT, "x", {}),
         lambda: store.clear_mark(key_dir),
         lambda: store.discard(key_dir),
-        lambda: store.discard_attempt(key_dir / ATTEMPT),
+        lambda: store.discard_attempt(unpublished),
         lambda: write_json(server.data_dir / "new.json", {}),
     ]
     for write in writers:
