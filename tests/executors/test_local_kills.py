@@ -54,10 +54,15 @@ def victim(name: str, bench: Bench, key: str, submitter_id: int) -> int | None:
         return guard.pid if name == "guard" else guard.children()[0].pid
     except (psutil.NoSuchProcess, IndexError):
         pass
+    return recorded(name, bench, key)
+
+
+def recorded(name: str, bench: Bench, key: str) -> int | None:
     try:
-        return json.loads((bench.jobs_dir / key / RECORD).read_text())[name][0]
+        found: int = json.loads((bench.jobs_dir / key / RECORD).read_text())[name][0]
     except OSError:
         return None
+    return found
 
 
 def disturb(bench: Bench, name: str, delay: float) -> str:
@@ -73,6 +78,15 @@ def disturb(bench: Bench, name: str, delay: float) -> str:
             os.kill(target, signal.SIGKILL)
         else:
             process.kill()
+        if name == "init" and target is not None:
+            # That may have been the child in which the guard tries whether it can have a namespace: then not now.
+            wait_until(
+                lambda: recorded("init", bench, job.key) not in (None, target) or not marked(mark) - {process.pid},
+                WITHIN,
+                what="an end, or another init",
+            )
+            if (init := recorded("init", bench, job.key)) not in (None, target):
+                os.kill(init, signal.SIGKILL)
         if name != "submitter":
             # Gone while the submitter lives, not because it ends.
             nothing_left(mark, {process.pid})
