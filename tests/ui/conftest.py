@@ -159,8 +159,9 @@ class Desk:
             self._taken += 1
 
     def _queued(self) -> bool:
-        return any(pump._message_queue.qsize() or pump._next_callbacks for pump in self._pumps()) or any(
-            screen._callbacks for screen in self.app.screen_stack
+        # What a covered page does after it is drawn again waits until it is uncovered.
+        return bool(self.app.screen._callbacks) or any(
+            pump._message_queue.qsize() or pump._next_callbacks for pump in self._pumps()
         )
 
     def _pumps(self) -> Iterator[MessagePump]:
