@@ -101,7 +101,7 @@ class Seeding:
             self._linked_at = time.time(), time.monotonic()
             # While the builder works, which leaves this process with nothing to do.
             pool = ThreadPoolExecutor(1, "vouching")
-            self._whole = pool.submit(_whole, linked).result
+            self._whole = pool.submit(whole, linked).result
             # Nothing but a venv is added to what is replayed, so it is asked for only if something else was done.
             one_by_one = partial(vouched, linked, job.attempt_dir)
             self._vouched = one_by_one if supply.lock is not None else pool.submit(one_by_one).result
@@ -199,13 +199,6 @@ class Seeding:
             self._settings,
             job.env,
         )
-
-
-def _whole(linked: Linked) -> Whole | None:
-    try:
-        return whole(linked)
-    except OSError:  # the store is not what it was: then by each file, of which vouching says what it knows
-        return None
 
 
 def _asked(job: Job) -> Asked:

@@ -111,7 +111,8 @@ class Whole:
     listings: Mapping[str, Listing]
     """The directories that were made for files of theirs, by path, without those."""
     files_beside: Callable[[Container[str]], Mapping[str, Entry]]
-    """Their files that are in other directories than these, by path, each with its digest."""
+    """Their files that are in other directories than these, by path, each with its digest. Raises `OSError`,
+    `ValueError`."""
     sealed: tuple[str, ...]
     """What the seal says of their files, as members of a JSON object."""
     files: int
@@ -173,9 +174,9 @@ def _look_at_whole(attempt_dir: Path, whole: Whole) -> _Look | None:
     try:
         if not all(stat.S_ISDIR((attempt_dir / path).lstat().st_mode) for path in _ways_to(whole.listings, listings)):
             return None
-    except OSError:
+        loose = whole.files_beside(listings)
+    except (OSError, ValueError):
         return None
-    loose = whole.files_beside(listings)
     tree = walk(attempt_dir, loose, listings)
     supplied = _unchanged(attempt_dir, tree, whole.distributions)
     distributions = distributions_in(attempt_dir, tree, supplied)
@@ -207,13 +208,13 @@ def _ways_to(directories: Iterable[str], held: Container[str]) -> set[str]:
 def _write_seal(attempt_dir: Path, look: _Look, interpreter: Callable[[], object]) -> Sealed:
     tree, claims, whole = look.tree, look.claims, look.whole
     rest = {path: tree[path] for path in tree.keys() - look.proven}
-    known = {path: digest for path, digest in look.records.items() if path not in claims.hashed}
+    known = {path: told for path, told in look.records.items() if path not in claims.hashed}
     unread = {path for path, e in rest.items() if e.kind is EntryKind.FILE and not e.digest and path not in known}
     digests = digest_files(attempt_dir, tree, {path: algorithms_for(path, claims) for path in unread})
     files: dict[str, str | None] = {path: None for path in claims.hashed if path not in tree}
     for path, entry in rest.items():
-        digest = entry.digest or known.get(path)
-        found = {ALGORITHM: digest} if digest else digests.get(path, {})
+        told = entry.digest or known.get(path)
+        found = {ALGORITHM: told} if told else digests.get(path, {})
         if isinstance(found, OSError):
             raise found
         if not claims.vouch(path, found, entry.size):

@@ -121,16 +121,26 @@ def read_digests(path: Path, entry: Entry) -> Iterable[tuple[Directory, str, str
     """
     record = json.loads((path / _DIGESTS).read_bytes())
     names = [(directory, name) for directory in entry.directories for name in directory.names]
-    for (directory, name), found, size in zip(names, record["digests"], record["sizes"], strict=True):
+    try:
+        digests, sizes = list(record["digests"]), list(record["sizes"])
+    except (KeyError, TypeError) as error:
+        raise ValueError("it is no record of digests") from error
+    for (directory, name), found, size in zip(names, digests, sizes, strict=True):
         yield directory, name, found, size
 
 
 def read_sealed(path: Path) -> str:
     """Of the linked files of the entry in `path` those that its RECORD has no hash of, each with its digest.
 
-    As the members of a JSON object. Raises `OSError`, also when the RECORD has hashes of other files as well.
+    As the members of a JSON object. Raises `ValueError`, and `OSError`, also when the RECORD has hashes of other files
+    too.
     """
-    return (path / _SEALED).read_text("ascii")[1:-1]
+    text = (path / _SEALED).read_text("ascii")
+    # It becomes a part of the seal as it stands, in which half of it would spoil all the rest.
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        raise ValueError("it is no object of digests")
+    return text.strip()[1:-1]
 
 
 def row_of(path: str, digest: str, size: int) -> str:

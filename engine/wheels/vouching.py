@@ -45,17 +45,18 @@ def vouched(linked: Linked, env_dir: Path) -> Vouched:
 
 
 def whole(linked: Linked) -> Whole | None:
-    """What was `linked`, to be known again all at once; None when that takes a look at each file.
-
-    Raises `OSError` when an entry of the store cannot be read.
-    """
+    """What was `linked`, to be known again all at once; None when that takes a look at each file."""
     if linked.copied or not linked.wheels:
+        return None
+    try:
+        sealed = tuple(text for each in linked.wheels if (text := read_sealed(each.wheel.path)))
+    except (OSError, ValueError):  # the store is not what it was: `vouched` says what it knows of each file
         return None
     return Whole(
         tuple(Supplied(_distribution(each), each.record, {}, frozenset(), each.rows) for each in linked.wheels),
         _listings(linked, {}),
         partial(_files_beside, tuple(each.wheel for each in linked.wheels)),
-        tuple(text for each in linked.wheels if (text := read_sealed(each.wheel.path))),
+        sealed,
         linked.files - len(linked.written),
         linked.shared,
     )

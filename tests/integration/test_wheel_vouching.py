@@ -211,12 +211,24 @@ def test_a_file_that_two_packages_have_is_counted_once(tmp_path: Path) -> None:
     assert sealed.files == other.files
 
 
-def test_an_entry_without_what_the_seal_says_of_it_is_asked_for_each_file(simple: Room, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("next_tick")
+@pytest.mark.parametrize("name", ["sealed.json", "digests.json"])
+@pytest.mark.parametrize("text", [None, "", "{", '{"a": ', "[]", "\udcff", '{"digests": 1}'])
+def test_where_a_record_of_the_store_is_damaged_each_file_is_asked_for(
+    simple: Room, tmp_path: Path, name: str, text: str | None
+) -> None:
+    room = simple.copy(tmp_path / "room")
     env = tmp_path / "env"
-    linked = simple.link(env)
-    (simple.find("alpha")[0].path / "sealed.json").unlink()
-    with pytest.raises(FileNotFoundError):
-        whole(linked)
+    linked = room.link(env)
+    write_anew(env / "share" / "alpha" / "more.txt", b"other")
+    record = room.find("alpha")[0].path / name
+    record.unlink()
+    if text is not None:
+        record.write_text(text, "utf-8", errors="surrogateescape")
+    write_seal(env, wheels.PYTHON, lambda: vouched(linked, env), whole(linked))
+    seal = json.loads((env / SEAL).read_bytes())
+    write_seal(env, wheels.PYTHON)
+    assert seal == json.loads((env / SEAL).read_bytes())
 
 
 def test_what_was_copied_is_asked_for_each_file(simple: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
