@@ -271,15 +271,21 @@ def test_no_more_builds_run_at_once_than_configured_in_the_order_in_which_they_w
     assert engine.build(builds[4].id).place == 0
 
 
+def busy_server(server, gate, wait_until: Wait):
+    """An engine with a build under way, and the gate at which that one waits."""
+    slow = gate("slow")
+    engine = server.engine()
+    start(engine, server.bundle("slow", name="slow"))
+    wait_until(lambda: slow.reached, what="the first build")
+    return engine, slow
+
+
 def test_who_waits_for_a_build_of_its_own_key_keeps_nobody_else_from_running(
     server, gate, make_wheel: Make, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_wheel(server.packages, "alpha")
     server.configure("[Envdeck]", "BuildConcurrency = 2")
-    slow = gate("slow")
-    engine = server.engine()
-    start(engine, server.bundle("slow", name="slow"))
-    wait_until(lambda: slow.reached, what="the first build")
+    engine, _ = busy_server(server, gate, wait_until)
     with as_if_alone(monkeypatch):
         waiting = [start(engine, server.bundle("slow", name="slow")) for _ in range(2)]
     wait_until(lambda: all(engine.build(b.id).message for b in waiting), what="their waiting")
@@ -291,10 +297,7 @@ def test_who_waits_for_a_build_of_its_own_key_keeps_nobody_else_from_running(
 def test_hosts_do_not_wait_for_each_other(server, gate, make_wheel: Make, wait_until: Wait) -> None:
     make_wheel(server.packages, "alpha")
     server.configure("[Envdeck]", "BuildConcurrency = 1")
-    slow = gate("slow")
-    engine = server.engine()
-    start(engine, server.bundle("slow", name="slow"))
-    wait_until(lambda: slow.reached, what="the first build")
+    engine, _ = busy_server(server, gate, wait_until)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.builds.vitals.platform.node", lambda: "elsewhere")
         other = start(engine, server.bundle("alpha", name="other"))
@@ -307,10 +310,7 @@ def test_what_pip_would_take_from_elsewhere_by_its_turn_is_not_built(
     """Its key stands for the index that was configured when it was planned."""
     make_wheel(server.packages, "alpha")
     server.configure("[Envdeck]", "BuildConcurrency = 1")
-    slow = gate("slow")
-    engine = server.engine()
-    start(engine, server.bundle("slow", name="slow"))
-    wait_until(lambda: slow.reached, what="the first build")
+    engine, slow = busy_server(server, gate, wait_until)
     waiting = start(engine, server.bundle("alpha", name="other"))
     wait_until(lambda: engine.build(waiting.id).message, what="its waiting")
     config = server.root / "home" / ".pip" / "pip.conf"

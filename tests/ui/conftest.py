@@ -133,15 +133,19 @@ class Desk:
 
         Textual's own waiting takes a process that gets no time for one that has nothing to do.
         """
-        quiet = False
-        async with asyncio.timeout(_LONGEST):
-            while not quiet and not self.app._exit and self.app._exception is None:
-                before = self._taken
-                await self._round()
-                self.app.screen._on_timer_update()
-                for _ in range(_TURNS):
-                    await asyncio.sleep(0)
-                quiet = self._taken == before and not self._queued()
+        quiet, before = False, self._taken
+        try:
+            async with asyncio.timeout(_LONGEST):
+                while not quiet and not self.app._exit and self.app._exception is None:
+                    before = self._taken
+                    await self._round()
+                    self.app.screen._on_timer_update()
+                    for _ in range(_TURNS):
+                        await asyncio.sleep(0)
+                    quiet = self._taken == before and not self._busy()
+        except TimeoutError:
+            waiting = [str(pump) for pump in self._asked]
+            pytest.fail(f"{self._taken - before} more messages, busy: {self._busy()}, not answering: {waiting}")
 
     async def _round(self) -> None:
         """Return once everything on the screen has taken what was there for it."""
@@ -158,11 +162,13 @@ class Desk:
         else:
             self._taken += 1
 
-    def _queued(self) -> bool:
-        # What a covered page does after it is drawn again waits until it is uncovered.
-        return bool(self.app.screen._callbacks) or any(
-            pump._message_queue.qsize() or pump._next_callbacks for pump in self._pumps()
-        )
+    def _busy(self) -> list[str]:
+        """Who has something to do still. Who is closed takes nothing any more, whatever is left for it."""
+        pumps = (pump for pump in self._pumps() if not pump._closing and not pump._closed)
+        return [
+            *(str(pump) for pump in pumps if pump._message_queue.qsize() or pump._next_callbacks),
+            *(f"{screen} when drawn" for screen in self.app.screen_stack if screen._callbacks),
+        ]
 
     def _pumps(self) -> Iterator[MessagePump]:
         """Everything that takes messages, on covered pages too."""
