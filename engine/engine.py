@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
+
+from msgspec.structs import replace
 
 from engine import actions
 from engine.content.unchanged import UNCHANGED
@@ -119,6 +120,11 @@ class Engine:
     def config(self) -> ConfigState:
         """The configuration in force, and what is wrong with the one that is on disk."""
         return self._world.config
+
+    @property
+    def data_dir_problem(self) -> Problem | None:
+        """Why what is in the data directory cannot be seen, or not be changed, by who runs this."""
+        return self._world.data_dir_problem
 
     # The live picture
 

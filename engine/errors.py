@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from engine.text import clean, one_line
 
@@ -17,8 +19,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """A place in a text: a file (or a name such as ``bundle.tar.gz!manifest.json``), 1-based line and column."""
 
     file: str
@@ -30,8 +31,7 @@ class Where:
         return ":".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong. Foreign text is made safe on the way in, so every field can be shown as it is."""
 
     code: str
@@ -44,7 +44,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         for name in ("message", "expected", "found", "hint"):
-            object.__setattr__(self, name, one_line(getattr(self, name), 1000))
+            force_setattr(self, name, one_line(getattr(self, name), 1000))
 
     def __str__(self) -> str:
         """One line: ``where: message (expected …, found …). hint``."""

@@ -7,9 +7,10 @@ configuration.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from engine.actions.resolve import Resolution
@@ -45,8 +46,7 @@ class Subject(StrEnum):
     """One on offer: what it would get if it were deployed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImpactItem:
+class ImpactItem(Struct, frozen=True):
     """What the change does to one piece of content, or to one bundle. Sides are the Python, or why there is none."""
 
     subject: Subject
@@ -59,8 +59,7 @@ class ImpactItem:
     """Of content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Impact:
+class Impact(Struct, frozen=True):
     """What a change does: to each thing that it concerns, the worst first, and how many it does not concern."""
 
     before: ConfigState

@@ -7,10 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from engine import actions
 from engine.config.watch import ConfigWatcher
@@ -244,7 +245,7 @@ class LivePicture:
             bundles=bundles,
             contents=contents,
             declarations=found.declarations,
-            uv=found.uv,
+            uv=found.uv(),
             data_dir=found.config.settings.data_dir,
             read_only=self._world.read_only,
             obstacles=find_obstacles(
@@ -266,7 +267,7 @@ class LivePicture:
 
         # Of builds a plan holds only which one has its key; how far that is changes many times a second.
         pip = configuration(found.builder.home, account=found.builder.account)
-        basis = (replace(found, builds=()), tuple((b.id, b.key) for b in found.builds), pip)
+        basis = (replace(found, builds=()), found.uv(), tuple((b.id, b.key) for b in found.builds), pip)
         if basis != self._planned_for:
             self._planned, self._planned_for = {}, basis
         entries = []

@@ -6,8 +6,9 @@ connect.md §5.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 __all__ = ["Level", "LevelDecision", "ManagementDecision", "Standing", "decide"]
 
@@ -45,8 +46,7 @@ _GATE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LevelDecision:
+class LevelDecision(Struct, frozen=True):
     """One level: what is set there, what became of it, and why in one sentence."""
 
     level: Level
@@ -60,8 +60,7 @@ class LevelDecision:
         return self.standing is Standing.DECIDES
 
 
-@dataclass(frozen=True, slots=True)
-class ManagementDecision:
+class ManagementDecision(Struct, frozen=True):
     """Whether an environment is created and packages are installed, which level decided, and what the others say."""
 
     managed: bool

@@ -7,9 +7,9 @@ honoured as connect.md §3.3 tells. Pure: plain values in, plain values out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -41,8 +41,7 @@ class Verdict(StrEnum):
     UNUSABLE = "unusable"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a bundle asks for: a version, a constraint, or both (the constraint then decides)."""
 
     version: Version | None = None
@@ -55,8 +54,7 @@ class Request:
         return " ".join(parts) or "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """One installation as the rule sees it. `version` is None when it is not known."""
 
     version: Version | None
@@ -66,8 +64,7 @@ class Candidate:
     """Why it cannot be used; empty when it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """The verdict on one candidate and the reason for it, in one sentence."""
 
     candidate: Candidate
@@ -75,8 +72,7 @@ class Judgement:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """The decision: every candidate in the order it was given, the chosen one, or the problem that none fits."""
 
     rule: Rule

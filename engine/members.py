@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 __all__ = [
     "BAD_CHARACTER",
@@ -31,8 +32,7 @@ BAD_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line separators, and bytes that are not UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
-class NameFault:
+class NameFault(Struct, frozen=True):
     """Why a name may not become a path."""
 
     code: str

@@ -6,8 +6,9 @@ Each is a problem with what to do about it, so that an admin who has just instal
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from engine.errors import Problem, Severity
 from engine.installations.model import Usability
@@ -82,8 +83,7 @@ def _installations(installations: tuple[Installation, ...]) -> list[Problem]:
     return []
 
 
-@dataclass(frozen=True, slots=True)
-class Unwritable:
+class Unwritable(Struct, frozen=True):
     """Who cannot write in the data directory, and which of the reasons it is, since each has its own remedy."""
 
     data_dir: str

@@ -5,10 +5,11 @@ Every step takes what the one before it gave, and none looks back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from packaging.version import Version
 
 from engine.builds.model import Build
@@ -51,9 +52,8 @@ def _no_uv_yet() -> UvTool:
     return UvTool(problem=Problem("uv-not-found", "nobody has looked for it yet"))
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What there is, as far as plans depend on it. Equal values give equal plans."""
+class Found(Struct, frozen=True):
+    """What there is, as far as plans depend on it. Equal values, and an equal uv, give equal plans."""
 
     config: ConfigState
     installations: tuple[Installation, ...]
@@ -64,13 +64,13 @@ class Found:
     """Who builds run as, whose pip configuration applies."""
     declarations: Declarations = field(default_factory=Declarations)
     externals: Externals = field(default_factory=dict)
-    uv: UvTool = field(default_factory=_no_uv_yet)
+    uv: Callable[[], UvTool] = _no_uv_yet
+    """The uv that builds can use, or why there is none: to ask it takes longer than the whole plan."""
     space: Problem | None = None
     """Why there is too little space to build anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where the environment would live and what interpreter it would be made with."""
 
     target: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from engine.environments.model import EnvironmentState
 
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildPlan", "CancelPlan", "ContentDefaults", "Nearest", "Outcome", "find_nearest"]
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(Struct, frozen=True):
     """On a miss: the environment of the same interpreter that differs least, and what differs.
 
     Where there is none, one of another interpreter that was built from the same lines: what an upgrade left behind.
@@ -45,8 +46,7 @@ class Nearest:
     """The same part by part: what that environment has, and what this plan has."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContentDefaults:
+class ContentDefaults(Struct, frozen=True):
     """What is set for a content item and counts where its bundle says nothing."""
 
     manage_environment: bool | None = None
@@ -56,8 +56,7 @@ class ContentDefaults:
     """Of the content item; empty for one that is yet to be made."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuildPlan:
+class BuildPlan(Struct, frozen=True):
     """What building a bundle would do now. `problem` says why it cannot be done, if so."""
 
     bundle: Bundle
@@ -99,19 +98,17 @@ class BuildPlan:
 
     def having(self, **changes: object) -> BuildPlan:
         """The plan with these fields set."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class CancelPlan:
+class CancelPlan(Struct, frozen=True):
     """What cancelling a build would do now. `problem` says why it cannot be done, if so."""
 
     build: Build
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What executing a plan led to: the environment that is there already, or the build that was started or joined."""
 
     environment: Environment | None = None

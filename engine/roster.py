@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from engine.roster_index import RosterIndex
@@ -79,8 +80,7 @@ class Source(Protocol[V]):
         ...
 
 
-@dataclass(slots=True)
-class _Known(Generic[V]):
+class _Known(Struct, Generic[V]):
     name: str
     signature: int
     """Its `_digest`."""
@@ -88,8 +88,7 @@ class _Known(Generic[V]):
     shown: V
 
 
-@dataclass(slots=True)
-class _Place(Generic[V]):
+class _Place(Struct, Generic[V]):
     signature: Signature = ()
     settled: bool = False
     names: list[str] = field(default_factory=list)

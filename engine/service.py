@@ -18,9 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
+
+from msgspec import Struct, field
 
 from engine.actions.audit import changes_of, service_event
 from engine.actions.reap import plan_reap, reap, reap_is_due
@@ -66,8 +67,7 @@ class Served(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Housekeeping:
+class Housekeeping(Struct, frozen=True):
     """`Served` for a world. The two callables belong to content, of which this module knows nothing."""
 
     world: World

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.bundles.model import Bundle
 from engine.bundles.reading import read_bundle
@@ -17,8 +18,7 @@ __all__ = ["BundleShelf", "ShelfItem"]
 _ARCHIVES = (".tar.gz", ".tgz")
 
 
-@dataclass(frozen=True, slots=True)
-class ShelfItem:
+class ShelfItem(Struct, frozen=True):
     """A bundle that was read, or the problem that kept it from being read."""
 
     path: Path

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from engine.audit.reading import AuditPage
 from engine.offhost.model import Declarations
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BundleEntry", "Snapshot"]
 
 
-@dataclass(frozen=True, slots=True)
-class BundleEntry:
+class BundleEntry(Struct, frozen=True):
     """One bundle on offer: its plan, or the problem that kept it from being read."""
 
     path: Path
@@ -33,8 +33,7 @@ class BundleEntry:
     problem: Problem | None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """An immutable picture of everything. Equal generations mean equal pictures."""
 
     generation: int

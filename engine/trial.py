@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
@@ -27,8 +28,7 @@ _LENGTH = 200
 _OPERATORS = "<>=!~"
 
 
-@dataclass(frozen=True, slots=True)
-class RuleOutcome:
+class RuleOutcome(Struct, frozen=True):
     """What one rule makes of a request."""
 
     rule: Rule
@@ -39,8 +39,7 @@ class RuleOutcome:
     """What building the bundle would do, if the trial is about one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """What a request would get, under the configured rule first."""
 
     request: Request

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.choosing import match_request
 from engine.config.model import ConfigState, Settings
@@ -40,8 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["World"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ground:
+class _Ground(Struct, frozen=True):
     """What a configuration leads to, and plans depend on."""
 
     config: ConfigState
@@ -257,7 +258,7 @@ class World:
             builder=self.builder,
             declarations=self.declarations(),
             externals=self._externals,
-            uv=self.uv(),
+            uv=self.uv,
             space=self.space_problem,
         )
 
@@ -284,7 +285,7 @@ class World:
             environments=judge(self.store.environments(), identities(ground.installations)),
             declarations=ground.declarations,
             externals=ground.externals,
-            uv=self.uv(ground.config),
+            uv=partial(self.uv, ground.config),
         )
 
     def _ground(self) -> _Ground:

@@ -6,7 +6,8 @@ import argparse
 import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.cli.grammar import Commands
 from app.cli.terminal import Terminal
@@ -17,8 +18,7 @@ _FILES = frozenset({"BUNDLE", "DIR", "FILE", "PATH", "PYTHON"})
 """The words for values that are files."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(Struct, frozen=True):
     """What can follow a command."""
 
     path: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from app.cli import json_config
 from app.cli.grammar import Commands, add_force

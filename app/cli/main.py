@@ -158,9 +158,9 @@ def _tell_of_output(error: OSError, terminal: Terminal) -> None:
 
 
 def _require_seen(engine: Engine) -> None:
-    for problem in engine.snapshot().obstacles:
-        if problem.code == "data-dir-unreadable":
-            raise Refused(problem)
+    problem = engine.data_dir_problem
+    if problem is not None and problem.code == "data-dir-unreadable":
+        raise Refused(problem)
 
 
 def _forget_output() -> None:

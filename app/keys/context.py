@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.keys.actions import ACTIONS, Action, Scope
 from app.keys.keymap import DEFAULT_KEYS, KeyMap, key_name
@@ -25,8 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class InputContext:
+class InputContext(Struct, frozen=True):
     """Where the admin is and what is selected: all that decides what a key means."""
 
     scopes: tuple[Scope, ...]
@@ -58,8 +58,7 @@ class InputContext:
     """Whether the list shows every column in full and scrolls sideways."""
 
 
-@dataclass(frozen=True, slots=True)
-class FooterItem:
+class FooterItem(Struct, frozen=True):
     """One entry of the footer; a disabled one is shown dim."""
 
     key: str
@@ -71,8 +70,7 @@ class FooterItem:
         return len(self.key) + 1 + len(self.label)
 
 
-@dataclass(frozen=True, slots=True)
-class HelpGroup:
+class HelpGroup(Struct, frozen=True):
     """The keys of one scope: per row the keys, what they do, and why they do nothing now ("" when they do)."""
 
     title: str

@@ -8,7 +8,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.keys.actions import ACTIONS, Action, Scope
 from engine import KeyLine, Problem, Severity, Where
@@ -55,8 +57,7 @@ _PAGES = {Scope.DRAFT, Scope.LOG, Scope.TEXT, Scope.FIND}
 """Those of pages without a list: texts, of which each kind has one more scope."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMap:
+class KeyMap(Struct, frozen=True):
     """The keys of every action."""
 
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rich.text import Text
 
 from app.tui.symbols import SEVERITY
@@ -20,8 +20,7 @@ _REMARK = 10
 _LABEL = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line; when it is wider than the screen it continues at column `hang`."""
 
     text: Text

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from app.tui.symbols import AUDIT, Mark
 from app.tui.text import count, duration, safe
@@ -36,8 +37,7 @@ _MARKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One message. `at` is seconds since the epoch."""
 
     at: float
@@ -50,8 +50,7 @@ class Event:
         return safe(f"{symbol}{self.text}", self.level.value)
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True):
     """One line of the Events page: a record of the audit, or a message of this session."""
 
     at: float

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from app.tui.amounts import Amount, Unit, compare, read_amount
 from app.tui.patterns import Pattern, regex, word
@@ -22,8 +23,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """Something of a row that has a name: ``field:word`` looks only there."""
 
     name: str
@@ -44,8 +44,7 @@ class Source(Protocol[R_contra]):
         """None where a row has nothing to compare."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
+class _Term(Struct, frozen=True):
     """One condition: a pattern, or a comparison of `field` with `amount`."""
 
     negated: bool
@@ -69,8 +68,7 @@ class _Term:
         return lambda row: (have := source.amount(row, field)) is not None and compare(have, sign, want)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """What a row must be like to be shown. `problem` says what could not be understood, which then is left out."""
 
     text: str = ""

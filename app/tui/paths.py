@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
+
+from msgspec import Struct
 
 __all__ = ["BUNDLES", "Listing", "PathCompletion", "completions", "directory_of", "list_directory", "shown_name"]
 
@@ -20,8 +21,7 @@ _MOST = 100_000
 """Entries of a directory that are looked at: more are not chosen from by eye, and must not fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """What a directory holds that can be completed to."""
 
     names: tuple[str, ...] = ()

@@ -6,7 +6,8 @@ Imports nothing of Textual, which reads its switches from the environment while 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.tui.options import Options
 
@@ -20,8 +21,7 @@ _POOR_FONTS = ("linux", "vt52", "vt100", "vt102", "vt220", "vt320")
 """What TERM is where the font has few symbols, if it has UTF-8 at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(Struct, frozen=True):
     """One thing that was decided: what, how, and why so."""
 
     name: str
@@ -32,8 +32,7 @@ class Manner:
         return f"{self.name} {self.value} ({self.why})"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """All that was decided."""
 
     variables: Mapping[str, str]

@@ -5,9 +5,9 @@ Only glyphs of neutral width (textual.md §3.9) and the sixteen ANSI colours. `A
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rich.text import Text
 
 from app.tui.text import safe
@@ -53,8 +53,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """How one state looks."""
 
     symbol: str

@@ -7,18 +7,21 @@ environment is found or built first, and only then the record changes. Nothing i
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.actions.content import (
     OnBuild,
     build_and_wait,
-    changed,
     content_store,
     defaults_of,
     picked_by,
+    plan_changed,
     require_usable,
 )
 from engine.bundles.reading import read_bundle
+from engine.columns import changed
 from engine.content.model import Content, ContentBundle, Reason
 from engine.content.rules import app_mode_problem, find_bundle
 from engine.content.store import hold_shared
@@ -30,8 +33,7 @@ from engine.world import World
 __all__ = ["ActivatePlan", "activate", "plan_activate", "plan_bundle"]
 
 
-@dataclass(frozen=True, slots=True)
-class ActivatePlan:
+class ActivatePlan(Struct, frozen=True):
     """What making a bundle the active one would do now. `problem` says why it cannot be done, if so."""
 
     content: Content
@@ -102,12 +104,12 @@ def activate(world: World, plan: ActivatePlan, on_build_started: OnBuild | None 
         with store.changing(guid):
             current = require_usable(store.read(guid), now.content)
             if current.active != now.content.active:
-                raise changed(f"active bundle {now.content.active}", f"active bundle {current.active}")
+                raise plan_changed(f"active bundle {now.content.active}", f"active bundle {current.active}")
             if now.bundle not in current.bundles:
-                raise changed(f"bundle {now.bundle.number} as it was", "another, or none")
-            active = replace(now.bundle, key=key if managed else "", python_version=picked.version)
+                raise plan_changed(f"bundle {now.bundle.number} as it was", "another, or none")
+            active = changed(now.bundle, key=key if managed else "", python_version=picked.version)
             bundles = tuple(active if bundle == now.bundle else bundle for bundle in current.bundles)
-            store.save(replace(current, bundles=bundles, active=active.number, installation=picked, managed=managed))
+            store.save(changed(current, bundles=bundles, active=active.number, installation=picked, managed=managed))
         after = store.read(guid)
     assert after is not None
     return after
@@ -161,7 +163,7 @@ def _require_same(plan: ActivatePlan, now: ActivatePlan) -> None:
     for what in ("active bundle", "environment management", "installation", "key"):
         expected, found = (_decided(p)[what] for p in (plan, now))
         if expected != found:
-            raise changed(f"{what} {expected}", f"{what} {found}")
+            raise plan_changed(f"{what} {expected}", f"{what} {found}")
 
 
 def _decided(plan: ActivatePlan) -> dict[str, str]:

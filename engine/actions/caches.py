@@ -11,8 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.actions.reap import reap_event, remove_items
 from engine.audit.model import AuditAction, AuditEvent, command
@@ -34,8 +36,7 @@ _Identity = tuple[str, str]
 _VERSION_DIR = re.compile(r"(?P<version>\d+(?:\.\d+)*)(?:@(?P<image>.+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeCache:
+class RuntimeCache(Struct, frozen=True):
     """One runtime cache. The server's API knows the first three fields; the others are ours."""
 
     language: str
@@ -58,8 +59,7 @@ class RuntimeCache:
         return command("caches", "delete", *options)
 
 
-@dataclass(frozen=True, slots=True)
-class CachePlan:
+class CachePlan(Struct, frozen=True):
     """What deleting a runtime cache would do now."""
 
     cache: RuntimeCache

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.actions import build as builds
 from engine.builds.model import Build, BuildState
 from engine.bundles.reading import read_bundle
+from engine.columns import changed
 from engine.content.model import UNCHANGED, Content, PickedInstallation, Unchanged
 from engine.content.rules import checked_name
 from engine.content.store import ContentStore
@@ -27,11 +30,11 @@ __all__ = [
     "SetPlan",
     "apply_set",
     "build_and_wait",
-    "changed",
     "content_store",
     "defaults_of",
     "name_taken",
     "picked_by",
+    "plan_changed",
     "plan_remove",
     "plan_set",
     "remove",
@@ -48,8 +51,7 @@ _POLL = 0.1
 # Settings
 
 
-@dataclass(frozen=True, slots=True)
-class SetPlan:
+class SetPlan(Struct, frozen=True):
     """What changing the settings of content would do. `problem` says why it cannot be done, if so."""
 
     content: Content
@@ -102,8 +104,8 @@ def apply_set(world: World, plan: SetPlan) -> Content:
         settings = (now.name, now.management, now.default_image)
         planned = (plan.content.name, plan.content.management, plan.content.default_image)
         if settings != planned:
-            raise changed("the settings as they were", "other settings")
-        now = replace(now, name=plan.name, management=plan.management, default_image=plan.default_image)
+            raise plan_changed("the settings as they were", "other settings")
+        now = changed(now, name=plan.name, management=plan.management, default_image=plan.default_image)
         store.save(now)
     return now
 
@@ -111,8 +113,7 @@ def apply_set(world: World, plan: SetPlan) -> Content:
 # Removing
 
 
-@dataclass(frozen=True, slots=True)
-class RemovePlan:
+class RemovePlan(Struct, frozen=True):
     """What removing content would do. `problem` says why it cannot be done, if so."""
 
     content: Content
@@ -139,7 +140,7 @@ def remove(world: World, plan: RemovePlan) -> None:
         if not idle:
             raise Refused(_running(now))
         if now.bundles != plan.content.bundles:
-            raise changed("the bundles as they were", "other bundles")
+            raise plan_changed("the bundles as they were", "other bundles")
         store.discard(store.root / guid)
 
 
@@ -218,7 +219,7 @@ def name_taken(contents: Sequence[Content], name: str, content: Content | None) 
     )
 
 
-def changed(expected: str, found: str) -> Refused:
+def plan_changed(expected: str, found: str) -> Refused:
     return Refused(
         Problem(
             "plan-changed",

@@ -9,21 +9,24 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.actions.content import (
     OnBuild,
     build_and_wait,
-    changed,
     content_store,
     defaults_of,
     name_taken,
     picked_by,
+    plan_changed,
     require_usable,
 )
 from engine.bundles.model import Bundle
 from engine.bundles.reading import read_bundle
+from engine.columns import changed
 from engine.content.model import Content, ContentBundle
 from engine.content.rules import (
     app_mode_problem,
@@ -42,8 +45,7 @@ from engine.world import World
 __all__ = ["DeployPlan", "deploy", "plan_deploy"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeployPlan:
+class DeployPlan(Struct, frozen=True):
     """What deploying a bundle would do now. `problem` says why it cannot be done, if so."""
 
     bundle: Bundle
@@ -152,11 +154,11 @@ def _commit(world: World, plan: DeployPlan, files: Path, key: str) -> Content:
                 dropped = drops if idle else ()
                 kept = tuple(b for b in before.bundles if b not in dropped)
                 store.add(
-                    replace(
+                    changed(
                         before,
                         name=plan.name,
                         app_mode=bundle.manifest.app_mode or before.app_mode,
-                        bundles=(*kept, replace(new, number=number)),
+                        bundles=(*kept, changed(new, number=number)),
                         active=number,
                         installation=picked,
                         managed=managed,
@@ -183,7 +185,7 @@ def _require_same(plan: DeployPlan, now: DeployPlan) -> None:
     for what in ("content", "environment management", "installation", "key"):
         expected, found = (_decided(p)[what] for p in (plan, now))
         if expected != found:
-            raise changed(f"{what} {expected}", f"{what} {found}")
+            raise plan_changed(f"{what} {expected}", f"{what} {found}")
 
 
 def _decided(plan: DeployPlan) -> dict[str, str]:
@@ -202,4 +204,4 @@ def _require_unchanged(bundle: Bundle, files: Path) -> None:
     manifests = (replace(b.manifest, where=None) for b in (bundle, copy))
     lines = ([line.text for line in b.requirements] for b in (bundle, copy))
     if len(set(manifests)) > 1 or next(lines) != next(lines):
-        raise changed("the bundle as it was read", "other requirements in it")
+        raise plan_changed("the bundle as it was read", "other requirements in it")

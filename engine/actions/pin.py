@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.content.store import hold_shared
 from engine.environments.lookup import find_environment
@@ -18,8 +19,7 @@ from engine.world import World
 __all__ = ["Pin", "PinPlan", "plan_pin", "plan_unpin", "read_pin", "set_pin"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """Who pinned an environment, when (seconds since the epoch) and why. Empty and 0 where the record does not say."""
 
     by: str
@@ -27,8 +27,7 @@ class Pin:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class PinPlan:
+class PinPlan(Struct, frozen=True):
     """What pinning or unpinning would do now. `problem` says why there is nothing to do, if so."""
 
     environment: Environment

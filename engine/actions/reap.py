@@ -7,8 +7,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from engine.audit.model import AuditAction, AuditEvent, AuditResult, Fact, command
 from engine.environments.attempts import is_foreign

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct
 from packaging.version import Version
 
 from engine.actions.build import join_or_start, launch_job, settle_lost
@@ -53,8 +53,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRebuild:
+class PlannedRebuild(Struct, frozen=True):
     """What rebuilding one environment would do now; every reason why it cannot be done."""
 
     environment: Environment
@@ -65,8 +64,7 @@ class PlannedRebuild:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildPlan:
+class RebuildPlan(Struct, frozen=True):
     """What rebuilding these environments would do now."""
 
     items: tuple[PlannedRebuild, ...]
@@ -84,8 +82,7 @@ class RebuildPlan:
         return sum(item.environment.seconds for item in self.items)
 
 
-@dataclass(frozen=True, slots=True)
-class BulkPlan:
+class BulkPlan(Struct, frozen=True):
     """What a run over a list would do now. `problem` says why it cannot begin, if so."""
 
     name: str

@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.version import Version
 
 from engine.actions.content import (
     OnBuild,
     build_and_wait,
-    changed,
     content_store,
     defaults_of,
     picked_by,
+    plan_changed,
     require_usable,
 )
 from engine.bundles.model import Bundle
 from engine.bundles.reading import read_bundle
+from engine.columns import changed
 from engine.content.model import Content, PickedInstallation, Reason
 from engine.content.rules import (
     Present,
@@ -42,8 +44,7 @@ from engine.world import World
 __all__ = ["Resolution", "Resolver", "rebuild", "resolve"]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True):
     """How content would run now, and every reason on the way. `problem` says why it cannot, if so."""
 
     content: Content
@@ -225,11 +226,11 @@ def rebuild(world: World, resolution: Resolution, on_build_started: OnBuild | No
         with store.changing(content.guid):
             now = require_usable(store.read(content.guid), content)
             if now.active != content.active:
-                raise changed(f"bundle {content.active}", f"bundle {now.active}")
+                raise plan_changed(f"bundle {content.active}", f"bundle {now.active}")
             bundles = (
-                replace(b, key=resolution.key, python_version=installation.version) if b.number == now.active else b
+                changed(b, key=resolution.key, python_version=installation.version) if b.number == now.active else b
                 for b in now.bundles
             )
-            now = replace(now, bundles=tuple(bundles), installation=installation)
+            now = changed(now, bundles=tuple(bundles), installation=installation)
             store.save(now)
     return now

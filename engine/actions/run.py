@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from msgspec import Struct
 
 from engine.actions.content import OnBuild
 from engine.actions.resolve import Resolution, rebuild, resolve
@@ -51,8 +52,7 @@ _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
+class RunPlan(Struct, frozen=True):
     """How a command would be run in content now. `problem` says why it cannot be, if so."""
 
     content: Content
@@ -74,8 +74,7 @@ class RunPlan:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """How a command ended."""
 
     exit_code: int

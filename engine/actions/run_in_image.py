@@ -14,9 +14,10 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from msgspec import Struct
 
 from engine.config.model import ExecutorSettings
 from engine.errors import Problem, Refused
@@ -32,8 +33,7 @@ _PROGRAM = 'exec "$@"'
 """What the container runs. The shell says how a command that cannot be started ends: 127 or 126, by POSIX 2.8.2."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundImage:
+class FoundImage(Struct, frozen=True):
     """An image, and the tool that runs it."""
 
     name: str

@@ -6,8 +6,9 @@ The comparison changes nothing and is the plan; carrying it out is the marking.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from engine.content.store import hold_shared
 from engine.environments.findings import Verification
@@ -25,8 +26,7 @@ _NOTED = 100
 """How many findings a mark keeps. To see all of them, verify again."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyProgress:
+class VerifyProgress(Struct, frozen=True):
     """How far a verification is."""
 
     name: str
@@ -35,8 +35,7 @@ class VerifyProgress:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyPlan:
+class VerifyPlan(Struct, frozen=True):
     """What verifying came to, and what that would change."""
 
     verifications: tuple[Verification, ...]
@@ -60,8 +59,7 @@ class VerifyPlan:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
+class VerifyResult(Struct, frozen=True):
     """What marking did, by key."""
 
     marked: tuple[str, ...]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from engine.errors import EnvdeckError, InputError, Problem, Refused
 from engine.text import clean, mask_credentials, one_line
@@ -72,8 +74,7 @@ class AuditResult(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """Who did it, and from where. Empty is what is not known."""
 
     user: str
@@ -89,8 +90,7 @@ class Actor:
     pid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+class AuditEvent(Struct, frozen=True):
     """One thing that was done, or was to be done."""
 
     action: str
@@ -134,8 +134,7 @@ class AuditEvent:
         return replace(self, result=result, code=problem.code, why=str(problem))
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
+class AuditRecord(Struct, frozen=True):
     """An event with its time (seconds since the epoch) and who did it."""
 
     at: float
@@ -143,7 +142,7 @@ class AuditRecord:
     event: AuditEvent
 
 
-_ACTOR_TEXTS = tuple(field.name for field in fields(Actor) if field.name != "pid")
+_ACTOR_TEXTS = tuple(name for name in Actor.__struct_fields__ if name != "pid")
 
 
 def command(*words: str) -> str:

@@ -9,9 +9,11 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.audit.model import decode
 from engine.audit.writing import ASIDE, AUDIT_FILE
@@ -29,8 +31,7 @@ _SKEW = 3600.0
 """Seconds by which the clocks of hosts that share a directory may differ without a record being missed."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditQuery:
+class AuditQuery(Struct, frozen=True):
     """Which records are wanted; what is empty or 0 leaves all of them in."""
 
     since: float = 0.0
@@ -52,8 +53,7 @@ class AuditQuery:
         return not self.what or any(self.what.casefold() in text.casefold() for text in texts)
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPage:
+class AuditPage(Struct, frozen=True):
     """Records, the newest last."""
 
     records: tuple[AuditRecord, ...] = ()

@@ -11,7 +11,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from engine.errors import EnvdeckError
 from engine.executors.base import Executor, JobNotFound, JobState, JobStatus
@@ -31,8 +32,7 @@ _AHEAD = 1000
 """Lines that are taken from the job before they are written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attended:
+class Attended(Struct, frozen=True):
     """How a job ended, and why its output may not be complete (empty when it is)."""
 
     status: JobStatus

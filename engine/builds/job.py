@@ -23,10 +23,12 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.builds.estimate import read_expectation
 from engine.builds.model import Build, BuildState, Fault, Phase
@@ -117,8 +119,7 @@ def _count(event: dict[str, object], name: str, before: int) -> int:
     return value if isinstance(value, int) and 0 <= value < _MANY else before
 
 
-@dataclass(slots=True)
-class _Tail:
+class _Tail(Struct):
     """How far a growing file of events has been read, and what it said up to there."""
 
     build: Build

@@ -15,8 +15,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.environments.locks import acquire, held_elsewhere
 from engine.environments.store import safe_name
@@ -27,8 +28,7 @@ _LOOK = 0.25
 """Seconds between two looks at the line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where a build stands: `before` it are so many, of which `size` may run at once."""
 
     before: int

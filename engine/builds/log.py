@@ -6,9 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.text import clean_log_line, decode
 
@@ -18,8 +19,7 @@ _READ_SIZE = 1 << 20
 _STAMP = len("2026-01-31T12:00:00.250Z")
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One line of output. `at` is seconds since the epoch, `text` is safe to show."""
 
     at: float

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct, field
 
 __all__ = ["Build", "BuildState", "Expectation", "Fault", "Phase"]
 
@@ -52,8 +53,7 @@ class Phase(StrEnum):
         return next((member for member in cls if member.value == value), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Why a build failed, fit for one line: the phase, the package at fault if one is, and what happened."""
 
     phase: Phase
@@ -65,8 +65,7 @@ class Fault:
         return f"{self.phase.value}: {self.package + ': ' if self.package else ''}{self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """How long a build will probably take, judged by earlier ones (`engine.builds.estimate`)."""
 
     seconds: Mapping[Phase, float]
@@ -81,8 +80,7 @@ class Expectation:
         return sum(self.seconds.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(Struct, frozen=True):
     """One build job: what it is for and how far it is. Times are seconds since the epoch."""
 
     id: str

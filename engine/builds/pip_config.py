@@ -10,8 +10,9 @@ import configparser
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.errors import InputError, Problem, Severity, Where
 from engine.executors.accounts import Account, first_barrier
@@ -49,8 +50,7 @@ _NO = ("n", "no", "f", "false", "off", "0")
 _BARE_CREDENTIALS = re.compile(r"^[^/\s]*@")
 
 
-@dataclass(frozen=True, slots=True)
-class PipFile:
+class PipFile(Struct, frozen=True):
     """One file that pip looks for; `problem` says why what is in it does not apply, or keeps pip from working."""
 
     path: Path
@@ -58,8 +58,7 @@ class PipFile:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PipSetting:
+class PipSetting(Struct, frozen=True):
     """One option in force for ``pip install``."""
 
     name: str
@@ -77,8 +76,7 @@ class PipSetting:
         return self.name in INDEX_OPTIONS
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     name: str
     value: str
     section: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from engine.builds.model import Phase
 from engine.builds.progress import Progress, bytes_in

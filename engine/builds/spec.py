@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from engine.builds.estimate import expectation_record, read_expectation
 from engine.builds.model import Expectation
@@ -29,8 +31,7 @@ def _new_mark() -> str:
     return "\x1e" + os.urandom(16).hex() + " "
 
 
-@dataclass(frozen=True, slots=True)
-class UvRun:
+class UvRun(Struct, frozen=True):
     """What uv is run with. All but the path may hold a password."""
 
     path: str
@@ -41,8 +42,7 @@ class UvRun:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """Everything a build needs to know, decided before it starts."""
 
     attempt: str
@@ -219,7 +219,7 @@ def _from_record(spec: dict[str, Any], request: dict[str, Any], env: dict[str, A
     attempt_dir = Path(spec["attempt_dir"])
     account = spec.get("account")
     executors: dict[str, Any] = spec.get("executors", {})
-    plain = {each.name for each in fields(Job)} & spec.keys()
+    plain = spec.keys() & set(Job.__struct_fields__)
     return Job(
         **{name: spec[name] for name in plain}
         | {

@@ -6,9 +6,10 @@ import collections
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+
+from msgspec.structs import replace
 
 from engine.builds import pip_output, uv_output
 from engine.builds.job import append_event

@@ -7,7 +7,8 @@ it fetches it names only what takes a moment.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from engine.builds.model import Phase
 from engine.builds.progress import Progress, bytes_in

@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from engine.digest import sha256
 from engine.environments.locks import held_elsewhere
@@ -32,8 +33,7 @@ _IDENTITIES = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id"))
 """What tells two machines of one name apart; the first survives a restart, the second is there in any container."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """A machine: what runs on the same one sees the same locks and the same processes."""
 
     host: str = ""
@@ -64,8 +64,7 @@ def keep_beating(alive: Path) -> None:
     threading.Thread(target=beat, name="alive", daemon=True).start()
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """What can be said of a supervisor now."""
 
     lost: bool
@@ -73,16 +72,14 @@ class Vitals:
     """When it last gave a sign of life, in seconds since the epoch; 0 where its lock says that it lives."""
 
 
-@dataclass(slots=True)
-class _Beat:
+class _Beat(Struct):
     """The last sign of life that was seen, and since when it has been the last one."""
 
     stamp: int
     since: float
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Struct):
     """Judges supervisors from outside, remembering since when each of them has been silent."""
 
     machine: Machine = field(default_factory=this_machine)

@@ -11,10 +11,11 @@ import configparser
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from engine.bundles.model import Bundle, Manifest
@@ -58,8 +59,7 @@ class StepStanding(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Adapted:
+class Adapted(Struct, frozen=True):
     """What one file asks for: a constraint, nothing, or something that is rejected."""
 
     raw: str = ""
@@ -71,8 +71,7 @@ class Adapted:
     rejected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenanceStep:
+class ProvenanceStep(Struct, frozen=True):
     """One source and what became of it."""
 
     source: str
@@ -84,8 +83,7 @@ class ProvenanceStep:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(Struct, frozen=True):
     """The whole chain, in order of precedence."""
 
     steps: tuple[ProvenanceStep, ...]

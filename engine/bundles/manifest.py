@@ -9,9 +9,9 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NoReturn
 
+from msgspec import Struct
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
@@ -84,8 +84,7 @@ def parse_manifest(text: bytes, source: str) -> Manifest:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
+class _Document(Struct, frozen=True):
     """The parsed JSON object with its text, so that a problem can say on which line a key is."""
 
     root: dict[str, object]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from msgspec import Struct
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
@@ -27,8 +27,7 @@ class LineKind(StrEnum):
     """A line of options only, such as ``--index-url …``; applies to the whole installation."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequirementLine:
+class RequirementLine(Struct, frozen=True):
     """One logical line: comments stripped, continuations joined, nested ``-r`` files already put in its place."""
 
     text: str
@@ -51,8 +50,7 @@ class RequirementLine:
     """True when it needs files of the bundle: a relative path, which pip reads from its working directory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """The parts of ``manifest.json`` that decide about Python (connect.md §5.1)."""
 
     app_mode: str
@@ -76,8 +74,7 @@ class Manifest:
     """The entry that decides the Python version: the constraint if there is one, else the version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A bundle that was read and found well-formed."""
 
     path: Path

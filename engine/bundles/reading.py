@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from engine.bundles.directory import open_beneath, open_regular
 from engine.bundles.manifest import MANIFEST_LIMIT, parse_manifest

@@ -12,10 +12,11 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NoReturn
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidName, InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
 
@@ -99,8 +100,7 @@ def parse_requirements(data: bytes, source: str, include: Callable[[str, Where],
     return tuple(_Reader(include).read(data, source, constraint=False, chain=(source,)))
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Counts what was read over all nested files, since a small file can include another many times."""
 
     include: Callable[[str, Where], bytes]
@@ -127,8 +127,7 @@ class _Reader:
             yield from self.read(content, path, constraint=parsed.constraint, chain=(*chain, path))
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """A logical line on its way through the parser."""
 
     text: str
@@ -154,8 +153,7 @@ class _Line:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Include:
+class _Include(Struct, frozen=True):
     """What a line asks to be read in its place."""
 
     path: str

@@ -7,9 +7,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from engine.bundles.archive import SIZE_LIMIT, extract
 from engine.bundles.directory import Entry, bundle_too_large, open_regular, walk
@@ -65,8 +66,7 @@ def _compare(bundle: Bundle, expected: str, found: str) -> None:
         )
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """One pass over a bundle. What is counted is what was read, since a file may grow meanwhile."""
 
     bundle: Path

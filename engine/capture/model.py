@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from engine.bundles.constraint import Provenance
 from engine.text import one_line
@@ -12,8 +14,7 @@ from engine.text import one_line
 __all__ = ["CaptureOptions", "Captured", "CapturedFile", "Choice", "FrozenLine", "LeftOut"]
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureOptions:
+class CaptureOptions(Struct, frozen=True):
     """What the author decides; empty strings and None leave it to the project."""
 
     python: str = ""
@@ -30,8 +31,7 @@ class CaptureOptions:
     """``environment.image``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A decision, the reason for it, and what was looked at in vain before. The sentences are safe to show."""
 
     value: str
@@ -39,12 +39,11 @@ class Choice:
     looked_at: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", one_line(self.reason, 1000))
-        object.__setattr__(self, "looked_at", tuple(one_line(sentence, 1000) for sentence in self.looked_at))
+        force_setattr(self, "reason", one_line(self.reason, 1000))
+        force_setattr(self, "looked_at", tuple(one_line(sentence, 1000) for sentence in self.looked_at))
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedFile:
+class CapturedFile(Struct, frozen=True):
     """A file of the bundle. `md5` is what the manifest calls its checksum, in hexadecimal."""
 
     name: str
@@ -54,16 +53,14 @@ class CapturedFile:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """A file or directory of the project that is not put into the bundle."""
 
     name: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenLine:
+class FrozenLine(Struct, frozen=True):
     """A line of ``pip freeze`` and what became of it."""
 
     original: str
@@ -74,8 +71,7 @@ class FrozenLine:
     """Why it was changed or dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """Everything about a bundle before it is written."""
 
     directory: Path

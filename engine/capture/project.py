@@ -11,9 +11,10 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec.structs import replace
 
 from engine.bundles.constraint import Provenance, constraint_fault, detect, read_directory
 from engine.bundles.reading import MANIFEST, read_bundle

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 __all__ = ["CATALOGUE", "SERVER_SECTIONS", "STRICT_SECTIONS", "Kind", "Setting", "close_to", "find", "sections_of"]
 
@@ -21,8 +22,7 @@ class Kind(StrEnum):
     SIZE = "size"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One row of the catalogue."""
 
     name: str

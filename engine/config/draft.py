@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.config.load import MAX_BYTES
 from engine.errors import InputError, Problem, Refused, Where
@@ -12,8 +13,7 @@ from engine.files import read_limited, replace_content, write_atomic
 __all__ = ["ConfigDraft", "put", "take"]
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigDraft:
+class ConfigDraft(Struct, frozen=True):
     """A configuration file as it was when somebody began to edit it."""
 
     path: Path

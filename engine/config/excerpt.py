@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from engine.config.catalogue import sections_of
 from engine.errors import Problem
@@ -20,8 +21,7 @@ _KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)")
 _LONGEST = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(Struct, frozen=True):
     """One line and the place in it. Safe to show."""
 
     line: int

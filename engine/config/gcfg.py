@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from engine.config.catalogue import sections_of
 from engine.errors import Problem, Severity, Where
@@ -31,8 +32,7 @@ _NEEDS_QUOTES = re.compile(r'["\\;#\n\t]|^\s|\s$|^$')
 _NOT_WRITABLE = re.compile(r"[\x00\r\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """One ``[Name]`` or ``[Name "subsection"]`` line. Line and column count from 1, columns in characters."""
 
     name: str
@@ -41,8 +41,7 @@ class Header:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One ``Key = value`` or ``Key`` line, names as written (they compare without case, subsections with it)."""
 
     section: str
@@ -58,8 +57,7 @@ class Entry:
     """Where the value starts; for a blank key where it ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """What one text says, in its order, and what is wrong with it. Lines with a mistake give no entry."""
 
     source: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from packaging.version import Version
 
 from engine.errors import Problem, Severity, Where
@@ -14,8 +14,7 @@ from engine.matching import Rule
 __all__ = ["ConfigState", "EffectiveValue", "Executable", "ExecutorSettings", "KeyLine", "Settings"]
 
 
-@dataclass(frozen=True, slots=True)
-class EffectiveValue:
+class EffectiveValue(Struct, frozen=True):
     """One setting's value in force, as text, and where it comes from."""
 
     name: str
@@ -30,24 +29,21 @@ class EffectiveValue:
     """The document and section that define the setting, or ``envdeck``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Executable:
+class Executable(Struct, frozen=True):
     """One ``Python.Executable`` entry."""
 
     path: str
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLine:
+class KeyLine(Struct, frozen=True):
     """One ``Envdeck.Key`` entry as written, and where its text begins. What it means is the fronts' business."""
 
     text: str
     where: Where
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorSettings:
+class ExecutorSettings(Struct, frozen=True):
     """What the executors need to know, each its own part; options are as written."""
 
     mounts: tuple[Path, ...] = ()
@@ -66,8 +62,7 @@ class ExecutorSettings:
     kubernetes_pull_secrets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The settings in force. Durations are seconds."""
 
     python_enabled: bool
@@ -121,8 +116,7 @@ class Settings:
     executors: ExecutorSettings = ExecutorSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigState:
+class ConfigState(Struct, frozen=True):
     """The outcome of loading the configuration.
 
     After a load with errors `settings` and `values` are those of the last good load, and `problems` says what is

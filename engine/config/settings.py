@@ -5,10 +5,10 @@ where it comes from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import Struct
 from packaging.version import Version
 
 from engine.config.catalogue import (
@@ -33,8 +33,7 @@ __all__ = ["Resolved", "resolve"]
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """What documents and environment amount to. Values that could not be read are left out of `settings`."""
 
     settings: Settings
@@ -44,8 +43,7 @@ class Resolved:
     """Those of the documents and those found here, in the order of their places."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(Struct, frozen=True):
     value: Value
     text: str
     origin: str
@@ -53,8 +51,7 @@ class _Given:
     """Where the text begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     """What a setting holds so far; `origin` is where its last value, or its lack of any, comes from."""
 
     given: tuple[_Given, ...]

@@ -6,8 +6,9 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.config.load import MAX_BYTES
 from engine.digest import sha256
@@ -24,8 +25,7 @@ _STEP = 0.05
 _TICK = 2.0
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What the last look at a file found: its state as told by `stat`, since when, and its content's digest."""
 
     signature: tuple[int, ...] | None

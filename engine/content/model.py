@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct, field
 
 from engine.columns import record
 from engine.content.unchanged import UNCHANGED, Unchanged
@@ -13,16 +15,14 @@ from engine.targets import LOCAL
 __all__ = ["UNCHANGED", "Content", "ContentBundle", "PickedInstallation", "Reason", "Unchanged"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One step of a decision: a stable kebab-case code, and the same in one sentence."""
 
     code: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PickedInstallation:
+class PickedInstallation(Struct, frozen=True):
     """The installation that was picked when the content was deployed, and is used until it vanishes."""
 
     version: str

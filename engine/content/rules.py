@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from engine.content.model import Content, ContentBundle, PickedInstallation, Reason
 from engine.errors import InputError, Problem
@@ -126,8 +127,7 @@ def beyond_retention(bundles: Sequence[ContentBundle], active: int, limit: int) 
     return tuple(others[: max(0, len(others) - (limit - 1))])
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(Struct, frozen=True):
     """An installation as it is found now: its version is empty when it is not known."""
 
     installation: PickedInstallation
@@ -135,8 +135,7 @@ class Present:
     """Why it cannot be used; empty when it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What has become of a picked installation. `installation` is None when it has vanished."""
 
     installation: PickedInstallation | None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from engine.errors import Problem
 from engine.reaping.model import ReapItem
@@ -35,8 +37,7 @@ class Health(StrEnum):
         return self in (Health.OK, Health.NOTE)
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
+class HealthCheck(Struct, frozen=True):
     """One thing that was looked at. All text is safe to show."""
 
     code: str
@@ -52,8 +53,8 @@ class HealthCheck:
 
     def __post_init__(self) -> None:
         for name in ("finding", "why", "remedy"):
-            object.__setattr__(self, name, clean(getattr(self, name)))
-        object.__setattr__(self, "details", tuple(map(clean, self.details)))
+            force_setattr(self, name, clean(getattr(self, name)))
+        force_setattr(self, "details", tuple(map(clean, self.details)))
 
 
 class RepairKind(StrEnum):
@@ -75,8 +76,7 @@ class RepairKind(StrEnum):
     """End and forget what an executor still keeps for a build that is not there any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepairStep:
+class RepairStep(Struct, frozen=True):
     """One thing that a repair would do."""
 
     kind: RepairKind
@@ -94,16 +94,15 @@ class RepairStep:
     """What the reaper knows of it; for attempts and trash."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "why", clean(self.why))
-        object.__setattr__(self, "refusals", tuple(map(clean, self.refusals)))
+        force_setattr(self, "why", clean(self.why))
+        force_setattr(self, "refusals", tuple(map(clean, self.refusals)))
 
     @property
     def feasible(self) -> bool:
         return not self.refusals
 
 
-@dataclass(frozen=True, slots=True)
-class RepairPlan:
+class RepairPlan(Struct, frozen=True):
     """What a repair would do now, in this order."""
 
     steps: tuple[RepairStep, ...] = ()
@@ -122,8 +121,7 @@ class RepairPlan:
         return sum(step.bytes for step in self.feasible)
 
 
-@dataclass(frozen=True, slots=True)
-class RepairResult:
+class RepairResult(Struct, frozen=True):
     """What a repair did."""
 
     done: tuple[RepairStep, ...]
@@ -137,8 +135,7 @@ class RepairResult:
         return sum(step.bytes for step in self.done)
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """The state of a data directory."""
 
     data_dir: Path

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.doctor.model import Health, HealthCheck
 from engine.obstacles import MOUNT_AGAIN
@@ -21,8 +22,7 @@ _WITHOUT_LINKS = ("vfat", "exfat", "msdos", "cifs", "smb3", "9p", "drvfs")
 _VOLATILE = ("tmpfs", "ramfs")
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One line of ``/proc/self/mountinfo``."""
 
     point: Path

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.doctor.model import Health, HealthCheck, RepairKind, RepairStep, counted
 from engine.environments.locks import held_elsewhere
@@ -41,8 +42,7 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenRecord:
+class BrokenRecord(Struct, frozen=True):
     """One record that makes no sense, or the directory of a build without one."""
 
     path: Path

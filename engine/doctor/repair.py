@@ -8,8 +8,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from engine.actions.build import settle_lost
 from engine.actions.reap import remove_items

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from packaging.utils import canonicalize_name
 
 from engine.environments.model import Environment
@@ -17,8 +17,7 @@ _LINES = "requirements"
 """The ingredient that is compared line by line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One thing that differs: its name, and what each of the two has; empty where one has it not. Safe to show."""
 
     name: str
@@ -26,8 +25,7 @@ class Change:
     other: str
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """Everything that differs between two environments, each part by name."""
 
     one: Environment

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from engine.environments.model import Environment
 from engine.text import clean
@@ -33,8 +35,7 @@ class FindingKind(StrEnum):
     """A package of the installation that the environment sees is not the one that it saw when it was built."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is not as it was built. All text is safe to show."""
 
     kind: FindingKind
@@ -47,7 +48,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         for name in ("file", "package", "expected", "found"):
-            object.__setattr__(self, name, clean(getattr(self, name)))
+            force_setattr(self, name, clean(getattr(self, name)))
 
     def __str__(self) -> str:
         about = f"{self.package}: {self.file}" if self.package and self.file else self.file or self.package
@@ -86,8 +87,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """What comparing one environment with what was built came to."""
 
     name: str

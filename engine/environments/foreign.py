@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.environments.model import EnvironmentState, LockedPackage
 from engine.environments.pyvenv import pyvenv_version, read_pyvenv
@@ -27,8 +28,7 @@ FOREIGN_BASE = "_packages_cache"
 _METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>.+)\.dist-info")
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignEnvironment:
+class ForeignEnvironment(Struct, frozen=True):
     """One virtual environment that is not ours. Its size is not in it: `engine.environments.store.measure` tells."""
 
     name: str

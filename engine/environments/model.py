@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from msgspec import Struct
+
 from engine.columns import record
 
 __all__ = ["Environment", "EnvironmentState", "Ingredients", "LockedPackage"]
@@ -22,8 +24,7 @@ class EnvironmentState(StrEnum):
     """Its record does not parse, what it names is not there, or a verification found it changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockedPackage:
+class LockedPackage(Struct, frozen=True):
     """One distribution that is in an environment."""
 
     name: str

@@ -12,10 +12,10 @@ import posixpath
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import Struct
 from packaging.utils import canonicalize_name
 
 from engine.environments.tree import ALGORITHMS, Entry, EntryKind, read_regular
@@ -42,8 +42,7 @@ _DEEPEST_SITE = 4
 _HASHES = tuple(f"{algorithm}=" for algorithm in sorted(ALGORITHMS))
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     """One installed distribution, by its own metadata. Text as it was found."""
 
     name: str
@@ -72,8 +71,7 @@ class Row(NamedTuple):
         return self.path == ".." or self.path.startswith("../")
 
 
-@dataclass(frozen=True, slots=True)
-class Supplied:
+class Supplied(Struct, frozen=True):
     """A distribution that envdeck itself has put into an environment: what its RECORD says is known without parsing it.
 
     As long as the RECORD has that digest, and all of `files` are there.
@@ -90,8 +88,7 @@ class Supplied:
     """What the RECORD says of anything else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """What all RECORDs of an environment say together."""
 
     hashed: Mapping[str, tuple[tuple[str, Row], ...]]

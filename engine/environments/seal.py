@@ -13,8 +13,9 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from engine.environments.records import Claims, Distribution, Supplied, distributions_in, read_claims
 from engine.environments.tree import (
@@ -54,8 +55,7 @@ _PYTHON_NAME = re.compile(r"python(\d+\.\d+)\w*")
 _LIBRARY_DIRECTORIES = ("lib", "lib64", "lib/*-linux-*")
 
 
-@dataclass(frozen=True, slots=True)
-class InterpreterSeal:
+class InterpreterSeal(Struct, frozen=True):
     """Which interpreter an environment was built on."""
 
     path: str
@@ -64,8 +64,7 @@ class InterpreterSeal:
     """Path to digest: the executable, and libpython where it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(Struct, frozen=True):
     """What a seal says."""
 
     files: Mapping[str, str | None]
@@ -74,8 +73,7 @@ class Seal:
     """None when it is in an image or on another machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """A finished attempt, after one look at everything in it."""
 
     digest: str
@@ -88,8 +86,7 @@ class Sealed:
     files: int
 
 
-@dataclass(frozen=True, slots=True)
-class Vouched:
+class Vouched(Struct, frozen=True):
     """What is known of an attempt without reading it: what envdeck itself has put there, where it is as it was."""
 
     files: Mapping[str, Entry] = field(default_factory=dict)
@@ -99,8 +96,7 @@ class Vouched:
     """Directories by path, with what was in them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """What envdeck itself has put into an attempt, known all at once: nothing is asked of a file by itself.
 
     That takes that all of it is as it was, and that there are no other distributions.
@@ -121,8 +117,7 @@ class Whole:
     """Their bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True):
     """An attempt, before anything in it is read but RECORDs."""
 
     tree: Mapping[str, Entry]

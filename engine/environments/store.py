@@ -17,7 +17,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -218,10 +217,10 @@ def _read(key_dir: Path) -> tuple[Environment, bool]:
     record = read_json(key_dir / "current.json")
     environment = _parse(key_dir, record)
     if os.path.lexists(f"{key_dir}/pinned.json"):
-        environment = replace(environment, pinned=True)
+        environment = changed(environment, pinned=True)
     marked = environment.state is EnvironmentState.READY and os.access(f"{key_dir}/{DAMAGED}", os.F_OK)
     if marked and (reason := _marked(environment)):
-        environment = replace(environment, state=EnvironmentState.DAMAGED, reason=reason)
+        environment = changed(environment, state=EnvironmentState.DAMAGED, reason=reason)
     return environment, record is not None
 
 

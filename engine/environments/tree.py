@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 __all__ = [
     "ALGORITHM",
@@ -78,8 +79,7 @@ class Entry(NamedTuple):
     """What is in the file, as far as that is known without reading it: ``sha256=…``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """What was in a directory when envdeck itself had filled it, which is there still if nothing was done in it since.
 
     The system says that: whatever is made, removed or renamed in a directory changes its ctime, which nobody can set.

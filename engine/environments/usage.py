@@ -12,9 +12,10 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from engine.text import clean, mask_credentials, one_line
 
@@ -33,8 +34,7 @@ _PAUSES = (0.0, 0.0003, 0.001, 0.003)
 """Seconds before each try for a lock that others take for an instant."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUse:
+class ProcessUse(Struct, frozen=True):
     """One process that uses a directory. All text is safe to show."""
 
     pid: int
@@ -50,8 +50,7 @@ class ProcessUse:
         return f"process {self.pid}{owner}: {self.command} ({', '.join(self.how)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
+class Users(Struct, frozen=True):
     """The outcome of one look at the processes."""
 
     by_path: Mapping[Path, tuple[ProcessUse, ...]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from engine.environments.findings import Finding, FindingKind
 from engine.environments.model import Environment
@@ -14,8 +15,7 @@ from engine.text import one_line
 __all__ = ["LastVerification", "read_verification"]
 
 
-@dataclass(frozen=True, slots=True)
-class LastVerification:
+class LastVerification(Struct, frozen=True):
     """When (seconds since the epoch, 0 where that is not known) and by whom it was verified last, and what was found.
 
     All text is safe to show.

@@ -13,10 +13,10 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
+from msgspec import Struct, field
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -35,8 +35,7 @@ _RUNS = (*all_suffixes(), ".pyo", ".pth", ".egg-link")
 """Endings of what Python imports or reads when it starts, whichever version it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
+class _Subject(Struct, frozen=True):
     """What is verified, and what it has to be like. Empty where nothing is known to compare with."""
 
     root: Path
@@ -50,8 +49,7 @@ class _Subject:
     """Name and version of every external package."""
 
 
-@dataclass(slots=True)
-class _Report:
+class _Report(Struct):
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: int = 0

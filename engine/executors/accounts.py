@@ -13,8 +13,9 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.errors import Problem
 
@@ -25,8 +26,7 @@ _PROOF = f"import os, sys; sys.exit(0 if os.access(sys.argv[1], os.X_OK) else {_
 _PROOF_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """An account of this machine, as its user database has it."""
 
     name: str
@@ -37,8 +37,7 @@ class Account:
     home: Path
 
 
-@dataclass(frozen=True, slots=True)
-class BuildAccount:
+class BuildAccount(Struct, frozen=True):
     """Who builds run as. `account` is None when that is the account that envdeck itself runs as."""
 
     name: str

@@ -7,10 +7,11 @@ died, the stream of a scheduler's client ends cleanly and its exit code is 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from engine.errors import EnvdeckError, Problem
 from engine.executors.accounts import Account
@@ -72,16 +73,14 @@ class JobNotFound(EnvdeckError):
         super().__init__(Problem("job-unknown", f"{executor} knows no job {job_id}"))
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A file or directory that the job sees at the same path as its submitter."""
 
     path: Path
     read_only: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
+class JobSpec(Struct, frozen=True):
     """What to run and within which limits.
 
     `key` is the attempt: it is unique, so that submitting twice starts one job, and fit for the name of a job anywhere
@@ -110,8 +109,7 @@ class JobSpec:
     """Who the job runs as; None for the account that submits it."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(Struct, frozen=True):
     """The state of a job, and its exit code once it has ended (128 + N when signal N ended it)."""
 
     state: JobState
@@ -123,8 +121,7 @@ class JobStatus:
     """In one line, in the executor's own words: why it ended, or what it waits for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(Struct, frozen=True):
     """Whether an executor can be used from here."""
 
     executor: str

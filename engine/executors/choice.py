@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.config.model import ExecutorSettings
 from engine.errors import Problem
@@ -15,8 +16,7 @@ from engine.targets import LOCAL
 __all__ = ["ExecutorChoice", "survey"]
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorChoice:
+class ExecutorChoice(Struct, frozen=True):
     """Every executor there is, and the one that builds are given to."""
 
     name: str

@@ -13,9 +13,10 @@ import platform
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.errors import Problem
 from engine.executors.accounts import Account
@@ -45,8 +46,7 @@ NO_IMAGE = re.compile(r"no such image|image not known", re.IGNORECASE)
 _ERROR = re.compile(r"Error( response from daemon)?: ")
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A program that runs containers, and what it said about itself."""
 
     command: str
@@ -62,8 +62,7 @@ class Tool:
     """Whether its containers run on another machine, so that their processes cannot be seen from here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """What the tool says about a container."""
 
     id: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
+
+from msgspec import Struct
 
 from engine.config.model import ExecutorSettings
 from engine.errors import Problem
@@ -89,8 +90,7 @@ exit $code
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Which job it is: its key, and a digest of the directory that it was submitted with."""
 
     directory: str

@@ -6,9 +6,11 @@ Those are kept in tests/executors/recorded/.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.executors.base import Cause, JobState, JobStatus
 from engine.executors.kubernetes_objects import AGAIN, COMMAND, CONTAINER, MEMORY
@@ -30,8 +32,7 @@ _SILENCE, _SLOWNESS = 60, 300
 """Seconds beyond the grace after which a pod is given up: when its node does not answer, and when it does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """What the cluster says of a job. Times are seconds since the epoch, by the clocks of the cluster."""
 
     status: JobStatus

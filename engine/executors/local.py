@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from engine.errors import Problem
 from engine.executors.base import Availability, Cause, ExecutorError, JobNotFound, JobSpec, JobState, JobStatus
@@ -48,8 +49,7 @@ _ISOLATION_NOTES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
+class _Process(Struct, frozen=True):
     """One process of this machine, whoever has its id later."""
 
     pid: int
@@ -75,8 +75,7 @@ class _Process:
             raise ExecutorError(problem) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Guarded:
+class _Guarded(Struct, frozen=True):
     """The processes without which there is no job: guard and init, or the submitter until these are known."""
 
     processes: tuple[_Process, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from engine.executors.base import Cause, JobSpec, JobState
 from engine.files import is_file, read_json, write_json
@@ -14,8 +16,7 @@ __all__ = ["Notes", "noted_keys", "read_notes", "remove_notes", "start_notes", "
 _FILE = "executor.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(Struct, frozen=True):
     """About one job. Times are seconds since the epoch."""
 
     executor: str
@@ -43,7 +44,7 @@ def start_notes(jobs_dir: Path, executor: str, spec: JobSpec, backend_id: str = 
 
 def write_notes(jobs_dir: Path, key: str, notes: Notes, **changes: object) -> Notes:
     """Keep `notes` with `changes`, and return them. Raises `StorageError`."""
-    notes = replace(notes, **changes)  # type: ignore[arg-type]
+    notes = replace(notes, **changes)
     write_json(jobs_dir / key / _FILE, asdict(notes))
     return notes
 

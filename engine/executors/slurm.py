@@ -14,9 +14,10 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from subprocess import CompletedProcess
+
+from msgspec.structs import asdict, replace
 
 from engine.config.model import ExecutorSettings
 from engine.digest import sha256

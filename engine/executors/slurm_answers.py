@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.executors.base import Cause, JobState, JobStatus
 from engine.text import one_line
@@ -71,8 +73,7 @@ _OVER_MEMORY = re.compile(r"slurmstepd\S*: error: .*exceeded memory limit", re.I
 _RUN_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(Struct, frozen=True):
     """A job as the controller knows it, in its words."""
 
     id: str
@@ -174,8 +175,7 @@ def _explained(code: str) -> str:
     return one_line(code.replace("_", " "))
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCount:
+class NodeCount(Struct, frozen=True):
     """The nodes of a cluster, and how many of them take jobs."""
 
     usable: int

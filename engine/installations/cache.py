@@ -10,9 +10,11 @@ import os
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from engine.files import read_json, write_json
 from engine.installations.facts import facts_to_json, parse_facts
@@ -25,8 +27,7 @@ Records = Mapping[str, object]
 """What the cache holds: the path of an executable to its record, which only this module looks into."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(Struct, frozen=True):
     """What tells one executable from any other, and from itself after a change."""
 
     real_path: str

@@ -14,9 +14,9 @@ import shlex
 import time
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from msgspec import Struct
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -41,8 +41,7 @@ _LONGEST_TEXT = 4096
 _LONGEST_VERSION = 64
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Command:
+class Command(Struct, frozen=True, order=True):
     """A command that comes with a package: its file name, and the function behind it."""
 
     name: str
@@ -51,8 +50,7 @@ class Command:
     """May be dotted: an attribute of an attribute."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalPackage:
+class ExternalPackage(Struct, frozen=True):
     """A package of an installation, external itself or needed by one that is."""
 
     name: NormalizedName
@@ -147,8 +145,7 @@ def external_checks(
     return tuple(checks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A package as the interpreter reports it: what it requires is not yet evaluated."""
 
     version: Version

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
 from packaging.version import Version
 
 from engine.files import StorageError
@@ -34,8 +34,7 @@ class Declaration(Protocol):
     def origin(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
+class _Probe(Struct, frozen=True):
     """What came of looking at one entry; `record` is for the cache."""
 
     executable: str

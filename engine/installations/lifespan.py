@@ -6,10 +6,10 @@ published in November 2025. For a future end it names the month only; the last d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
+from msgspec import Struct
 from packaging.version import Version
 
 from engine.installations.model import Installation
@@ -53,8 +53,7 @@ class Life(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Lifespan:
+class Lifespan(Struct, frozen=True):
     """Where a version stands, its last day with security fixes (None when that is not known), and both in words."""
 
     state: Life

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+from msgspec import Struct
 from packaging.version import Version
 
 from engine.targets import LOCAL
@@ -29,8 +31,7 @@ class CheckStatus(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One thing that was looked at: a stable code, what was found in plain words, and what to do about it."""
 
     code: str
@@ -39,8 +40,7 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class InterpreterFacts:
+class InterpreterFacts(Struct, frozen=True):
     """What an interpreter said of itself when it was run. All paths as the interpreter gave them."""
 
     version: Version
@@ -57,7 +57,7 @@ class InterpreterFacts:
     pip: str | None
     """pip's version, None when pip cannot be imported."""
     purelib: str
-    missing: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Standard modules that cannot be imported, each with the reason Python gave."""
     externally_managed: bool = False
     debug: bool = False
@@ -74,8 +74,7 @@ class InterpreterFacts:
         return self.prefix != self.base_prefix
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeFailure:
+class ProbeFailure(Struct, frozen=True):
     """Why an interpreter gave no facts: a stable code and what the system or the program said, safe to show."""
 
     code: str

@@ -18,8 +18,9 @@ import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.installations.facts import parse_facts
 from engine.installations.model import InterpreterFacts, ProbeFailure
@@ -116,8 +117,7 @@ def _unfit_file(executable: Path) -> ProbeFailure | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(Struct, frozen=True):
     """What a program left behind that ended by itself; a negative status is the signal that ended it."""
 
     status: int

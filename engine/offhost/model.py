@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from msgspec import Struct, field
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -38,8 +38,7 @@ class Matching(StrEnum):
     """Nobody: the environment is parked."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredInstallation:
+class DeclaredInstallation(Struct, frozen=True):
     """One Python that an image is said to contain. Nothing is probed: the declaration is trusted."""
 
     version: Version
@@ -48,8 +47,7 @@ class DeclaredInstallation:
     where: Where
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionEnvironment:
+class ExecutionEnvironment(Struct, frozen=True):
     """One container image and the interpreters in it."""
 
     name: str
@@ -72,8 +70,7 @@ class ExecutionEnvironment:
         return self.title or self.name
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentsFile:
+class EnvironmentsFile(Struct, frozen=True):
     """One file of execution environments as last read.
 
     After a reading with errors `environments` are those of the last good one; while there was none, they are the
@@ -89,8 +86,7 @@ class EnvironmentsFile:
     """Tells one content of the file from another; empty when it could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declarations:
+class Declarations(Struct, frozen=True):
     """Every execution environment that is declared, in the order of the files and of their entries."""
 
     files: tuple[EnvironmentsFile, ...] = ()
@@ -107,8 +103,7 @@ class Declarations:
         return bool(self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class TargetRequest:
+class TargetRequest(Struct, frozen=True):
     """What a bundle and its content ask of the target; empty fields ask for nothing (connect.md §7.3)."""
 
     identifier: str = ""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import yaml
+from msgspec import Struct, field
 from packaging.version import Version
 
 from engine.errors import Problem, Severity, Where
@@ -133,8 +133,7 @@ def _place(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Reads nodes and collects what is wrong with them."""
 
     source: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.version import Version
 
 from engine.errors import Problem
@@ -31,8 +32,7 @@ class Basis(StrEnum):
     AUTOMATIC = "automatic"
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentJudgement:
+class EnvironmentJudgement(Struct, frozen=True):
     """The verdict on one execution environment, the reason for it, and those on each Python in it."""
 
     environment: ExecutionEnvironment
@@ -41,8 +41,7 @@ class EnvironmentJudgement:
     installations: tuple[Judgement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TargetMatch:
+class TargetMatch(Struct, frozen=True):
     """The decision: every environment in the order it was given, what was chosen, or the problem that none fits."""
 
     rule: Rule
@@ -63,8 +62,7 @@ class TargetMatch:
         return self.problem.message if self.problem else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(Struct, frozen=True):
     """What an environment has to be."""
 
     basis: Basis

@@ -8,9 +8,9 @@ than pip is never left to chance: then pip does it, and the choice says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _OLDEST_PYTHON = Version("3.8")
 """The oldest Python that uv supports."""
 
 
-@dataclass(frozen=True, slots=True)
-class UvTool:
+class UvTool(Struct, frozen=True):
     """The uv of this machine."""
 
     path: str = ""
@@ -40,8 +39,7 @@ class UvTool:
     """Why builds cannot use it; None when they can."""
 
 
-@dataclass(frozen=True, slots=True)
-class InstallerChoice:
+class InstallerChoice(Struct, frozen=True):
     """The installer of a plan, and why it is that one."""
 
     name: str
@@ -58,13 +56,13 @@ def choose_installer(
     *,
     allowed: bool,
     default: str,
-    tool: UvTool,
+    tool: Callable[[], UvTool],
     obstacles: Callable[[], Sequence[str]],
 ) -> InstallerChoice:
     """The installer for a bundle whose manifest says `bundle` for ``allow_uv``.
 
-    `allowed` and `default` are ``Python.AllowUv`` and ``Python.DefaultPackageManager``. `obstacles` is asked only when
-    uv is wanted and there: what in the plan uv cannot do as pip does it.
+    `allowed` and `default` are ``Python.AllowUv`` and ``Python.DefaultPackageManager``. `tool` is asked only when uv
+    is wanted, `obstacles` only when it is there too: what in the plan uv cannot do as pip does it.
     """
     if bundle is False:
         return InstallerChoice(PIP, "the bundle does not allow uv: allow_uv is false in its manifest")
@@ -75,8 +73,8 @@ def choose_installer(
         who = "DefaultPackageManager is uv, and the manifest says nothing"
     if not allowed:
         return InstallerChoice(PIP, f"{who}, but the server does not: AllowUv is off", wanted=True)
-    if tool.problem is not None:
-        return InstallerChoice(PIP, f"{who}, but uv cannot be used: {tool.problem.message}", wanted=True)
+    if (problem := tool().problem) is not None:
+        return InstallerChoice(PIP, f"{who}, but uv cannot be used: {problem.message}", wanted=True)
     found = tuple(dict.fromkeys(obstacles()))
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import unquote
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.requirements import Requirement
 
 from engine.bundles.model import LineKind, RequirementLine
@@ -44,8 +45,7 @@ class Treatment(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """The findings on one line."""
 
     effective: str

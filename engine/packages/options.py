@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.bundles.model import LineKind, RequirementLine
 from engine.bundles.requirements import OPTIONS
@@ -59,8 +61,7 @@ _OF_ONE_PACKAGE = frozenset({"--hash", "--config-settings", "--global-option", "
 """What pip heeds next to a requirement, and there alone; all other options it heeds alone on their line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """What becomes of the options of one line."""
 
     line: RequirementLine

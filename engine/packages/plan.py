@@ -13,9 +13,10 @@ pip would answer with a copy of its own that hides the external (builds.md, sect
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -69,8 +70,7 @@ class Action(StrEnum):
     CONSTRAINT = "constraint"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLine:
+class PlannedLine(Struct, frozen=True):
     """One line of the plan: what was asked for, what is done with it, and why."""
 
     name: NormalizedName | None
@@ -90,8 +90,7 @@ class PlannedLine:
     """Why nothing can be built because of this line; its place is inside the bundle."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackagePlan:
+class PackagePlan(Struct, frozen=True):
     """The whole plan: the lines of the requirements file in their order, then those that were added."""
 
     lines: tuple[PlannedLine, ...]
@@ -131,8 +130,7 @@ def _file_for_pip(lines: Iterable[str]) -> str:
     return text if text.isascii() else f"# -*- coding: utf-8 -*-\n{text}"
 
 
-@dataclass(frozen=True, slots=True)
-class PackageRules:
+class PackageRules(Struct, frozen=True):
     """What decides about lines besides the lines: settings, and what the chosen installation has."""
 
     prohibited: Mapping[NormalizedName, str] = field(default_factory=dict)

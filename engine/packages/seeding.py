@@ -9,8 +9,9 @@ say, and, where hashes count, allows the hash of the wheel. pip runs afterwards 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
 
+from msgspec import Struct, field
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -79,8 +80,7 @@ _HARMLESS_SETTINGS = frozenset(
 _OFF = ("", "0", "false", "no", "off")
 
 
-@dataclass(frozen=True, slots=True)
-class SeedablePin:
+class SeedablePin(Struct, frozen=True):
     """A package of which a wheel of the store will do."""
 
     name: NormalizedName
@@ -92,8 +92,7 @@ class SeedablePin:
         return not self.hashes or sha256 in self.hashes
 
 
-@dataclass(frozen=True, slots=True)
-class Seedable:
+class Seedable(Struct, frozen=True):
     """What the wheel store may do for one list of requirements."""
 
     pins: tuple[SeedablePin, ...] = ()
@@ -123,8 +122,7 @@ def seedable(
     of the installation.
     """
     try:
-        lines = parse_requirements(requirements.encode(), "requirements.txt", _nested)
-        limits = parse_requirements(constraints.encode(), "constraints.txt", _nested)
+        lines, limits = _read(requirements, "requirements.txt"), _read(constraints, "constraints.txt")
     except InputError as error:
         return Seedable(unusable=error.problem.message)
     asking = [line for line in lines if line.kind is not LineKind.OPTION]
@@ -160,6 +158,12 @@ def seedable(
         left,
         mutable=next((_mutable(line) for line in asking if _mutable(line)), ""),
     )
+
+
+# What is planned is planned again when it is done, and decided once more by the supervisor that is forked then.
+@lru_cache(maxsize=4)
+def _read(text: str, name: str) -> tuple[RequirementLine, ...]:
+    return parse_requirements(text.encode(), name, _nested)
 
 
 def _nested(_path: str, where: Where) -> bytes:

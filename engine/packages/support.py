@@ -9,8 +9,8 @@ its author easily overlooks it, because no code of the content imports it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -29,8 +29,7 @@ BUILT_IN_SUPPORT = {
 """App mode (connect.md §5.2) to requirements."""
 
 
-@dataclass(frozen=True, slots=True)
-class SupportPackage:
+class SupportPackage(Struct, frozen=True):
     """One requirement that content of an app mode has besides its own, and where that is laid down."""
 
     requirement: str
@@ -66,8 +65,7 @@ def support_error(value: str) -> str:
     return entry if isinstance(entry, str) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     app_mode: str
     name: NormalizedName
     requirement: str

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from engine.bundles.model import LineKind, RequirementLine
 from engine.bundles.requirements import parse_requirements
@@ -61,8 +62,7 @@ _OF_ONE_LINE = frozenset({"--hash", "--editable"})
 _VCS = re.compile(r"(?:^|@\s*)(?P<vcs>hg|svn|bzr)\+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class UvRequest:
+class UvRequest(Struct, frozen=True):
     """What uv is given. Neither text may be shown: they may hold a password."""
 
     requirements: str = ""
@@ -75,8 +75,7 @@ class UvRequest:
     """Why it must not be used; empty when it may."""
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(Struct):
     """What is asked for, in pip's terms, put together step by step."""
 
     indexes: list[str] = field(default_factory=list)

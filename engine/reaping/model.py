@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from engine.errors import Problem
 from engine.reaping.rules import ReapVerdict
@@ -34,8 +35,7 @@ class ReapKind(StrEnum):
     """A package in the wheel store that no environment shares files with and no lock in use names."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReapItem:
+class ReapItem(Struct, frozen=True):
     """One thing that could be deleted, and the verdict on it."""
 
     kind: ReapKind
@@ -59,8 +59,7 @@ class ReapItem:
         return self.package or self.key or self.path.name
 
 
-@dataclass(frozen=True, slots=True)
-class ReapPlan:
+class ReapPlan(Struct, frozen=True):
     """What reaping would do now."""
 
     items: tuple[ReapItem, ...]
@@ -87,8 +86,7 @@ class ReapPlan:
         return sum(item.bytes for item in self.reapable)
 
 
-@dataclass(frozen=True, slots=True)
-class ReapResult:
+class ReapResult(Struct, frozen=True):
     """What reaping did."""
 
     removed: tuple[ReapItem, ...]

@@ -7,8 +7,9 @@ are deleted periodically. What counts as use beyond that, the grace period and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from engine.environments.model import Environment
 
@@ -28,8 +29,7 @@ class KeepCode(StrEnum):
     """It is not any more what was planned for: replaced, or gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeepReason:
+class KeepReason(Struct, frozen=True):
     """One reason to keep something: its code, one sentence, and the contents or processes it is about."""
 
     code: KeepCode
@@ -37,8 +37,7 @@ class KeepReason:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ReapVerdict:
+class ReapVerdict(Struct, frozen=True):
     """Whether something may be deleted; every reason why not."""
 
     reasons: tuple[KeepReason, ...] = ()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.builds.model import Build
 from engine.environments.attempts import attempts_in, is_foreign, superseded
@@ -24,8 +26,7 @@ _TRASH_AGE = 3600.0
 """Seconds after which what lies in the trash was left there by a crash, and is not just being deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """A look at one data directory, at one time."""
 
     store: EnvironmentStore

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from engine.builds.estimate import expect
 
@@ -28,8 +29,7 @@ class Way(StrEnum):
     """By the installer alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemForecast:
+class ItemForecast(Struct, frozen=True):
     """What rebuilding one environment will take."""
 
     key: str
@@ -51,8 +51,7 @@ class ItemForecast:
         return Way.SEEDED if self.supply.stored else Way.INSTALLED
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildForecast:
+class RebuildForecast(Struct, frozen=True):
     """What rebuilding several environments will take."""
 
     items: tuple[ItemForecast, ...] = ()

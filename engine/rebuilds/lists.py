@@ -10,8 +10,9 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
+
+from msgspec.structs import asdict, replace
 
 from engine.environments.locks import acquire, held_elsewhere
 from engine.errors import InputError, Problem, Refused, Where

@@ -7,8 +7,10 @@ admins know from rebuilding content after an upgrade of Python (python-posit.txt
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.builds.model import Build, BuildState
 
@@ -26,8 +28,7 @@ class ItemState(StrEnum):
     """The run ended before its build did. The build itself may have gone on."""
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildItem:
+class RebuildItem(Struct, frozen=True):
     """One environment of a list."""
 
     key: str
@@ -40,8 +41,7 @@ class RebuildItem:
     """What became of it, in one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
+class Runner(Struct, frozen=True):
     """Who is working a list off."""
 
     token: str
@@ -52,8 +52,7 @@ class Runner:
     started_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildList:
+class RebuildList(Struct, frozen=True):
     """A named list and its run."""
 
     name: str
@@ -79,8 +78,7 @@ class RebuildList:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class RunProgress:
+class RunProgress(Struct, frozen=True):
     """How far a run is, counting the items it took."""
 
     running: int

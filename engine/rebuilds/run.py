@@ -6,7 +6,9 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.builds.model import Build
 from engine.errors import EnvdeckError, Problem, Refused
@@ -19,8 +21,7 @@ _POLL = 0.2
 """Seconds between looks at the builds under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class BulkResult:
+class BulkResult(Struct, frozen=True):
     """What a run came to."""
 
     items: tuple[RebuildItem, ...]

@@ -9,9 +9,10 @@ Reads the store and decides; what follows from it is done by the build.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from packaging.utils import NormalizedName
 
 from engine.packages.seeding import OLDEST_PIP, Seedable, SeedablePin, seedable
@@ -24,8 +25,7 @@ from engine.wheels.store import WheelStore
 __all__ = ["Asked", "Forecast", "Supply", "decide", "forecast"]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What decides about the use of the store for one build."""
 
     key: str
@@ -35,10 +35,10 @@ class Asked:
     pip_version: Sequence[int]
     interpreter: Mapping[str, object]
     """The result of `engine.installations.identity.interpreter_identity`."""
-    requirements: str = field(repr=False)
+    requirements: str
     """The requirements file for pip. May hold passwords."""
-    constraints: str = field(repr=False)
-    settings: Mapping[str, str] = field(repr=False)
+    constraints: str
+    settings: Mapping[str, str]
     """Every option that pip's configuration sets. May hold passwords."""
     externals: Sequence[str] = ()
     """The packages that the environment sees of the installation."""
@@ -47,9 +47,11 @@ class Asked:
     fresh: bool = False
     """True when everything is to be fetched anew."""
 
+    def __repr__(self) -> str:
+        return f"Asked({self.key})"  # the lines and settings may hold passwords
 
-@dataclass(frozen=True, slots=True)
-class Supply:
+
+class Supply(Struct, frozen=True):
     """What comes from the store, and why no more."""
 
     wheels: tuple[StoredWheel, ...] = ()
@@ -84,8 +86,7 @@ class Supply:
         return f"{some}; no lock is replayed, because {self.reason}" if self.reason else some
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(Struct, frozen=True):
     """What a build would get from the store now, told without opening what it holds."""
 
     stored: int = 0
@@ -106,8 +107,7 @@ class Forecast:
         return f"{some}, without pip and index" if self.replayed else f"{some}; pip runs, because {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Usable:
+class _Usable(Struct, frozen=True):
     """What is known once it is clear that the store may be used."""
 
     rule: Seedable

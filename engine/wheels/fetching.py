@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from engine.text import decode, mask_credentials, one_line
 from engine.wheels.compiling import run_bounded
@@ -25,8 +26,7 @@ _FAILURES = 12
 _CHUNK = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where wheels are fetched from, and by which interpreter."""
 
     python: Path
@@ -36,10 +36,13 @@ class Source:
     pip_version: str
     index: str
     """The `index_digest` under which builds will look for them."""
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
     """pip's options by name, as its configuration files have them; pip reads no other. May hold passwords."""
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict)
     """Variables for pip, such as proxies and certificates."""
+
+    def __repr__(self) -> str:
+        return f"Source({self.python}, {self.tag})"  # the options and variables may hold passwords
 
 
 def pip_environment(source: Source, home: Path) -> dict[str, str]:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from engine.environments.locks import acquire
 from engine.files import (
@@ -37,8 +38,7 @@ _BUSY = "the store is being filled by another process"
 _FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(Struct, frozen=True):
     """What a fill came to."""
 
     stored: tuple[StoredWheel, ...]
@@ -86,8 +86,7 @@ def _workplace(store: WheelStore) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-@dataclass(slots=True)
-class _Fill:
+class _Fill(Struct):
     """One run of `fill`, with the lock held and `place` to work in."""
 
     store: WheelStore

@@ -10,7 +10,8 @@ import configparser
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from engine.text import one_line
 
@@ -40,8 +41,7 @@ class Unfit(Exception):
         self.what = one_line(what, 500)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where one file goes."""
 
     source: str

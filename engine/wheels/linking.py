@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 from packaging.utils import NormalizedName
 
 from engine.environments.records import Row
@@ -40,8 +40,7 @@ _FILES_PER_WORKER = 2000
 _MOST_WORKERS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedWheel:
+class LinkedWheel(Struct, frozen=True):
     """One wheel in an environment."""
 
     wheel: StoredWheel
@@ -51,8 +50,7 @@ class LinkedWheel:
     """What that RECORD says of the files of the environment's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(Struct, frozen=True):
     """What `link` has put into an environment."""
 
     wheels: tuple[LinkedWheel, ...]
@@ -179,8 +177,7 @@ def _hand_over(root: str, made: Sequence[str], owner: Account | None) -> None:
             os.chown(f"{root}/{directory}", owner.uid, owner.gid, follow_symlinks=False)
 
 
-@dataclass(slots=True)
-class _Linking:
+class _Linking(Struct):
     """The part of one thread in a run of `link`.
 
     What another one puts there meanwhile is no clash: only what was there before is.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.files import StorageError, is_temporary, read_json, write_json, write_problem
 from engine.text import clean
@@ -22,8 +23,7 @@ _FORMAT = 1
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """What one build of a key came to."""
 
     key: str

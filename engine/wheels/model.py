@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
 from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
 from packaging.version import InvalidVersion, Version
 
@@ -49,8 +50,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SOABI = re.compile(r"cpython-3\d+t?d?(-[a-z0-9_]+)*")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Pin:
+class Pin(Struct, frozen=True, order=True):
     """Exactly one version of a package."""
 
     name: NormalizedName
@@ -62,8 +62,7 @@ class Pin:
         return cls(canonicalize_name(name), canonicalize_version(version))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Wanted:
+class Wanted(Struct, frozen=True, order=True):
     """A wheel that a build has installed: what it is and the digest of the file, in hexadecimal."""
 
     pin: Pin
@@ -81,8 +80,7 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """One directory of a stored wheel, and where it belongs."""
 
     source: str
@@ -93,8 +91,7 @@ class Directory:
     """The files in it that are linked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """A script that the wheel brings along and whose first line names Python: it is written for each environment."""
 
     name: str
@@ -103,8 +100,7 @@ class Script:
     """The name of its bytecode, beside it in ``__pycache__``; empty without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What ``entry.json`` says: all that it takes to put the wheel into an environment."""
 
     name: str

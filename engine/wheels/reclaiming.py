@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from engine.environments.locks import acquire
 from engine.environments.trash import delete_tree, set_aside
@@ -19,8 +20,7 @@ _LOCK_LIFE = 90 * 86400.0
 """Seconds that a lock is kept for the environment to be made again after it was reaped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unused:
+class Unused(Struct, frozen=True):
     """A stored wheel that nothing needs."""
 
     sha256: str
@@ -30,8 +30,7 @@ class Unused:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reclaimed:
+class Reclaimed(Struct, frozen=True):
     """What was taken out, and what stayed after all."""
 
     removed: tuple[Unused, ...]

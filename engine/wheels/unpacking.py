@@ -21,9 +21,9 @@ import zipfile
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -65,8 +65,7 @@ _DAMAGE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """One file of an unpacked wheel."""
 
     place: Place
@@ -78,8 +77,7 @@ class File:
     """Whether its first line is to name the Python of an environment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(Struct, frozen=True):
     """A wheel on disk."""
 
     name: str
@@ -93,8 +91,7 @@ class Unpacked:
     """Those of its RECORD that an installed one takes over: path as an environment's RECORD has it, hash, size."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     algorithm: str
     digest: str
     hash: str

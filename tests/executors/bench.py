@@ -6,13 +6,13 @@ import importlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from engine.executors.accounts import Account
 from engine.executors.base import Executor, JobSpec, Mount
+from tests.records import replace
 
 __all__ = ["BENCHES", "Bench", "Feature", "Unavailable", "open_bench"]
 

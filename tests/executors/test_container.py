@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.executors.bench import Bench
 from tests.executors.container_bench import ContainerBench
 from tests.executors.suite import Hold, output, settle
 from tests.integration.conftest import wait_until
+from tests.records import replace
 
 pytestmark = pytest.mark.slow
 

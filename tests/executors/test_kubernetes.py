@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from engine.executors.kubernetes import KubernetesExecutor
 from engine.executors.kubernetes_objects import TAKEN
 from engine.executors.notes import read_notes, start_notes, write_notes
 from tests.executors.kubernetes_recordings import FakeKubectl, Recording, call, recording
+from tests.records import replace
 
 KEY = "20261121-023000-7f3a2c"
 SPEC = JobSpec(KEY, ("/usr/bin/python3", "-V"), Path("/"), image="registry.invalid/python:3.12")

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,6 +22,7 @@ from hypothesis import strategies as st
 from engine.config.model import ExecutorSettings
 from engine.executors.base import ExecutorError, JobSpec, Mount
 from engine.executors.kubernetes_objects import AGAIN, COMMAND, MEMORY, TAKEN, Identity, job_object, selector
+from tests.records import replace
 
 IDENTITY = Identity("0123456789abcdef", "20261121-023000-7f3a2c")
 OUTPUT = Path("/data/jobs/20261121-023000-7f3a2c/pod/output")

@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from engine.executors.notes import read_notes, start_notes, write_notes
 from engine.files import StorageError
 from tests.executors.bench import Bench, Feature
 from tests.executors.suite import Hold, output, settle
+from tests.records import replace
 
 WITHIN = 120.0
 

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -22,6 +21,7 @@ from engine.executors.guard import RECORD
 from tests.executors.bench import Bench
 from tests.executors.suite import Hold, settle, submitter
 from tests.integration.conftest import wait_until
+from tests.records import replace
 
 LONGEST_START = 0.15
 """Seconds within which the kill comes: a job that is not disturbed runs by then."""

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -23,6 +22,7 @@ from tests.executors.bench import Bench, Unavailable
 from tests.executors.slurm_bench import SlurmBench
 from tests.executors.slurm_cluster import ClusterError, start_cluster, wait_for
 from tests.executors.suite import Hold, Output, output, settle
+from tests.records import replace
 
 pytestmark = pytest.mark.slow
 

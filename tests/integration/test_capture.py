@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from engine.capture.interpreter import choose_interpreter
 from engine.capture.model import Captured, CaptureOptions
 from engine.capture.project import capture, manifest_bytes, write_bundle
 from engine.errors import EnvdeckError, InputError, Problem, Refused
+from tests.records import replace
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from engine.doctor.repair import repair
 from engine.environments.locks import acquire
 from engine.executors.accounts import Account
 from engine.world import World
+from tests.records import replace
 
 HOUR, DAY = 3600.0, 86400.0
 ATTEMPT = "20260101-000000-abcdef"

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from engine import BuildState, CheckStatus, EnvironmentState, Installation, Inte
 from engine.installations.discovery import discover
 from engine.installations.judge import judge
 from engine.installations.programs import PROBE_SCRIPT
+from tests.records import replace
 
 pytestmark = pytest.mark.slow
 

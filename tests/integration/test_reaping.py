@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +30,7 @@ from engine.environments.usage import in_use, users_of
 from engine.reaping.model import ReapItem, ReapKind, ReapPlan, ReapResult, UsedBy
 from engine.reaping.rules import KeepCode, ReapVerdict
 from engine.world import World
+from tests.records import replace
 
 Wait = Callable[..., None]
 HOUR, DAY = 3600.0, 86400.0

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from engine.environments.tree import digest, walk
 from engine.wheels.locks import Lock, LockRecords
 from engine.wheels.model import Pin
 from engine.wheels.store import WheelStore
+from tests.records import replace
 
 Make = Callable[..., Path]
 Wait = Callable[..., None]

@@ -8,7 +8,6 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from engine.content.store import ContentStore, _record
 from engine.environments.model import EnvironmentState
 from engine.environments.store import EnvironmentStore, _package
 from engine.roster import Roster, Signature, announce, signature_of
+from tests.records import replace
 
 LONG_AGO = 1_600_000_000
 

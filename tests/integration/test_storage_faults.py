@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from engine.environments.store import EnvironmentStore
 from engine.environments.trash import delete_tree, discard, discarded_in, set_aside
 from engine.files import is_temporary, write_atomic, write_json, write_json_once, write_new, write_problem
 from engine.world import World
+from tests.records import replace
 
 KEY = "A" * 22
 ATTEMPT = "20260101-000000-abcdef"

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from engine.environments.seal import SEAL, write_seal
 from engine.environments.store import EnvironmentStore
 from engine.environments.verify import Verifier
 from tests.integration.conftest import Server, make_wheel, wait_until
+from tests.records import replace
 
 KEY = "A" * 22
 SITE = "lib/python3.11/site-packages"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -21,6 +20,7 @@ from engine.wheels import linking
 from engine.wheels.filling import fill
 from engine.wheels.linking import link
 from engine.wheels.vouching import vouched, whole
+from tests.records import replace
 
 SIMPLE = {path: data for path, data in wheels.ALPHA.items() if not path.endswith("/alpha-cmd")}
 
@@ -129,7 +129,7 @@ def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room,
     seal = (env / SEAL).read_bytes()
     other = write_seal(env, wheels.PYTHON)
     assert seal == (env / SEAL).read_bytes()
-    assert one == dataclasses.replace(other, shared=one.shared)
+    assert one == replace(other, shared=one.shared)
     assert one.shared
 
 
@@ -157,7 +157,7 @@ def test_a_seal_says_the_same_when_all_that_was_linked_is_known_at_once(
     assert json.loads(text) == json.loads(seal)
     assert one.digest == digest_of(text)
     differing = {"digest": one.digest, "size": other.size - len(seal) + len(text), "shared": one.shared}
-    assert one == dataclasses.replace(other, **differing)
+    assert one == replace(other, **differing)
     assert one.shared
 
 

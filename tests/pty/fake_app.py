@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
 from app.tui.memory import load_asyncio_without_tls  # noqa: E402
 from app.tui.options import parse_options  # noqa: E402
 from app.tui.profile import choose_profile  # noqa: E402
+from tests.records import replace  # noqa: E402
 
 LINES = 50_000
 

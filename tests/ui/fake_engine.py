@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,7 @@ from engine import (
 )
 from engine.actions.audit import event_of
 from engine.reaping.rules import KeepReason
+from tests.records import replace
 
 
 class FakeEngine(Engine):

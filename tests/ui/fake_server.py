@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from engine import (
     Verdict,
     Where,
 )
+from tests.records import replace
 
 STEPS = (
     ProvenanceStep("environment.python.requires", StepStanding.ABSENT, "", "", "the manifest has no constraint"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,7 @@ from engine import (
     Verdict,
     Where,
 )
+from tests.records import replace
 
 NOW = 1_750_000_000.0
 DATA = Path("/var/lib/envdeck")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from fake_server import snapshot
 from fake_values import content, foreign
 
 from engine import Snapshot
+from tests.records import field_names, replace
 
 __all__ = ["poisoned_engine"]
 
@@ -32,14 +32,8 @@ def poison(value: Any, hostile: Callable[[], str]) -> Any:
         return type(value)(poison(one, hostile) for one in value)
     if isinstance(value, Mapping):
         return {poison(key, hostile): poison(one, hostile) for key, one in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        changes = {
-            field.name: poison(getattr(value, field.name), hostile)
-            for field in fields(value)
-            if field.init and field.name not in _OURS
-        }
-        return replace(value, **changes)
-    return value
+    names = [name for name in field_names(value) if name not in _OURS]
+    return replace(value, **{name: poison(getattr(value, name), hostile) for name in names}) if names else value
 
 
 def poisoned_engine(hostile: Callable[[], str]) -> FakeEngine:

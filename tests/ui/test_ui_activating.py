@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import bundle, content, entry, environment
 
 from engine import ContentBundle, Problem
+from tests.records import replace
 
 READY = environment("9f3ac1d2Wq7rT5yUa7bXc9", "dash-sales")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import build, environment
 
 from engine import BuildPlan, CancelPlan, Problem
+from tests.records import replace
 
 
 async def test_building_asks_what_would_happen_and_starts_on_y(desk) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import NOW, build
 
 from app.tui.describe.build import cancel_question
 from engine import BuildState, CancelPlan, Phase, RebuildPlan
+from tests.records import replace
 
 WAITING = "waits for a free slot: 2 of 2 builds run on this machine"
 

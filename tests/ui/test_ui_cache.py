@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
@@ -11,6 +9,7 @@ from fake_values import NOW, content, environment, foreign
 
 from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
 from engine.reaping.rules import KeepCode, KeepReason
+from tests.records import replace
 
 FIRST, SECOND, THIRD = "9f3ac1d2Wq7rT5yUa7bXc9", "51b0aa7eHq7rT5yUa7bXc9", "0c77de19Jq7rT5yUa7bXc9"
 KEPT = (

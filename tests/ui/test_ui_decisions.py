@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from fake_engine import FakeEngine
@@ -33,6 +32,7 @@ from engine import (
     Where,
 )
 from engine.installations.externals import ExternalPackage
+from tests.records import replace
 
 ONE = bundle("one", "3.11.2", ("numpy",))
 FILE = Path("/etc/envdeck/environments.yaml")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from fake_engine import FakeEngine
@@ -12,6 +11,7 @@ from fake_values import NOW, audited
 
 from app.tui import clipboard
 from engine import AuditAction, AuditPage, Problem, Severity
+from tests.records import replace
 
 
 def table_rows(d) -> list[str]:

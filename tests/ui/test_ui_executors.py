@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import EXECUTORS, snapshot
 from fake_values import config
 
 from engine import Problem
+from tests.records import replace
 
 
 def asked(engine: FakeEngine) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import environment, foreign
+
+from tests.records import replace
 
 NAMES = [f"{i:08d}Kq7rT5yUa7bXc9" for i in range(30)]
 MANY = tuple(environment(name, f"bundle-{i % 3}", size=(i + 1) * 10**8) for i, name in enumerate(NAMES))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
@@ -12,6 +10,7 @@ from fake_values import bundle as a_bundle
 
 from engine import Problem, Severity, Snapshot, Where
 from engine.obstacles import Unwritable, find_obstacles, unreadable, unwritable
+from tests.records import replace
 
 NOTHING = {"environments": (), "builds": (), "bundles": ()}
 UNUSABLE = installation("3.11.9", "No module named 'venv'")

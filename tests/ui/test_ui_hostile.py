@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 
 from fake_engine import FakeEngine
@@ -36,6 +35,7 @@ from engine import (
     Where,
 )
 from engine.reaping.rules import KeepCode, KeepReason
+from tests.records import replace
 
 CONTROL = "\x1b]52;c;aGFja2Vk\x07 \x1b[31m \x9b31m \r \x00 \u202e"
 MARKUP = "[/foo] requests[socks] [bold red]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from fake_server import snapshot
 from fake_values import environment
 
 from engine import KeyLine, ReapPlan, Where
+from tests.records import replace
 
 FIRST, SECOND = "9f3ac1d2Wq7rT5yUa7bXc9", "51b0aa7eHq7rT5yUa7bXc9"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from engine import LogLine
+from tests.records import replace
 
 RUNNING = "20250615-115900-c3d4"
 

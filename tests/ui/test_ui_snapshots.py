@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from app.tui.screens.log_page import LogPage
 from app.tui.screens.match import MatchPage
 from app.tui.screens.page import Page
 from engine import BuildState, Problem, Severity, Where
+from tests.records import replace
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 FAILED = "20250615-100000-a7b8"

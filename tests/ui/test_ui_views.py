@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
@@ -11,6 +9,7 @@ from fake_values import build, config, environment, installation
 
 from app.tui.profile import Profile
 from engine import BuildState, Problem, Severity, Where
+from tests.records import replace
 
 EMPTY = snapshot(installations=(), environments=(), builds=(), bundles=())
 

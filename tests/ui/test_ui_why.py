@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from engine import (
     Subject,
     Where,
 )
+from tests.records import replace
 
 
 @pytest.mark.parametrize(("row", "words"), [(1, "no security fixes since 2024-10-07"), (2, "until 2027-10-31")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 from unittest.mock import Mock
@@ -77,6 +77,7 @@ from engine import (
     UvTool,
     Where,
 )
+from tests.records import replace
 
 
 @dataclass
@@ -107,6 +108,7 @@ class FakeEngine:
     retried: RebuildPlan | None = None
     retry_error: Exception | None = None
     bulk_problem: Problem | None = None
+    data_dir_problem: Problem | None = None
     bulk_end: ItemState = ItemState.COMPLETE
     settings_problem: Problem | None = None
     pip_problem: Problem | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -83,6 +82,7 @@ from engine import (
     Verdict,
     Where,
 )
+from tests.records import replace
 
 KEY = "k" * 22
 GUID = "017c0fec-c139-4891-9820-b267cbda9146"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shlex
 import socket
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -65,6 +64,7 @@ from engine.audit.model import (
 )
 from engine.audit.reading import AuditQuery
 from engine.builds.audit import build_ended, build_started
+from tests.records import replace
 
 ALICE = Actor("alice", "alice", "root", "pts/3", "192.0.2.7", "web01", 4121)
 TEXT = st.text(max_size=3000)
@@ -335,10 +335,10 @@ def test_a_command_that_could_not_be_started_has_failed() -> None:
 
 
 def test_an_actor_is_all_texts_but_for_the_process() -> None:
-    assert {f.name for f in dataclasses.fields(Actor) if not isinstance(getattr(ALICE, f.name), str)} == {"pid"}
+    assert {name for name in Actor.__struct_fields__ if not isinstance(getattr(ALICE, name), str)} == {"pid"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Job:
     """What of a job concerns the audit."""
 

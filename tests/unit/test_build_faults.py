@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from engine.builds.pip_output import read_line
 from engine.builds.progress import Progress
 from engine.builds.spec import Job
 from engine.executors.base import Cause, JobState, JobStatus
+from tests.records import replace
 
 # Lines as pip 22 to 26 print them.
 FAULTS = [

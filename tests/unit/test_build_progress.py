@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from engine.builds.job import append_event, fold
 from engine.builds.model import Build, BuildState, Expectation, Phase
 from engine.builds.progress import Progress, bytes_in
 from engine.builds.transcript import Transcript
+from tests.records import replace
 
 
 def after_pip(*lines: str) -> Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -25,6 +24,7 @@ from engine import (
     Severity,
     StorageError,
 )
+from tests.records import replace
 
 ALICE = Actor("alice", "alice", "root", "pts/3", "192.0.2.7", "web01", 4121)
 REAPED = AuditRecord(AT, ALICE, AuditEvent(AuditAction.REAP, {"key": KEY, "bytes": 7}, command=f"envdeck reap {KEY}"))

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cli_fakes as fakes
@@ -19,6 +18,7 @@ from test_cli_process import ROOT, RUN, environ
 from app.cli import following
 from app.cli.interrupting import Interrupted, answering_signals, check
 from engine import AuditPage, AuditQuery, AuditReader, Build, BuildState, LogRing, Outcome
+from tests.records import replace
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 FOLLOWING = {

@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cli_fakes as fakes
@@ -44,6 +43,7 @@ from engine import (
     Verdict,
     Where,
 )
+from tests.records import replace
 
 
 def test_a_usable_installation() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cli_fakes as fakes
@@ -29,6 +28,7 @@ from engine import (
     Subject,
     Where,
 )
+from tests.records import replace
 
 COMMANDS = [
     "installations",

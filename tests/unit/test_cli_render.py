@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import unicodedata
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -77,6 +76,7 @@ from engine import (
     Verdict,
     Where,
 )
+from tests.records import replace
 
 HOSTILE = st.text(
     st.one_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Change, Environment, EnvironmentState, LockedPackage, compare_environments, read_verification
+from tests.records import replace
 
 BASE = Environment(
     key="k" * 22,

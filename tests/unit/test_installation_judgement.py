@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from packaging.version import Version
 from engine.installations.facts import facts_to_json, parse_facts
 from engine.installations.judge import judge, mark_duplicates
 from engine.installations.model import CheckStatus, Installation, InterpreterFacts, ProbeFailure, Usability
+from tests.records import replace
 
 PREFIX = "/opt/python/3.11.7"
 FACTS = InterpreterFacts(

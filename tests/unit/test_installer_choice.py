@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Never
 
 import pytest
 from hypothesis import given
@@ -36,17 +37,17 @@ GONE = UvTool(problem=Problem("uv-not-found", "there is no uv"))
     ],
 )
 def test_who_decides(bundle, allowed, default, tool, obstacles, name, reason) -> None:
-    choice = choose_installer(bundle, allowed=allowed, default=default, tool=tool, obstacles=lambda: obstacles)
+    choice = choose_installer(bundle, allowed=allowed, default=default, tool=lambda: tool, obstacles=lambda: obstacles)
     assert choice.name == name
     assert reason in choice.reason
     assert choice.wanted == (bundle is True or (bundle is None and default == "uv"))
 
 
-def test_what_uv_cannot_do_is_asked_only_when_it_could_be_used() -> None:
-    def asked() -> list[str]:
+def test_uv_and_what_it_cannot_do_are_asked_about_only_when_it_could_be_used() -> None:
+    def asked() -> Never:
         raise AssertionError("nobody wants uv")
 
-    for bundle, tool in ((None, THERE), (False, THERE), (True, GONE)):
+    for bundle, tool in ((None, asked), (False, asked), (True, lambda: GONE)):
         assert choose_installer(bundle, allowed=True, default="pip", tool=tool, obstacles=asked).name == "pip"
 
 

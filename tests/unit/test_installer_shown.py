@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import cli_fakes as fakes
@@ -14,6 +13,7 @@ from app.cli.blocks import SafeConsole
 from app.tui.describe.bundle import explain
 from app.tui.describe.surroundings import surroundings
 from engine import BundleEntry, Declarations, InstallerChoice, Problem, UvTool
+from tests.records import replace
 
 LEFT_TO_PIP = InstallerChoice("pip", "uv is wanted, but it rains, and 1 more", True, ("it rains", "it \x1b[31msnows"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from engine.builds.vitals import Machine
 from engine.config.model import ExecutorSettings
 from engine.executors.accounts import Account
 from engine.executors.base import Mount
+from tests.records import replace
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 names = st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True)

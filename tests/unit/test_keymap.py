@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from app.keys.table import key_table, with_key_table
 from engine import KeyLine, Severity, Where
 from engine.config.gcfg import parse
 from engine.config.settings import resolve as resolve_settings
+from tests.records import replace
 
 ACTION = {action.id: action for action in ACTIONS}
 ENVIRONMENTS = InputContext(

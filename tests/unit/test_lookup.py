@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from cli_fakes import build, environment
@@ -11,6 +10,7 @@ from cli_fakes import build, environment
 from engine import InputError
 from engine.builds.lookup import find_build
 from engine.environments.lookup import find_environment
+from tests.records import replace
 
 BUILDS = tuple(
     replace(build(), id=name) for name in ("20260102-120000-ab12cd", "20260101-120000-ab12ef", "20260101-110000-000001")

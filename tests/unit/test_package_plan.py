@@ -3,8 +3,6 @@ Package Version Matching", "Excluding Python Packages"; connect.md §6.2, §8; b
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -13,6 +11,7 @@ from packaging.version import Version
 from engine import Action, LineKind, PackagePlan, PlannedLine, RequirementLine, Where
 from engine.packages.plan import PackageRules, external_names, plan_packages, prohibited_names
 from engine.packages.support import BUILT_IN_SUPPORT, SupportPackage, support_error, support_packages
+from tests.records import replace
 
 DEFAULT = PackageRules(prohibited=prohibited_names([]))
 
@@ -79,7 +78,7 @@ class TestProhibited:
         assert plan.lines[0].action is Action.INSTALL
 
     def test_what_is_prohibited_is_not_used_from_the_installation_either(self) -> None:
-        rules = dataclasses.replace(externals("six", six="1.16"), prohibited=prohibited_names([("six", "x:1")]))
+        rules = replace(externals("six", six="1.16"), prohibited=prohibited_names([("six", "x:1")]))
         assert only(plan_packages([line("six==1.15")], rules)).action is Action.PROHIBITED
 
 
@@ -249,7 +248,7 @@ class TestSupport:
         assert [p.name for p in plan.of(Action.SUPPORT)] == ["ipykernel", "nbconvert"]
 
     def test_it_can_be_external_or_prohibited_like_any_package(self) -> None:
-        rules = dataclasses.replace(
+        rules = replace(
             externals("nbconvert", nbconvert="7.16"),
             support=self.NOTEBOOK.support,
             prohibited=prohibited_names([("ipykernel", "x:2")]),

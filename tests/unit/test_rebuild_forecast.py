@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cli_fakes import build, environment
 from hypothesis import given
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine import BuildState, Forecast, ItemForecast, Phase, RebuildForecast, Way
 from engine.rebuilds.forecast import forecast_item
+from tests.records import replace
 
 ENVIRONMENT = replace(environment(), size=100, shared=80, seconds=31.0, lines=("flask",))
 ALL, SOME, NONE = Forecast(4, 4, replayed=True), Forecast(1, 4, reason="no lock"), Forecast(0, 4, reason="no lock")

@@ -7,7 +7,6 @@ import pwd
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from engine.packages.key import environment_key
 from engine.rebuilds.lists import RebuildLists
 from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, Runner, pick, progress, settle, summary
 from engine.rebuilds.run import BulkResult, run
+from tests.records import replace
 
 INTERPRETER = {"version": "3.11.7", "base_prefix": "/opt/python/3.11.7"}
 INTERPRETERS = {"/opt/python/3.11.7/bin/python3": INTERPRETER}

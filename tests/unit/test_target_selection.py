@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +18,7 @@ from engine.offhost.model import (
     image_identity,
 )
 from engine.offhost.selection import Basis, TargetMatch, as_match, match_targets
+from tests.records import replace
 
 AUTOMATIC = TargetRequest()
 

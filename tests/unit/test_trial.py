@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from engine.executors.accounts import BuildAccount
 from engine.offhost.file import load_environments
 from engine.planning import Found
 from engine.trial import try_request
+from tests.records import replace
 
 
 def installation(version: str) -> Installation:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from app.keys.actions import ACTIONS, Scope
@@ -17,6 +15,7 @@ from app.keys.context import (
     why_not,
 )
 from app.keys.keymap import key_name
+from tests.records import replace
 
 BUILDS = InputContext((Scope.BUILDS, Scope.LIST, Scope.MOVE, Scope.GLOBAL), selected=True, rows=True)
 MATCH = replace(BUILDS, scopes=(Scope.MATCH, Scope.LIST, Scope.MOVE, Scope.GLOBAL))

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from engine.bundles.constraint import (
     read_project_files,
 )
 from engine.bundles.model import Bundle, Manifest
+from tests.records import replace
 
 MANIFEST = Manifest("python-api", "app", Version("3.11.4"), None, "none", "")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.text import Text
 
 from app.tui.document import Document, Line
@@ -30,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class LogErrors:
+class LogErrors(Struct, frozen=True):
     """The first lines of a log that tell of an error, each with its number from 1, and how many there are."""
 
     first: tuple[tuple[int, str], ...]

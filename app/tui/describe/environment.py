@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.text import Text
 
 from app.tui.describe.ingredients import ingredients
@@ -32,8 +32,7 @@ _FINDINGS = 5
 NOT_OURS = "the server itself made it; envdeck only looks at it"
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """What only a look at the disk and at the processes tells of an environment."""
 
     reap: ReapPlan

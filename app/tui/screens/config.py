@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import PurePath
 from typing import cast
 
+from msgspec.structs import replace
 from rich.text import Text
 from textual.app import ComposeResult
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from rich.text import Text
 
 from app.cli import json_content
@@ -26,8 +27,7 @@ __all__ = ["ContentPage", "ContentRow"]
 _BROKEN = Mark("✗", "broken", "bold red")
 
 
-@dataclass(frozen=True, slots=True)
-class ContentRow:
+class ContentRow(Struct, frozen=True):
     """One content item as listed, with the environment of its active bundle."""
 
     content: Content

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from rich.text import Text
 
 from app.cli import json_cache, json_output
@@ -37,8 +38,7 @@ from engine import (
 __all__ = ["EnvironmentRow", "EnvironmentsPage"]
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentRow:
+class EnvironmentRow(Struct, frozen=True):
     """One environment as listed."""
 
     environment: Environment | ForeignEnvironment

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.tui.document import Document, Line
 from app.tui.events import Level
@@ -15,8 +16,7 @@ from app.tui.widgets.prompt import Editing, Question
 __all__ = ["Answer", "Proposal", "propose", "show_plan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One way to say yes."""
 
     key: str
@@ -28,8 +28,7 @@ class Answer:
     do: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What would happen, and how to make it happen."""
 
     title: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from app.keys.actions import View
 from app.tui.describe.rebuilding import rebuild_lines, rebuild_name, rebuild_question

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
 from rich.text import Text
 
 from app.tui.amounts import Amount, Unit
@@ -16,8 +16,7 @@ R = TypeVar("R")
 GAP = 2
 
 
-@dataclass(frozen=True)  # as below
-class Facet(Generic[R]):
+class Facet(Struct, Generic[R], frozen=True):
     """What rows can be filtered by although no column shows it."""
 
     title: str
@@ -26,8 +25,7 @@ class Facet(Generic[R]):
     amount: Callable[[R, float], Amount | None] = lambda _row, _now: None
 
 
-@dataclass(frozen=True)  # slots do not go with a generic class that is given its type where it is made
-class Column(Generic[R]):
+class Column(Struct, Generic[R], frozen=True):
     """One column of a list of `R`."""
 
     title: str

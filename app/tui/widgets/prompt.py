@@ -6,8 +6,8 @@ It is always laid out, so that opening it moves nothing and costs a few hundred 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.text import Text
 from textual.events import Key, Paste
 
@@ -27,8 +27,7 @@ def _ignore(_text: str) -> None:
     pass
 
 
-@dataclass(slots=True)
-class Editing:
+class Editing(Struct):
     """A line of text being typed."""
 
     prefix: str
@@ -59,8 +58,7 @@ class Editing:
     """True where the text confirms something: nothing may change under it, and only typed keys count."""
 
 
-@dataclass(slots=True)
-class Question:
+class Question(Struct):
     """Something that is done only after an answer. Enter is never a yes."""
 
     text: str
