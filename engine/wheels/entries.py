@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from engine.environments.records import rows_beside
 from engine.environments.tree import ALGORITHM, digest
 from engine.wheels.layout import Unfit
@@ -30,7 +32,6 @@ __all__ = ["ENTRY", "modules_of", "read_digests", "read_entry", "read_sealed", "
 ENTRY = "entry.json"
 _DIGESTS = "digests.json"
 _SEALED = "sealed.json"
-_FORMAT = 1
 
 
 def modules_of(unpacked: Unpacked) -> list[tuple[str, str]]:
@@ -81,36 +82,27 @@ def seal(unpacked: Unpacked, place: Path, bytecode: Mapping[str, str | None]) ->
     )
     ordered = [linked[posixpath.join(d.target, name)] for d in directories for name in d.names]
     digests = {"digests": [digest for _, digest, _ in ordered], "sizes": [size for _, _, size in ordered]}
-    records: dict[str, object] = {_DIGESTS: digests, ENTRY: _to_record(entry)}
+    records = {_DIGESTS: _in_ascii(digests), ENTRY: msgspec.json.encode(entry)}
     unhashed, others = rows_beside("".join(text for _, text in entry.record), place, unpacked.layout.site, linked)
     if not others:
-        records[_SEALED] = {path: f"{ALGORITHM}={linked[path][1]}" for path in sorted(unhashed)}
+        records[_SEALED] = _in_ascii({path: f"{ALGORITHM}={linked[path][1]}" for path in sorted(unhashed)})
     for name, record in records.items():
-        (place / name).write_text(json.dumps(record, separators=(",", ":")), "utf-8", errors="surrogateescape")
+        (place / name).write_bytes(record)
         (place / name).chmod(0o444)
     for directory, _, _ in os.walk(place):
         Path(directory).chmod(0o755)
     return entry
 
 
+def _in_ascii(record: Mapping[str, object]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode("ascii")
+
+
 def read_entry(path: Path) -> Entry | None:
     """The entry in the directory `path`; None when there is none, or it is none that this envdeck reads."""
     try:
-        record = json.loads((path / ENTRY).read_bytes())
-        if record["format"] != _FORMAT:
-            return None
-        return Entry(
-            record["name"],
-            record["version"],
-            record["info"],
-            tuple(Directory(source, target, tuple(names)) for source, target, names in record["directories"]),
-            tuple((name, module, function) for name, module, function in record["commands"]),
-            tuple(Script(*script) for script in record["scripts"]),
-            tuple((name, text) for name, text in record["record"]),
-            record["files"],
-            record["size"],
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return msgspec.json.decode((path / ENTRY).read_bytes(), type=Entry)
+    except (OSError, ValueError):  # a `msgspec.MsgspecError` is one
         return None
 
 
@@ -183,18 +175,3 @@ def _record(unpacked: Unpacked, compiled: Iterable[str]) -> tuple[tuple[str, str
         else:
             pieces[-1][1].append(row)
     return tuple((name, _rows(found)) for name, found in pieces)
-
-
-def _to_record(entry: Entry) -> dict[str, object]:
-    return {
-        "format": _FORMAT,
-        "name": entry.name,
-        "version": entry.version,
-        "info": entry.info,
-        "directories": [[d.source, d.target, d.names] for d in entry.directories],
-        "commands": entry.commands,
-        "scripts": [[s.name, s.executable, s.bytecode] for s in entry.scripts],
-        "record": entry.record,
-        "files": entry.files,
-        "size": entry.size,
-    }

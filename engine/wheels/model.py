@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
@@ -80,7 +81,7 @@ class Wanted(Struct, frozen=True, order=True):
         )
 
 
-class Directory(Struct, frozen=True):
+class Directory(Struct, frozen=True, array_like=True):
     """One directory of a stored wheel, and where it belongs."""
 
     source: str
@@ -91,7 +92,7 @@ class Directory(Struct, frozen=True):
     """The files in it that are linked."""
 
 
-class Script(Struct, frozen=True):
+class Script(Struct, frozen=True, array_like=True):
     """A script that the wheel brings along and whose first line names Python: it is written for each environment."""
 
     name: str
@@ -120,6 +121,8 @@ class Entry(Struct, frozen=True):
     """How many files are linked."""
     size: int
     """Their bytes."""
+    format: Literal[1] = 1
+    """How all this is written."""
 
 
 @dataclass(frozen=True, slots=True)
