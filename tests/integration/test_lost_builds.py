@@ -172,6 +172,20 @@ def test_a_supervisor_that_only_stands_still_is_not_lost(server, make_wheel: Mak
     assert engine.wait(build.id, 300).state is BuildState.DONE
 
 
+def test_nobody_joins_a_build_whose_end_was_asked_for(server, make_wheel: Make, stepped, wait_until: Wait) -> None:
+    make_wheel(server.packages, "alpha")
+    stepped("before-attend", "SIGSTOP")
+    engine, first = started(server, "alpha")
+    supervisor = stopped_supervisor(first, wait_until)
+    stepped("before-attend", "SIGCONT")  # which does nothing to who runs
+    engine.execute(engine.plan_cancel(first.id))
+    _, second = started(server, "alpha")
+    assert second.id != first.id
+    supervisor.send_signal(signal.SIGCONT)
+    assert engine.wait(first.id, 300).state is BuildState.CANCELLED
+    assert engine.wait(second.id, 300).state is BuildState.DONE
+
+
 def test_a_builder_that_is_there_before_its_packages_waits_for_them(
     server, make_wheel: Make, stepped, wait_until: Wait
 ) -> None:
