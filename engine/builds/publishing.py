@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.builds.spec import Job
-from engine.environments.seal import Sealed, Vouched, Whole, write_seal
+from engine.environments.seal import InterpreterSeal, Sealed, Vouched, Whole, write_seal
 from engine.environments.store import EnvironmentStore
 from engine.environments.tree import Entry
 from engine.executors.accounts import Account
-from engine.files import is_file, read_json, sync_filesystem, write_atomic
+from engine.files import read_json, sync_filesystem, write_atomic
 
 __all__ = ["publish", "read_outcome"]
 
@@ -48,13 +48,14 @@ def publish(
     outcome: Mapping[str, object],
     seconds: float,
     check: Callable[[], None],
+    interpreter: Callable[[], InterpreterSeal | None],
     vouched: Callable[[], Vouched] = Vouched,
     whole: Whole | None = None,
 ) -> Sealed:
     """Make the attempt of `job` the one that counts, with the key's lock held; returns what is in it.
 
-    `outcome` is the builder's, `seconds` how long it took, `vouched` says which files came from the wheel store, and
-    `whole` is all that did, if that can be told at once.
+    `outcome` is the builder's, `seconds` how long it took, `interpreter` says what it was built on, `vouched` which
+    files came from the wheel store, and `whole` is all that did, if that can be told at once.
     `check` is called last before anyone can see the attempt, and raises to keep it from being published. Raises
     `OSError`, `StorageError`.
     """
@@ -62,11 +63,10 @@ def publish(
         _take_over(job.attempt_dir, job.account, vouched().files)
         # The directories were the account's until now, and to take them over leaves the same trace as to change them.
         whole = None
-    python = None if job.image or not is_file(Path(job.python_path)) else Path(job.python_path)
     with ThreadPoolExecutor(1, "syncing") as pool:
         # Nearly all of it is on disk by the time it is sealed, and what is left below is little.
         syncing = pool.submit(sync_filesystem, job.attempt_dir)
-        sealed = write_seal(job.attempt_dir, python, vouched, whole)
+        sealed = write_seal(job.attempt_dir, interpreter, vouched, whole)
         syncing.result()
     packages = outcome.get("packages")
     record: dict[str, object] = {

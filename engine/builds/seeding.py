@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +57,8 @@ class Seeding:
         self.store = WheelStore(job.data_dir)
         self.locks = LockRecords(job.data_dir)
         self.supply = Supply(unusable="nothing is asked for")
+        self._decided: Future[Supply] | None = None
+        self._use = ExitStack()
         self._settings: Mapping[str, str] = {}
         self._vouched: Callable[[], Vouched] = Vouched
         self._whole: Callable[[], Whole | None] = lambda: None
@@ -68,6 +70,14 @@ class Seeding:
         """Whether the builder may be started before, and waits for what it is given: another account must not be able
         to write into the attempt by then, and a file that is made elsewhere may be seen late there."""
         return bool(self.job.lines) and self.job.account is None and self.job.executor == "local"
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Find out what the store has for the build, beside what is done in the block until `begin`."""
+        with ThreadPoolExecutor(1, "deciding") as pool, self._use:
+            if self.job.lines:
+                self._decided = pool.submit(self._decide)
+            yield
 
     def begin(self, say: Callable[[str], None]) -> None:
         """Link what the store has for the build into its attempt, which nobody else writes in yet, and `say` so.
@@ -108,14 +118,19 @@ class Seeding:
             self._vouched = one_by_one if supply.lock is not None else pool.submit(one_by_one).result
             pool.shutdown(wait=False)
 
+    def _decide(self) -> Supply:
+        """What the store has; nothing of it goes away until `_use` is closed. Raises `OSError`, `ValueError`."""
+        self._use.enter_context(self.store.in_use())
+        asked = _asked(self.job)
+        # Read once, before the build: it runs as an account that may write pip's configuration, and what is fetched
+        # afterwards counts as served by the one that was in force.
+        self._settings = asked.settings
+        return decide(asked, self.store, self.locks)
+
     def _link(self) -> tuple[Supply, Linked | None]:
         job = self.job
-        with self.store.in_use():
-            asked = _asked(job)
-            # Read once, before the build: it runs as an account that may write pip's configuration, and what is fetched
-            # afterwards counts as served by the one that was in force.
-            self._settings = asked.settings
-            supply = decide(asked, self.store, self.locks)
+        with self._use:
+            supply = self._decided.result() if self._decided else self._decide()
             if not supply.wheels:
                 return supply, None
             linked = link(

@@ -16,9 +16,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from engine.audit.actor import acting
 from engine.audit.writing import record
@@ -35,6 +37,7 @@ from engine.builds.spec import SCRATCH, Job, read_job
 from engine.builds.transcript import Transcript
 from engine.builds.vitals import keep_beating
 from engine.environments.locks import acquire
+from engine.environments.seal import InterpreterSeal, interpreter_seal
 from engine.environments.space import space_problem
 from engine.environments.store import EnvironmentStore
 from engine.errors import EnvdeckError, Problem
@@ -45,6 +48,8 @@ from engine.text import mask_credentials
 
 __all__ = ["Supervisor", "main", "supervise"]
 
+P = TypeVar("P")
+R = TypeVar("R")
 _LOOK = 1.0
 """Seconds between two looks at who holds the key's lock."""
 _AGAIN = 2.0
@@ -92,6 +97,14 @@ def _index_problem(job: Job) -> Problem | None:
     )
 
 
+def _beside(function: Callable[[P], R], argument: P) -> Callable[[], R]:
+    """Begin what `function` does in a thread of its own; returns what waits for it."""
+    pool = ThreadPoolExecutor(1, function.__name__)
+    result = pool.submit(function, argument).result
+    pool.shutdown(wait=False)
+    return result
+
+
 class Supervisor:
     """Brings one build to its end."""
 
@@ -103,6 +116,7 @@ class Supervisor:
         self.terminated = False
         self._seeding = Seeding(job)
         self._remember: Callable[[], str] = lambda: ""
+        self._interpreter: Callable[[], InterpreterSeal | None] = lambda: None
         self._others: JobReader | None = None
         self._next_look = 0.0
         self._submitted_at = 0.0
@@ -213,7 +227,16 @@ class Supervisor:
         outcome = self._judge(self._run_builder())
         self.transcript.enter(Phase.PUBLISH)
         seconds, seeding = time.monotonic() - started, self._seeding
-        sealed = publish(self.store, self.job, outcome, seconds, self._may_publish, seeding.vouched, seeding.whole())
+        sealed = publish(
+            self.store,
+            self.job,
+            outcome,
+            seconds,
+            self._may_publish,
+            self._interpreter,
+            seeding.vouched,
+            seeding.whole(),
+        )
         self._remember = partial(self._seeding.remember, outcome, sealed.distributions, lambda: self.terminated)
         return _Ended(BuildState.DONE, f"published {self.job.attempt_dir}")
 
@@ -271,9 +294,13 @@ class Supervisor:
         ended = False
         self._submitted_at = time.monotonic()
         try:
-            self.executor.submit(self._job_spec())
             if self._seeding.late:
-                self._supply()
+                with self._seeding.deciding():
+                    self.executor.submit(self._job_spec())
+                    self._supply()
+            else:
+                self.executor.submit(self._job_spec())
+            self._interpreter = _beside(interpreter_seal, None if self.job.image else Path(self.job.python_path))
             attended = attend(self.executor, self.job.attempt, take=self.transcript.take, look=self._look)
             ended = True
         finally:

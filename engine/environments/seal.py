@@ -12,7 +12,6 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -41,6 +40,7 @@ __all__ = [
     "Vouched",
     "Whole",
     "algorithms_for",
+    "interpreter_seal",
     "read_seal",
     "state_of",
     "write_seal",
@@ -133,23 +133,19 @@ class _Look(Struct, frozen=True):
 
 def write_seal(
     attempt_dir: Path,
-    python: Path | None,
+    interpreter: Callable[[], InterpreterSeal | None],
     vouched: Callable[[], Vouched] = Vouched,
     whole: Whole | None = None,
 ) -> Sealed:
     """Seal the finished attempt in `attempt_dir`.
 
-    Call it when nobody else can write there any more. `python` is the interpreter it was built on, None when that is in
-    an image; one that is on another machine only is not recorded. Costs one reading of every file that is not
-    `vouched` for, which is not asked where what is there is the `whole` and nothing was done to it. Raises `OSError`
-    for what cannot be read, `StorageError`.
+    Call it when nobody else can write there any more. `interpreter` is asked last. Costs one reading of every file that
+    is not `vouched` for, which is not asked where what is there is the `whole` and nothing was done to it. Raises
+    `OSError` for what cannot be read, `StorageError`.
     """
     (attempt_dir / SEAL).unlink(missing_ok=True)  # a package may have brought one along
-    with ThreadPoolExecutor(1, "interpreter") as pool:
-        # One large file: hashing it leaves the rest to this thread.
-        interpreter = pool.submit(_interpreter, python)
-        look = (whole and _look_at_whole(attempt_dir, whole)) or _look(attempt_dir, vouched())
-        return _write_seal(attempt_dir, look, interpreter.result)
+    look = (whole and _look_at_whole(attempt_dir, whole)) or _look(attempt_dir, vouched())
+    return _write_seal(attempt_dir, look, interpreter)
 
 
 def _look(attempt_dir: Path, vouched: Vouched) -> _Look:
@@ -200,7 +196,7 @@ def _ways_to(directories: Iterable[str], held: Container[str]) -> set[str]:
     return found
 
 
-def _write_seal(attempt_dir: Path, look: _Look, interpreter: Callable[[], object]) -> Sealed:
+def _write_seal(attempt_dir: Path, look: _Look, interpreter: Callable[[], InterpreterSeal | None]) -> Sealed:
     tree, claims, whole = look.tree, look.claims, look.whole
     rest = {path: tree[path] for path in tree.keys() - look.proven}
     known = {path: told for path, told in look.records.items() if path not in claims.hashed}
@@ -225,10 +221,11 @@ def _write_seal(attempt_dir: Path, look: _Look, interpreter: Callable[[], object
     return Sealed(digest_of(text), look.distributions, size + len(text), shared, count + 1)
 
 
-def _text_of(files: Mapping[str, str | None], sealed: Iterable[str], interpreter: object) -> bytes:
+def _text_of(files: Mapping[str, str | None], sealed: Iterable[str], interpreter: InterpreterSeal | None) -> bytes:
     """The seal, whose files are `files` and the members `sealed` of a JSON object."""
     members = ", ".join(filter(None, (*sealed, json.dumps(files, sort_keys=True)[1:-1])))
-    rest = json.dumps({"format": _FORMAT, "interpreter": interpreter}, sort_keys=True)
+    on = interpreter and {"path": interpreter.path, "files": interpreter.files}
+    rest = json.dumps({"format": _FORMAT, "interpreter": on}, sort_keys=True)
     return f'{{"files": {{{members}}}, {rest[1:]}'.encode("ascii")
 
 
@@ -284,12 +281,16 @@ def state_of(entry: Entry, digests: Mapping[str, str]) -> str:
     return f"-> {entry.target}" if entry.kind is EntryKind.LINK else entry.kind.value
 
 
-def _interpreter(python: Path | None) -> dict[str, object] | None:
+def interpreter_seal(python: Path | None) -> InterpreterSeal | None:
+    """The interpreter `python` as it is now; None for None, and for one that is in an image or on another machine only.
+
+    Costs one reading of it. Raises `OSError`.
+    """
     if python is None or not is_file(python):
         return None
     executable = python.resolve(strict=True)
     files = {str(path): digest(path)[ALGORITHM] for path in (executable, *_libraries(executable))}
-    return {"path": str(executable), "files": files}
+    return InterpreterSeal(str(executable), files)
 
 
 def _libraries(executable: Path) -> list[Path]:

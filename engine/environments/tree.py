@@ -12,7 +12,6 @@ import stat
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -106,12 +105,19 @@ def held(root: Path, listings: Mapping[str, Listing]) -> dict[str, Listing]:
 
     A path may lead there through a link by now: only who comes to it by directories alone may believe its listing.
     """
-    top = os.fspath(root)
     found = {}
-    for path, listing in listings.items():
-        with suppress(OSError):
-            if listing.holds(os.lstat(f"{top}/{path}")):
+    # By descriptor, so that the system does not look for the whole path of every directory.
+    descriptor = os.open(root, _DIRECTORY)
+    try:
+        for path, listing in listings.items():
+            try:
+                status = os.stat(path or ".", dir_fd=descriptor, follow_symlinks=False)
+            except OSError:  # `suppress` would cost as much as the look
+                continue
+            if listing.holds(status):
                 found[path] = listing
+    finally:
+        os.close(descriptor)
     return found
 
 
@@ -135,7 +141,8 @@ def walk(
         try:
             if (listing := listings.get(directory)) is not None:
                 found.update(listing.vouched)
-                found.update((path, _entry(os.lstat(f"{top}/{path}"), f"{top}/{path}")) for path in listing.others)
+                for path in listing.others:
+                    found[path] = _entry(os.lstat(f"{top}/{path}"), f"{top}/{path}")
                 pending += listing.below
                 continue
             flags = _DIRECTORY | (os.O_NOFOLLOW if directory else 0)

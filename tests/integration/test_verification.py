@@ -17,7 +17,7 @@ import pytest
 
 from engine import Engine, EnvironmentState, Finding, FindingKind, InputError, Refused, Verification, read_verification
 from engine.environments.locks import held_elsewhere
-from engine.environments.seal import SEAL, write_seal
+from engine.environments.seal import SEAL, interpreter_seal, write_seal
 from engine.environments.store import EnvironmentStore
 from engine.environments.verify import Verifier
 from tests.integration.conftest import Server, make_wheel, wait_until
@@ -69,7 +69,7 @@ class Made:
             "built_at": 1.5,
         }
         if seal:
-            record["seal"] = write_seal(self.root, self.python).digest
+            record["seal"] = write_seal(self.root, lambda: interpreter_seal(self.python)).digest
         self.store.publish(self.key_dir, record | changes)
 
     def verify(self) -> Verification:
@@ -332,7 +332,7 @@ def test_a_shared_libpython_that_was_replaced_is_found(bare: Made) -> None:
 
 def test_an_interpreter_in_an_image_is_not_looked_at_and_that_is_told(bare: Made) -> None:
     bare.python.unlink()
-    seal = write_seal(bare.root, None).digest
+    seal = write_seal(bare.root, lambda: None).digest
     bare.publish(seal=False, target="ghcr.io/org/image:1", python_path="/opt/python/bin/python3")
     environment = bare.store.read(bare.key_dir)
     assert environment is not None

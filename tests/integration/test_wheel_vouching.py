@@ -14,7 +14,7 @@ import wheel_maker as wheels
 from wheel_room import Room, site
 
 from engine.environments import records
-from engine.environments.seal import SEAL, Vouched, write_seal
+from engine.environments.seal import SEAL, Vouched, interpreter_seal, write_seal
 from engine.environments.tree import EntryKind, digest, digest_of, held, walk
 from engine.wheels import linking
 from engine.wheels.filling import fill
@@ -125,9 +125,9 @@ def test_a_seal_says_the_same_whether_or_not_files_are_vouched_for(filled: Room,
     linked = filled.link(env, requested=("alpha",))
     known = vouched(linked, env)
     CHANGES[change](env, site(env) / "alpha-1.0.dist-info")
-    one = write_seal(env, wheels.PYTHON, lambda: known)
+    one = write_seal(env, lambda: interpreter_seal(wheels.PYTHON), lambda: known)
     seal = (env / SEAL).read_bytes()
-    other = write_seal(env, wheels.PYTHON)
+    other = write_seal(env, lambda: interpreter_seal(wheels.PYTHON))
     assert seal == (env / SEAL).read_bytes()
     assert one == replace(other, shared=one.shared)
     assert one.shared
@@ -150,9 +150,9 @@ def test_a_seal_says_the_same_when_all_that_was_linked_is_known_at_once(
     linked = simple.link(env, requested=("alpha",))
     all_of_it = whole(linked)
     CHANGES[change](env, site(env) / "alpha-1.0.dist-info")
-    one = write_seal(env, wheels.PYTHON, lambda: vouched(linked, env), all_of_it)
+    one = write_seal(env, lambda: interpreter_seal(wheels.PYTHON), lambda: vouched(linked, env), all_of_it)
     text = (env / SEAL).read_bytes()
-    other = write_seal(env, wheels.PYTHON)
+    other = write_seal(env, lambda: interpreter_seal(wheels.PYTHON))
     seal = (env / SEAL).read_bytes()
     assert json.loads(text) == json.loads(seal)
     assert one.digest == digest_of(text)
@@ -186,10 +186,10 @@ def test_what_was_only_added_to_is_sealed_without_asking_for_each_file(
     env = tmp_path / "env"
     linked = simple.link(env)
     VENV[change](env)
-    one = write_seal(env, wheels.PYTHON, ask_each, whole(linked))
+    one = write_seal(env, lambda: interpreter_seal(wheels.PYTHON), ask_each, whole(linked))
     seal = json.loads((env / SEAL).read_bytes())
     text = len((env / SEAL).read_bytes())
-    other = write_seal(env, wheels.PYTHON)
+    other = write_seal(env, lambda: interpreter_seal(wheels.PYTHON))
     assert seal == json.loads((env / SEAL).read_bytes())
     assert (one.files, one.size - text) == (other.files, other.size - (env / SEAL).stat().st_size)
     assert one.distributions == other.distributions
@@ -204,9 +204,9 @@ def test_a_file_that_two_packages_have_is_counted_once(tmp_path: Path) -> None:
     env = tmp_path / "env"
     env.mkdir()
     linked = link(room.store, room.find(), env, pip_version=wheels.pip_version())
-    sealed = write_seal(env, wheels.PYTHON, ask_each, whole(linked))
+    sealed = write_seal(env, lambda: interpreter_seal(wheels.PYTHON), ask_each, whole(linked))
     seal = json.loads((env / SEAL).read_bytes())
-    other = write_seal(env, wheels.PYTHON)
+    other = write_seal(env, lambda: interpreter_seal(wheels.PYTHON))
     assert seal["files"].items() >= json.loads((env / SEAL).read_bytes())["files"].items()
     assert sealed.files == other.files
 
@@ -225,9 +225,9 @@ def test_where_a_record_of_the_store_is_damaged_each_file_is_asked_for(
     record.unlink()
     if text is not None:
         record.write_text(text, "utf-8", errors="surrogateescape")
-    write_seal(env, wheels.PYTHON, lambda: vouched(linked, env), whole(linked))
+    write_seal(env, lambda: interpreter_seal(wheels.PYTHON), lambda: vouched(linked, env), whole(linked))
     seal = json.loads((env / SEAL).read_bytes())
-    write_seal(env, wheels.PYTHON)
+    write_seal(env, lambda: interpreter_seal(wheels.PYTHON))
     assert seal == json.loads((env / SEAL).read_bytes())
 
 
@@ -249,7 +249,7 @@ def test_what_is_as_it_was_linked_is_neither_read_nor_parsed(
     monkeypatch.setattr(records, "parse_record", lambda *_: pytest.fail("a RECORD was parsed"))
     opened, real = set(), os.open
     monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.add(str(path)) or real(path, *rest, **more))
-    sealed = write_seal(env, None, lambda: known)
+    sealed = write_seal(env, lambda: None, lambda: known)
     assert {(d.name, d.version) for d in sealed.distributions} == {("alpha", "1.0"), ("beta", "2.0")}
     assert sealed.shared == linked.shared
     own = {"RECORD", "INSTALLER"}
