@@ -54,6 +54,8 @@ _LOOK = 1.0
 """Seconds between two looks at who holds the key's lock."""
 _AGAIN = 2.0
 """Seconds before something that failed for a reason of the moment is tried again."""
+_SWITCH = 0.0005
+"""Seconds that a thread may keep Python to itself while others want it: a tenth of what is usual."""
 _VERDICT_TRIES = 5
 _SIGNALLED = 128
 """Exit codes above this one tell the signal that ended the process."""
@@ -430,6 +432,8 @@ def supervise(job_dir: Path) -> int:
     This process holds the lock on the file ``alive`` there.
     """
     os.umask(0o022)
+    # Threads here wait for the system most of the time, and what they then have to do is short.
+    sys.setswitchinterval(_SWITCH)
     job = read_job(job_dir)
     if job is None:
         raise SystemExit(f"{job_dir}/spec.json does not parse")
