@@ -106,7 +106,8 @@ def pip_version(pip):
 
 class Builder(object):
     def __init__(self, spec_path, late=False):
-        """`late` says that the environment is still being filled."""
+        """`late` says that the environment is still being filled, which is so only beside the supervisor."""
+        self.late = late
         with io.open(spec_path, encoding="utf-8") as file:
             self.spec = json.load(file)
         self.job = os.path.dirname(os.path.abspath(spec_path))
@@ -389,10 +390,13 @@ class Builder(object):
                 file.write("%s==%s\n" % (name, version))
 
     def finish(self, **outcome):
-        # Not synced: whoever reads it does so at once, and waits for the disk when all is there.
         path = os.path.join(self.work, "outcome.json")
         with io.open(path + ".tmp", "w", encoding="utf-8") as file:
             file.write("%s\n" % json.dumps(outcome, sort_keys=True))
+            if not self.late:
+                # Whoever reads it may be on another machine. Else that is done at once, and all is synced then.
+                file.flush()
+                os.fsync(file.fileno())
         os.rename(path + ".tmp", path)
 
     def run(self):
