@@ -81,6 +81,7 @@ class ProbeFailure(Struct, frozen=True):
     detail: str = ""
 
 
+# No struct, because those compare all of their fields.
 @dataclass(frozen=True, slots=True)
 class Installation:
     """One interpreter named by ``Python.Executable`` and the judgement on it."""

@@ -125,6 +125,7 @@ class Entry(Struct, frozen=True):
     """How all this is written."""
 
 
+# No struct, because those compare all of their fields.
 @dataclass(frozen=True, slots=True)
 class StoredWheel:
     """One wheel in the store, unpacked and compiled for one kind of interpreter."""
