@@ -79,17 +79,18 @@ class Seeding:
                 self._decided = pool.submit(self._decide)
             yield
 
-    def begin(self, say: Callable[[str], None]) -> None:
+    def begin(self, say: Callable[[str], None], check: Callable[[], None] = lambda: None) -> None:
         """Link what the store has for the build into its attempt, which nobody else writes in yet, and `say` so.
 
-        A store that cannot be read is no reason to fail: pip does without it. Raises `OSError`, `StorageError`.
+        A store that cannot be read is no reason to fail: pip does without it. `check` is called now and then, and what
+        it raises ends the linking. Raises that, `OSError`, `StorageError`.
         """
         job = self.job
         if not job.lines:
             return
         linked: Linked | None = None
         try:
-            supply, linked = self._link()
+            supply, linked = self._link(check)
         except (OSError, ValueError, EnvdeckError) as error:
             supply = Supply(unusable=f"it cannot be used: {one_line(str(error))}")
             shutil.rmtree(job.attempt_dir)
@@ -127,7 +128,7 @@ class Seeding:
         self._settings = asked.settings
         return decide(asked, self.store, self.locks)
 
-    def _link(self) -> tuple[Supply, Linked | None]:
+    def _link(self, check: Callable[[], None]) -> tuple[Supply, Linked | None]:
         job = self.job
         with self._use:
             supply = self._decided.result() if self._decided else self._decide()
@@ -140,6 +141,7 @@ class Seeding:
                 pip_version=_version(job),
                 requested=supply.requested,
                 owner=job.account,
+                check=check,
             )
         return supply, linked
 

@@ -261,7 +261,7 @@ class Supervisor:
 
     def _supply(self) -> None:
         """Link what the wheel store has for the build into its attempt."""
-        self._seeding.begin(self.transcript.say)
+        self._seeding.begin(self.transcript.say, self._check)
         self.transcript.supplied(len(self._seeding.supply.wheels))
 
     def _job_spec(self) -> JobSpec:

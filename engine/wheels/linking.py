@@ -8,8 +8,9 @@ import os
 import posixpath
 import shutil
 import struct
+import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ _PYC_SIZE_AT = 12
 _FILES_PER_WORKER = 2000
 """For fewer another thread costs more than it saves."""
 _MOST_WORKERS = 4
+_LOOK = 0.2
+"""Seconds between two looks at whether to go on."""
 
 
 class LinkedWheel(Struct, frozen=True):
@@ -80,14 +83,15 @@ def link(
     pip_version: str,
     requested: Collection[NormalizedName] = (),
     owner: Account | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Linked:
     """Put `wheels`, which are `agreeing`, into the environment `env_dir`, with or without a venv in it.
 
     Nobody else may be able to write into `env_dir` yet. `pip_version` is of the pip that the environment would have
     been made with: commands are written as it writes them. `requested` are the packages that were asked for by name.
     The directories that are made belong to `owner` in the end, so that pip can take packages out again; every file
-    stays this process's. Files are linked; they are copied where the file system takes no (more) links. Raises
-    `StorageError`; what is in `env_dir` then is of no use.
+    stays this process's. Files are linked; they are copied where the file system takes no (more) links. `check` is
+    called now and then: what it raises ends the linking. Raises `StorageError`; what is in `env_dir` then is of no use.
     """
     try:
         text = store.commands_path(pip_version).read_text("utf-8")
@@ -97,7 +101,8 @@ def link(
     try:
         with store.in_use():
             began, there = _time_at(root), _contents(root)
-            works = [_Linking(root, there) for _ in range(_workers(wheels))]
+            look = _now_and_then(check)
+            works = [_Linking(root, there, look) for _ in range(_workers(wheels))]
             _share(works, wheels, text, requested)
         _hand_over(root, [directory for work in works for directory in work.made], owner)
         changed = range(began, _time_at(root))
@@ -116,6 +121,19 @@ def link(
         tuple(path for work in works for path in work.written),
         changed,
     )
+
+
+def _now_and_then(check: Callable[[], None]) -> Callable[[], None]:
+    """Calls `check` at first, and then not more often than it is worth."""
+    due = 0.0
+
+    def look() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _LOOK
+            check()
+
+    return look
 
 
 def _time_at(directory: str) -> int:
@@ -186,6 +204,8 @@ class _Linking(Struct):
     root: str
     there: Mapping[str, Collection[str]]
     """The directories that were there before the run, with what was in them."""
+    look: Callable[[], None]
+    """Called before each directory: over a network all of them take minutes."""
     made: list[str] = field(default_factory=list)
     """The directories that this thread has made."""
     seen: set[str] = field(default_factory=set)
@@ -208,6 +228,7 @@ class _Linking(Struct):
         place = os.open(wheel.path, _DIRECTORY)
         try:
             for directory in entry.directories:
+                self.look()
                 self._enter(directory.target)
                 if directory.names:
                     self._fill(place, directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -355,6 +356,25 @@ def test_a_configuration_of_pip_that_a_build_changes_leads_the_service_nowhere(
     seeding.remember({"conflicts": []}, [Distribution("alpha", "1.0", "")], lambda: False)
     assert list(deck.store.stored()) == []
     assert deck.store.known(stock.lock.index, Pin.of("alpha", "1.0")) == ()
+
+
+def test_who_is_cancelled_while_packages_are_linked_links_no_more(deck: Deck, tmp_path: Path) -> None:
+    """Over a network all of them take minutes."""
+    built = deck.build("alpha==1.0")
+    deck.lock_of(built)
+    job = read_job(built.directory)
+    assert job is not None
+    job.attempt_dir.rename(tmp_path / "attempt")
+    job.attempt_dir.mkdir()
+
+    def check() -> None:
+        raise KeyboardInterrupt("cancelled")
+
+    with pytest.raises(KeyboardInterrupt, match="cancelled"):
+        Seeding(job).begin(lambda _: None, check)
+    assert not any(path.is_file() for path in job.attempt_dir.rglob("*"))
+    with deck.store.use_lock.open() as lock:  # it can be had by who takes wheels out
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_after_the_clock_was_set_back_every_directory_is_looked_into(
