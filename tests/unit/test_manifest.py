@@ -127,7 +127,7 @@ def test_the_place_is_the_entry_that_decides_the_version():
     [
         pytest.param(b"{" + b" " * MANIFEST_LIMIT + b"}", "manifest-too-large", "manifest.json", id="too large"),
         (b'{\n "a": "\xff"}', "manifest-not-utf8", "manifest.json:2:8"),
-        (b'{\n "a": 1,\n}', "manifest-not-json", "manifest.json:3:1"),
+        (b'{\n "a": 1\n "b"}', "manifest-not-json", "manifest.json:3:2"),
         (b"", "manifest-not-json", "manifest.json:1:1"),
         pytest.param(b"[" * 100_000, "manifest-not-json", "manifest.json", id="deep"),
         pytest.param(b'{"a": ' + b"1" * 10_000 + b"}", "manifest-not-json", "manifest.json", id="long number"),
