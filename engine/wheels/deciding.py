@@ -50,6 +50,9 @@ class Asked(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Asked({self.key})"  # the lines and settings may hold passwords
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("key", self.key)]  # what a struct brings along for reports of crashes shows everything
+
 
 class Supply(Struct, frozen=True):
     """What comes from the store, and why no more."""

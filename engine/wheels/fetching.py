@@ -44,6 +44,9 @@ class Source(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Source({self.python}, {self.tag})"  # the options and variables may hold passwords
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("python", self.python), ("tag", self.tag)]  # as for `Asked`
+
 
 def pip_environment(source: Source, home: Path) -> dict[str, str]:
     """The variables that pip runs with; `home` is an empty directory of our own."""
