@@ -74,7 +74,8 @@ class Seeding:
     @contextmanager
     def deciding(self) -> Iterator[None]:
         """Find out what the store has for the build, beside what is done in the block until `begin`."""
-        with ThreadPoolExecutor(1, "deciding") as pool, self._use:
+        # In this order: whatever the block comes to, nothing is used any more when all is decided.
+        with self._use, ThreadPoolExecutor(1, "deciding") as pool:
             if self.job.lines:
                 self._decided = pool.submit(self._decide)
             yield

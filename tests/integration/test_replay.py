@@ -9,8 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +23,7 @@ import pytest
 from engine import Build, BuildState, Engine, Way
 from engine.builds.seeding import Seeding
 from engine.builds.spec import read_job
+from engine.environments.locks import acquire
 from engine.environments.records import Distribution
 from engine.environments.tree import digest, walk
 from engine.wheels.locks import Lock, LockRecords
@@ -375,6 +379,35 @@ def test_who_is_cancelled_while_packages_are_linked_links_no_more(deck: Deck, tm
     assert not any(path.is_file() for path in job.attempt_dir.rglob("*"))
     with deck.store.use_lock.open() as lock:  # it can be had by who takes wheels out
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_build_that_cannot_be_submitted_leaves_the_store_to_others(
+    deck: Deck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even when it was just beginning to look what is there."""
+    built = deck.build("alpha==1.0")
+    deck.lock_of(built)
+    job = read_job(built.directory)
+    assert job is not None
+    seeding, over = Seeding(job), threading.Event()
+    in_use = seeding.store.in_use
+
+    def slowly() -> AbstractContextManager[None]:
+        assert over.wait(60)
+        return in_use()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            over.set()
+            super().shutdown(wait, cancel_futures=cancel_futures)
+
+    monkeypatch.setattr(seeding.store, "in_use", slowly)
+    monkeypatch.setattr("engine.builds.seeding.ThreadPoolExecutor", Pool)
+    with pytest.raises(OSError, match="no guard"), seeding.deciding():
+        raise OSError("no guard")
+    end = time.monotonic() + 10
+    with acquire(deck.store.use_lock, lambda: time.monotonic() > end) as held:
+        assert held
 
 
 def test_after_the_clock_was_set_back_every_directory_is_looked_into(
