@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from app.cli.main import main
-from engine.environments.locks import acquire
 from engine.environments.store import EnvironmentStore
+from tests.locks import holding
 
 pytestmark = pytest.mark.slow
 
@@ -217,8 +217,7 @@ def test_ctrl_c_ends_a_run_over_a_list_so_that_it_can_be_resumed(cli: Cli, serve
     (key,) = (environment["key"] for environment in cli.json("environments"))
     assert cli("rebuild", "--list", "up", key, "--dry-run") == 0
     # Held, so that the rebuild has not ended before the signal comes.
-    with acquire(EnvironmentStore(server.data_dir).lock_path(key), lambda: True) as held:
-        assert held
+    with holding(EnvironmentStore(server.data_dir).lock_path(key)):
         process = subprocess.Popen(
             command(server, "rebuild", "--list", "up", key),
             env=environ(server),

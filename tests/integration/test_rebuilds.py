@@ -23,10 +23,10 @@ from engine.actions.rebuild import (
     remove_from_list,
     run_bulk,
 )
-from engine.environments.locks import acquire
 from engine.rebuilds.lists import RebuildLists
 from engine.rebuilds.model import ItemState
 from engine.world import World
+from tests.locks import holding
 
 pytestmark = pytest.mark.slow
 
@@ -176,8 +176,7 @@ def test_a_rebuild_that_waited_for_another_one_reuses_it(server, make_wheel, wai
     key = built(server, "alpha")
     world = world_of(server)
     (before,) = world.environments()
-    with acquire(world.store.lock_path(key), lambda: True) as held:
-        assert held
+    with holding(world.store.lock_path(key)):
         (started,) = rebuild(world, plan_rebuild(world, key))
         # Somebody else publishes a new attempt while this one waits.
         other = before.path.with_name("20991231-000000-abcdef")

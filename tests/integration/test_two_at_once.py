@@ -17,6 +17,7 @@ import pytest
 from engine import Build, BuildState, Engine
 from engine.environments.locks import acquire
 from engine.environments.store import EnvironmentStore
+from tests.locks import holding
 
 Make = Callable[..., Path]
 Wait = Callable[..., None]
@@ -170,8 +171,7 @@ def test_a_build_that_was_started_anyway_waits_for_the_other_and_reuses_what_it_
     withheld = record.read_bytes()
     record.unlink()
     store = EnvironmentStore(server.data_dir)
-    with acquire(store.lock_path(first.key), lambda: True) as held:
-        assert held
+    with holding(store.lock_path(first.key)):
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "engine.builds.supervisor", job],
             env=server.environ | {"PYTHONPATH": str(ROOT)},
