@@ -10,6 +10,7 @@ begin with the mark the spec names, which nobody who wrote a package can know in
 
 from __future__ import print_function, unicode_literals
 
+import ast
 import io
 import json
 import os
@@ -25,12 +26,18 @@ STDOUT = getattr(sys.stdout, "buffer", sys.stdout)
 
 # Run by the new environment's own interpreter: proves that it starts, and says what is in it.
 INVENTORY = """
-import json, os, re, sys
-fields = ("Name", "Version")
+# Without json and re, which take longer to be imported than most else here to be done.
+import os, sys
 def read(path):
     with open(path, encoding="utf-8", errors="replace") as file:
         # Of a file that holds a whole description, only what comes before it is parsed.
-        return file.read(65536).partition("\\n\\n")[0]
+        return file.read(65536).partition("\\n\\n")[0].split("\\n")
+def value(lines, field):
+    for line in lines:
+        name, _, found = line.partition(":")
+        if name == field and found.strip(" \\t"):
+            return found.strip(" \\t")
+    raise ValueError(field)
 def told(directory):
     # Of each distribution in a plain directory; whatever cannot be told so simply is an error.
     for name in os.listdir(directory):
@@ -38,15 +45,15 @@ def told(directory):
             path = os.path.join(directory, name)
             if os.path.isdir(path):
                 path = os.path.join(path, "METADATA" if name.lower().endswith(".dist-info") else "PKG-INFO")
-            head = read(path)
-            yield [re.search("(?m)^" + field + r":[ \\t]*(.*[^ \\t\\n])", head).group(1) for field in fields]
+            lines = read(path)
+            yield value(lines, "Name"), value(lines, "Version")
 try:
     if sys.version_info < (3, 8):
         raise ImportError("importlib.metadata")
     if any(place.endswith(".egg") or os.path.isfile(place) for place in sys.path):
         raise ValueError("not only plain directories")
     found = [pair for place in sys.path if os.path.isdir(place) for pair in told(place)]
-except (AttributeError, OSError, ValueError):
+except (OSError, ValueError):
     # This one takes all there is, and as long to be imported as all else here to be done.
     from importlib.metadata import distributions
     found = [(distribution.metadata["Name"], distribution.version) for distribution in distributions()]
@@ -58,9 +65,11 @@ except ImportError:
 first = {}
 for name, version in found:
     # The first on the path counts, as for imports: the environment's own copy hides an external.
-    first.setdefault(re.sub("[-_.]+", "-", name or "").lower(), (name, version))
+    parts = (name or "").lower().replace("_", "-").replace(".", "-").split("-")
+    first.setdefault("-".join(filter(None, parts)), (name, version))
 found = [first[key] for key in sorted(first) if key]
-print(json.dumps({"version": "%d.%d.%d" % sys.version_info[:3], "prefix": sys.prefix, "packages": found}))
+found = {"version": "%d.%d.%d" % sys.version_info[:3], "prefix": sys.prefix, "packages": found}
+print(repr(found) if str is bytes else ascii(found))
 """
 
 # How the lines of `uv pip check` begin that name no conflict.
@@ -344,8 +353,8 @@ class Builder(object):
             raise Failed("verify", "the environment's python ended with exit code %d" % process.returncode)
         try:
             # Last line: a package may print on start-up.
-            inventory = json.loads(output.strip().splitlines()[-1])
-        except (ValueError, IndexError):
+            inventory = ast.literal_eval(output.strip().splitlines()[-1])
+        except (ValueError, SyntaxError, IndexError):
             raise Failed("verify", "the environment's python did not say what is in it")
         if os.path.realpath(inventory["prefix"]) != os.path.realpath(self.env_dir):
             raise Failed("verify", "the environment's python runs from %s" % inventory["prefix"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -50,8 +50,8 @@ def told(code: str, *path: Path) -> list[list[str]]:
     text = f"import sys; sys.path[:] = {places!r} + [p for p in sys.path if 'site-packages' not in p]\n{code}"
     done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", text], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    return said["packages"] if isinstance(said, dict) else said
+    said = ast.literal_eval(done.stdout)
+    return [list(package) for package in (said["packages"] if isinstance(said, dict) else said)]
 
 
 @pytest.mark.parametrize("site", SITES)
