@@ -59,7 +59,7 @@ class Found(Struct, frozen=True):
     installations: tuple[Installation, ...]
     environments: tuple[Environment, ...]
     builds: tuple[Build, ...]
-    """Those that are under way."""
+    """Those under way that who wants the same joins."""
     builder: BuildAccount
     """Who builds run as, whose pip configuration applies."""
     declarations: Declarations = field(default_factory=Declarations)

@@ -206,6 +206,12 @@ class World:
         with self.lock:
             return self.jobs.unfinished()
 
+    def joinable(self) -> tuple[Build, ...]:
+        """The builds under way that whoever wants the same joins: not those whose end was asked for."""
+        from engine.builds.job import CANCEL
+
+        return tuple(build for build in self.unfinished() if not (build.directory / CANCEL).exists())
+
     def latest_builds(self, number: int) -> Iterator[Build]:
         """At most so many of the builds that were started last, newest first, each read when it is asked for."""
         latest = self.jobs.latest(number)
@@ -254,7 +260,7 @@ class World:
             config=self.config,
             installations=self.installations(),
             environments=self.environments(),
-            builds=self.unfinished(),
+            builds=self.joinable(),
             builder=self.builder,
             declarations=self.declarations(),
             externals=self._externals,

@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from engine.builds.audit import build_ended, build_started
 from engine.builds.estimate import expect
-from engine.builds.job import new_attempt_id
+from engine.builds.job import CANCEL, new_attempt_id
 from engine.builds.launch import account_for, build_environment, build_mounts, launch
 from engine.builds.model import Build, BuildState
 from engine.builds.pip_config import compiles, configuration
@@ -29,8 +29,6 @@ from engine.world import World
 
 __all__ = ["cancel", "find_build", "join_or_start", "launch_job", "plan_cancel", "settle_lost", "start", "unsettled"]
 
-_CANCEL = "cancel"
-"""In the job directory: read by the supervisor."""
 _HISTORY = 50
 """How many of the latest builds are asked how long one will take."""
 _START_PATIENCE = 30.0
@@ -146,7 +144,6 @@ def _overlay(data_dir: Path, plan: BuildPlan) -> str:
 def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Build:
     """The build of `key` that is under way, or the one that `start_it` starts; of two who ask at once one starts it.
 
-    One whose end was asked for is not joined: who is asked for a build then does not want that.
     Raises what `start_it` does, and `StorageError`.
     """
     path = world.config.settings.data_dir / "locks" / "start.lock"
@@ -155,7 +152,7 @@ def join_or_start(world: World, key: str, start_it: Callable[[], Build]) -> Buil
         path.parent.mkdir(parents=True, exist_ok=True)
         # Should somebody keep it too long, two builds are started, and the second will find what the first has built.
         with acquire(path, lambda: time.monotonic() > deadline, 0.02):
-            under_way = next((b for b in world.unfinished() if b.key == key and not _is_cancelled(b)), None)
+            under_way = next((build for build in world.joinable() if build.key == key), None)
             return under_way or start_it()
     except OSError as error:
         raise StorageError(write_problem("start the build", path, error)) from error
@@ -234,13 +231,8 @@ def cancel(world: World, plan: CancelPlan) -> Outcome:
     now = plan_cancel(world, plan.build.id)
     if now.problem is not None:
         raise Refused(now.problem)
-    write_json(now.build.directory / _CANCEL, {"by": world.user, "at": time.time()})
+    write_json(now.build.directory / CANCEL, {"by": world.user, "at": time.time()})
     return Outcome(build=now.build)
-
-
-def _is_cancelled(build: Build) -> bool:
-    """Whether somebody has asked for its end, which may take a moment to come."""
-    return (build.directory / _CANCEL).exists()
 
 
 def unsettled(builds: Sequence[Build]) -> tuple[Build, ...]:

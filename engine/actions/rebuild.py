@@ -193,7 +193,7 @@ def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> 
     interpreters = identities(installations)
     who = world.builder
     index = index_configuration(who.home, account=who.account)
-    active = {build.key: build for build in world.builds() if not build.state.final}
+    active = {build.key: build for build in world.joinable()}
     general = tuple(problem for problem in (who.problem, world.space_problem) if problem)
     items = []
     for environment in {each.key: each for each in environments}.values():

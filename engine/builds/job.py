@@ -9,7 +9,7 @@ jobs/<attempt>/
     cancel          appears when somebody asks for the end; says who
     request.json    what pip is to be asked for, word by word; with any passwords, so for the service alone
     builder.py      the program that is run, with bytecode.py, requirements.txt and constraints.txt for it
-    supplied.json   what the wheel store has given, for the builder; written by the supervisor before it starts
+    supplied.json   what the wheel store has given; written by the supervisor, and the builder waits for it
     source/         the bundle's files, when a requirement line refers to them
     work/           what the builder writes: outcome.json, its own verdict; gone at the end are tmp/ and source/
     result.json     the verdict; written last, atomically, by whoever is first: nobody changes one
@@ -37,9 +37,11 @@ from engine.builds.vitals import SILENCE, Machine, Watch
 from engine.files import read_json, write_json_once
 from engine.text import clean, one_line
 
-__all__ = ["JobReader", "append_event", "fold", "new_attempt_id", "write_result"]
+__all__ = ["CANCEL", "JobReader", "append_event", "fold", "new_attempt_id", "write_result"]
 
 
+CANCEL = "cancel"
+"""The name of what asks for the end of a build."""
 _MANY = 1 << 60
 
 

@@ -27,7 +27,7 @@ from engine.audit.writing import record
 from engine.builds.attending import PATIENCE, attend
 from engine.builds.audit import build_ended
 from engine.builds.faults import build_timeout, explain, fault_of_job, fault_of_problem, start_timeout
-from engine.builds.job import JobReader, write_result
+from engine.builds.job import CANCEL, JobReader, write_result
 from engine.builds.line import Position, line_directory, stand_in_line
 from engine.builds.model import BuildState, Fault, Phase
 from engine.builds.pip_config import index_configuration, named_options
@@ -205,8 +205,8 @@ class Supervisor:
         names = {path.name for path in self.job.job_dir.iterdir()}
         if "result.json" in names:
             raise _Settled
-        if self.terminated or "cancel" in names:
-            asked = read_json(self.job.job_dir / "cancel")
+        if self.terminated or CANCEL in names:
+            asked = read_json(self.job.job_dir / CANCEL)
             by = f"by {asked.get('by', 'somebody')}" if asked else "by a signal to its supervisor"
             raise _Ended(BuildState.CANCELLED, f"cancelled {by}")
 

@@ -179,6 +179,7 @@ def test_nobody_joins_a_build_whose_end_was_asked_for(server, make_wheel: Make, 
     supervisor = stopped_supervisor(first, wait_until)
     stepped("before-attend", "SIGCONT")  # which does nothing to who runs
     engine.execute(engine.plan_cancel(first.id))
+    assert engine.plan_build(engine.open_bundle(str(server.bundle("alpha")))).running is None
     _, second = started(server, "alpha")
     assert second.id != first.id
     supervisor.send_signal(signal.SIGCONT)

@@ -22,7 +22,7 @@ import pytest
 
 from engine import Build, BuildState, Engine, Way
 from engine.builds.seeding import Seeding
-from engine.builds.spec import read_job
+from engine.builds.spec import Job, read_job
 from engine.environments.locks import acquire
 from engine.environments.records import Distribution
 from engine.environments.tree import digest, walk
@@ -71,6 +71,14 @@ class Deck:
         lock = self.locks.read(build.key)
         assert lock is not None
         return lock
+
+    def again(self, build: Build, aside: Path) -> Job:
+        """The job of `build` as before its attempt was made, which is put `aside`."""
+        job = read_job(build.directory)
+        assert job is not None
+        job.attempt_dir.rename(aside)
+        job.attempt_dir.mkdir()
+        return job
 
     def reap(self) -> None:
         """Have no environment any more, and all the rest."""
@@ -366,10 +374,7 @@ def test_who_is_cancelled_while_packages_are_linked_links_no_more(deck: Deck, tm
     """Over a network all of them take minutes."""
     built = deck.build("alpha==1.0")
     deck.lock_of(built)
-    job = read_job(built.directory)
-    assert job is not None
-    job.attempt_dir.rename(tmp_path / "attempt")
-    job.attempt_dir.mkdir()
+    job = deck.again(built, tmp_path / "attempt")
 
     def check() -> None:
         raise KeyboardInterrupt("cancelled")
@@ -416,10 +421,7 @@ def test_after_the_clock_was_set_back_every_directory_is_looked_into(
     """What was put there since could look as old as what was linked."""
     built = deck.build("alpha==1.0")
     deck.lock_of(built)
-    job = read_job(built.directory)
-    assert job is not None
-    job.attempt_dir.rename(tmp_path / "attempt")
-    job.attempt_dir.mkdir()
+    job = deck.again(built, tmp_path / "attempt")
     seeding = Seeding(job)
     seeding.begin(lambda _: None)
     before = seeding.vouched()
