@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return command_line(arguments, forks=True)
             except KeyboardInterrupt as error:  # so early that nothing was begun
                 return exit_code(error)
+            finally:
+                # At its end Python looks through all there is for garbage, which is a tenth of a short command.
+                gc.freeze()
     why = refusal(os.environ, is_terminal=sys.stdin.isatty() and sys.stderr.isatty())
     if why:
         print(f"envdeck: {why}", file=sys.stderr)  # noqa: T201 - the UI has not started, this is all there is to see

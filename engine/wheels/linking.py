@@ -362,7 +362,8 @@ class _Linking(Struct):
         rows, spelled = [], {}
         for target, data in own.items():
             rows.append(Row(target, digest_of(data), len(data)))
-            recorded = posixpath.relpath(target, site)
+            inside = target.startswith(f"{site}/")
+            recorded = target[len(site) + 1 :] if inside else posixpath.relpath(target, site)
             spelled[recorded] = row_of(recorded, rows[-1].digest, len(data))
         record = "".join(spelled.get(path, "") + following for path, following in entry.record)
         data = record.encode("utf-8", "surrogateescape")
