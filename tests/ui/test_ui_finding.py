@@ -180,3 +180,17 @@ async def test_the_cursor_stays_on_its_row_while_rows_come_and_go(desk, size: tu
         d.engine.publish(environments=MANY[5:])
         await d.until(lambda: "00000004" not in d.text and d.app.page.table.total == 25, "the newer snapshot")
         assert d.app.page.table.current.key == NAMES[8]
+
+
+async def test_what_comes_on_top_of_a_list_that_shows_its_beginning_is_seen(desk) -> None:
+    async with desk(FakeEngine(snapshot(environments=MANY[1:]))) as d:
+        await d.press("2")
+        d.engine.publish(environments=MANY)
+        await d.until(lambda: d.app.page.table.total == 30, "the newer snapshot")
+        assert "00000000" in d.lines[3]
+        assert d.app.page.table.current.key == NAMES[1], "the cursor stays on its row"
+        await d.press("G")
+        top = d.app.page.table.top
+        d.engine.publish(environments=MANY[1:])
+        await d.until(lambda: d.app.page.table.total == 29, "the newer snapshot")
+        assert d.app.page.table.top == top - 1, "further down nothing moves"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_engine import FakeEngine
 from fake_server import snapshot
-from fake_values import build, config, environment, installation
+from fake_values import build, config, environment, installation, value
 
 from app.tui.profile import Profile
 from engine import BuildState, Problem, Severity, Where
@@ -300,3 +300,17 @@ async def test_an_installation_that_became_unusable_is_told(desk) -> None:
         d.engine.publish(installations=tuple(installations))
         await d.until(lambda: "not usable any more" in d.status, "the message")
         assert "interp 3/6" in d.lines[0]
+
+
+async def test_a_list_that_gets_more_room_fills_it(desk) -> None:
+    base = snapshot()
+    broken = config(*(Problem("config-value", f"value {number} cannot be used") for number in range(20)))
+    many = tuple(value(f"Envdeck.Setting{number:02}", "1") for number in range(40))
+    async with desk(FakeEngine(replace(base, config=replace(broken, values=many)))) as d:
+        await d.press("5", "G")
+        d.engine.publish(config=replace(config(), values=many))
+        await d.until(lambda: "value 1 cannot" not in d.text, "the notes without errors")
+        await d.settle()
+        rows = [line for line in d.lines if "Envdeck.Setting" in line]
+        assert len(rows) == d.app.page.table.page
+        assert "Setting39" in rows[-1]

@@ -95,7 +95,7 @@ class ResourceTable(LineWidget, Generic[R]):
         return self._cursor >= len(self._shown) - 1
 
     def set_rows(self, rows: Sequence[R], empty: Sequence[Line]) -> None:
-        """Show `rows`; without any, the remark `empty`. The cursor's row stays where it is on the screen."""
+        """Show `rows`; without any, the remark `empty`. The cursor stays on its row."""
         if rows is self._rows and rows:
             return
         before, emptiness, columns = self._visible(), self._empty, self._fitted
@@ -198,7 +198,10 @@ class ResourceTable(LineWidget, Generic[R]):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Show what the filter accepts, with the cursor on the row and in the place where it was."""
+        """Show what the filter accepts, with the cursor on the row and in the place where it was.
+
+        A list that shows its beginning goes on to show it: what comes on top of it, as a new build does, is seen.
+        """
         held = self._identity(self.current) if self.current is not None else None
         before = self._cursor
         rows = self.filter.keep(self._ordered, self._texts) if self.filter.terms else self._ordered
@@ -206,7 +209,7 @@ class ResourceTable(LineWidget, Generic[R]):
         self._cursor = min(before, max(0, len(rows) - 1))
         if held is not None:
             self._cursor = next((i for i, row in enumerate(rows) if self._identity(row) == held), self._cursor)
-        top = self.top + self._cursor - before
+        top = self.top + self._cursor - before if self.top else 0
         top = max(self._cursor - self.page + 1, min(top, self._cursor))
         self.top = max(0, min(top, len(rows) - self.page))
 
@@ -235,7 +238,7 @@ class ResourceTable(LineWidget, Generic[R]):
         self.post_message(self.Changed())
 
     def on_resize(self, _event: object) -> None:
-        self.top = max(0, min(self._cursor, max(self.top, self._cursor - self.page + 1), self.count - self.page))
+        self.scroll_top(min(self._cursor, max(self.top, self._cursor - self.page + 1)))
 
     def on_click(self, event: Click) -> None:
         index = self.top + event.y - self.fixed
