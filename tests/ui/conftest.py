@@ -59,6 +59,8 @@ class Desk:
         self.engine = engine
         self.now = 1000.0
         """The app's monotonic clock."""
+        self.later = 0.0
+        """Seconds that have passed since the snapshot was taken."""
         self._taken = 0
         self._asked: set[MessagePump] = set()
 
@@ -205,7 +207,7 @@ def desk(tmp_path: Path) -> Opener:
             engine,
             "0.1.0",
             environ={"XDG_CACHE_HOME": str(tmp_path / "cache"), **options.pop("environ", {})},
-            clock=lambda: NOW,
+            clock=lambda: NOW + desk.later,
             monotonic=lambda: desk.now,
             **options,
         )

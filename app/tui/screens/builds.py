@@ -37,6 +37,7 @@ _LAST = 1 << 30
 class BuildsPage(TablePage[Build]):
     view = View.BUILDS
     scopes = (Scope.BUILDS, Scope.MARKS)
+    ages = 1.0
     columns = (
         Column[Build](
             "state",
@@ -63,7 +64,7 @@ class BuildsPage(TablePage[Build]):
         Column[Build](
             "time",
             lambda build, now: safe(duration(build.seconds(now))),
-            6,
+            7,
             "t",
             lambda build: build.submitted_at,
             right=True,
@@ -73,7 +74,7 @@ class BuildsPage(TablePage[Build]):
         Column[Build](
             "left",
             lambda build, now: safe(remaining(build, now)),
-            6,
+            7,
             "l",
             lambda build: build.bytes_total,
             priority=1,
@@ -118,12 +119,12 @@ class BuildsPage(TablePage[Build]):
         """The identity of the build that is described below the list."""
 
     def on_mount(self) -> None:
-        self.set_interval(1.0, self._tick)
+        self.set_interval(self.ages, self._tick)
 
     def _tick(self) -> None:
-        if self.is_current:
-            self.table.refresh_rows(lambda build: build.state is BuildState.RUNNING)
-            if self.table.current is not None and self.table.current.state is BuildState.RUNNING:
+        if self.may_change:
+            self.table.refresh_rows(lambda build: not build.state.final)
+            if self.table.current is not None and not self.table.current.state.final:
                 self._tell()
 
     def identity(self, row: Build) -> str:

@@ -48,7 +48,7 @@ def ask_to_cancel(page: Page, *build_ids: str) -> None:
                     "Cancelling",
                     cancel_question(plan, deck.clock()),
                     [Answer("y", "cancel", "cancel", lambda: execute(good))],
-                    lines=lambda: describe_build(plan.build, deck.snapshot.taken_at),
+                    lines=lambda: describe_build(plan.build, deck.clock()),
                     no="go on",
                     command=deck.engine.command_line(plan),
                 ),

@@ -135,7 +135,7 @@ class ContentPage(TablePage[ContentRow]):
         return f"Content {content_name(row.content)}"
 
     def describe(self, row: ContentRow) -> list[Line]:
-        return describe_content(row.content, self._resolution(row), self.snapshot.taken_at)
+        return describe_content(row.content, self._resolution(row), self.deck.clock())
 
     def _resolution(self, row: ContentRow) -> Resolution | Problem | None:
         item, engine, now = row.content, self.deck.engine, self.snapshot

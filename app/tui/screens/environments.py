@@ -243,8 +243,8 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
     def describe(self, row: EnvironmentRow) -> list[Line]:
         env = row.environment
         if isinstance(env, ForeignEnvironment):
-            return describe_foreign(env, self.snapshot.taken_at)
-        return describe_environment(env, row.users, self._builds(env), self._examined(env), self.snapshot.taken_at)
+            return describe_foreign(env, self.deck.clock())
+        return describe_environment(env, row.users, self._builds(env), self._examined(env), self.deck.clock())
 
     def _builds(self, env: Environment) -> list[Build]:
         """The builds of its key, the newest first."""

@@ -25,11 +25,13 @@ from app.tui.text import count, safe
 from app.tui.widgets.build_log import BuildLog
 from app.tui.widgets.one_line import OneLine
 from app.tui.widgets.prompt import Editing
-from engine import Build, BuildState, LogRing, Snapshot
+from engine import Build, LogRing, Snapshot
 
 __all__ = ["LogPage"]
 
 _POLL = 1 / 10
+_AGES = 1.0
+"""Seconds after which the time that a build has taken is shown anew."""
 
 
 class LogPage(Page):
@@ -62,7 +64,7 @@ class LogPage(Page):
     def on_mount(self) -> None:
         self.deck.perform(lambda: self.deck.engine.follow(self.build_id), self._take_ring)
         self.set_interval(_POLL, self._poll)
-        self.set_interval(1.0, self._tick)
+        self.set_interval(_AGES, self._tick)
 
     def _take_ring(self, ring: LogRing) -> None:
         self.log_view.ring = ring
@@ -75,7 +77,7 @@ class LogPage(Page):
 
     def _tick(self) -> None:
         build = self.build
-        if self.is_current and build is not None and build.state is BuildState.RUNNING:
+        if self.may_change and build is not None and not build.state.final:
             self._draw_title()
 
     def _tell_end(self) -> None:
@@ -240,7 +242,7 @@ class LogPage(Page):
             build = _build_of(snapshot, build_id)
             return build_text(self.deck, build) if build is not None else None
 
-        self.app.push_screen(TextPage(self.view, f"Build {build_id}", write))
+        self.app.push_screen(TextPage(self.view, f"Build {build_id}", write, ages=_AGES))
 
     def do_retry_log(self, _argument: str) -> None:
         if self.build is not None:

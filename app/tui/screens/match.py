@@ -114,7 +114,7 @@ class MatchPage(TablePage[BundleEntry]):
         return f"Match of {row.name}"
 
     def describe(self, row: BundleEntry) -> list[Line]:
-        return explain(row, self.snapshot.taken_at, self._request_source(row))
+        return explain(row, self.deck.clock(), self._request_source(row))
 
     def _request_source(self, row: BundleEntry) -> tuple[ProvenanceStep, ...] | Problem | None:
         if row.plan is None:
@@ -220,6 +220,11 @@ class MatchPage(TablePage[BundleEntry]):
         if self.wanted and self.table.select(self.wanted):
             self.wanted = ""
         self._explain()
+
+    def _age(self) -> None:
+        super()._age()
+        if self.may_change:
+            self._explain()
 
     def on_resource_table_changed(self) -> None:
         if self._timer is not None:

@@ -114,6 +114,11 @@ class Page(Screen[None], inherit_bindings=False):
         """Give up what Esc gives up on this page before it leaves it; False when there is nothing of the kind."""
         return False
 
+    @property
+    def may_change(self) -> bool:
+        """Whether it may change by itself now: it is seen, not frozen, and nothing is being decided on it."""
+        return self.is_current and not self.deck.frozen and not self.prompt.asking
+
     # Life
 
     def on_mount(self) -> None:

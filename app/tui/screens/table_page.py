@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["TablePage"]
 
 R = TypeVar("R")
+_AGES = 10.0
+"""Seconds after which lists show their ages anew."""
 
 
 class TablePage(Page, Generic[R]):
@@ -41,6 +43,8 @@ class TablePage(Page, Generic[R]):
     columns: ClassVar[Sequence[Column]]  # type: ignore[type-arg]  # a class variable cannot name R
     facets: ClassVar[Sequence[Facet]] = ()  # type: ignore[type-arg]  # as above
     """What else rows can be filtered by."""
+    ages: ClassVar[float] = _AGES
+    """Seconds after which the passing of time alone makes what is told of a row out of date."""
     looked_up: ClassVar[bool] = True
     """Whether the rows come from looking at the data directory and the bundles."""
 
@@ -95,6 +99,15 @@ class TablePage(Page, Generic[R]):
     @property
     def mover(self) -> ResourceTable[R]:
         return self.table
+
+    def on_mount(self) -> None:
+        self.set_interval(_AGES, self._age)
+
+    def _age(self) -> None:
+        """Let ages go on where nothing happens; only what differs is sent."""
+        if self.may_change:
+            self.table.refresh_rows(lambda _row: True)
+            self.refresh_chrome()
 
     def show(self) -> None:
         self.table.set_rows(self.rows(), self._why_empty())
@@ -163,7 +176,7 @@ class TablePage(Page, Generic[R]):
                 found = next((one for one in self.rows() if self.identity(one) == wanted), None)
                 return None if found is None else self.describe(found)
 
-            self.app.push_screen(TextPage(self.view, self.heading(row), write, self._all_copies(row)))
+            self.app.push_screen(TextPage(self.view, self.heading(row), write, self._all_copies(row), self.ages))
 
     def do_raw(self, _argument: str) -> None:
         row = self.table.current

@@ -41,12 +41,15 @@ class TextPage(Page):
         title: str,
         write: Callable[[Snapshot], Sequence[Line] | None],
         copies: Copies | None = None,
+        ages: float = 0.0,
     ) -> None:
+        """`ages` are the seconds after which the text is out of date by itself; 0 for one that never is."""
         super().__init__()
         self.view = view
         self._title = title
         self._write = write
         self._copies = copies or {}
+        self._ages = ages
         self._sought = ""
 
     def body(self) -> ComposeResult:
@@ -57,6 +60,14 @@ class TextPage(Page):
     @property
     def mover(self) -> Detail:
         return self.detail
+
+    def on_mount(self) -> None:
+        if self._ages:
+            self.set_interval(self._ages, self._age)
+
+    def _age(self) -> None:
+        if self.may_change:
+            self.show()
 
     def show(self) -> None:
         lines = self._write(self.snapshot)
