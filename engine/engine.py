@@ -126,6 +126,11 @@ class Engine:
         """Why what is in the data directory cannot be seen, or not be changed, by who runs this."""
         return self._world.data_dir_problem
 
+    @property
+    def refusal(self) -> Problem | None:
+        """Why nothing can be changed here, not even without `read_only`; every plan but that of a build tells it."""
+        return self._world.refusal
+
     # The live picture
 
     def start(self) -> None:
@@ -287,7 +292,7 @@ class Engine:
     # Builds
 
     def plan_build(self, bundle: Bundle) -> BuildPlan:
-        """What building `bundle` would do now."""
+        """What building `bundle` would do now, for whoever may change something here: see `refusal`."""
         return self._world.plan(bundle)
 
     def plan_cancel(self, build_id: str) -> CancelPlan:
@@ -420,6 +425,7 @@ class Engine:
         from engine.audit.model import AuditAction
 
         world, began = self._world, time.monotonic()
+        world.require_writable()
         started = actions.audit.run_started(plan, argv)
         world.record(started)
         with actions.audit.recorded_if_stopped(world, replace(started, action=AuditAction.RUN_END)):
@@ -630,15 +636,14 @@ class Engine:
         from engine.plans import BuildPlan, CancelPlan
 
         world = self._world
-        world.require_writable()
         try:
-            match plan:
-                case BuildPlan():
-                    with actions.audit.audited(world, plan):
-                        return actions.build.start(world, plan)
-                case CancelPlan():
-                    with actions.audit.audited(world, plan):
-                        return actions.build.cancel(world, plan)
+            if isinstance(plan, BuildPlan):
+                with actions.audit.audited(world, plan):
+                    return actions.build.start(world, plan)
+            world.require_writable()
+            if isinstance(plan, CancelPlan):
+                with actions.audit.audited(world, plan):
+                    return actions.build.cancel(world, plan)
             return self._keep_house(plan)
         finally:
             self._wake()

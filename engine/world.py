@@ -347,11 +347,7 @@ class World:
     @property
     def read_only(self) -> str:
         """Why nothing can be changed; empty when it can."""
-        if self._read_only:
-            return "started with --read-only"
-        if self.config.settings.read_only:
-            return f"Envdeck.ReadOnly is on ({self.config.value('Envdeck.ReadOnly').origins[0]})"
-        return self.data_dir.why_unwritable
+        return "started with --read-only" if self._read_only else self._why_unchangeable
 
     @property
     def data_dir_problem(self) -> Problem | None:
@@ -367,10 +363,23 @@ class World:
     def require_writable(self) -> None:
         """Raise `Refused` (`read-only`) when nothing can be changed."""
         if reason := self.read_only:
-            problem = self.data_dir_problem
-            raise Refused(
-                Problem("read-only", f"nothing can be changed: {reason}", hint=problem.hint if problem else "")
-            )
+            raise Refused(self._refusal(reason))
+
+    @property
+    def refusal(self) -> Problem | None:
+        """Why nothing can be changed also by who asks for it; for plans, which are made with ``--read-only``, too."""
+        reason = self._why_unchangeable
+        return self._refusal(reason) if reason else None
+
+    @property
+    def _why_unchangeable(self) -> str:
+        if self.config.settings.read_only:
+            return f"Envdeck.ReadOnly is on ({self.config.value('Envdeck.ReadOnly').origins[0]})"
+        return self.data_dir.why_unwritable
+
+    def _refusal(self, reason: str) -> Problem:
+        problem = self.data_dir_problem
+        return Problem("read-only", f"nothing can be changed: {reason}", hint=problem.hint if problem else "")
 
 
 def _declared(settings: Settings, known: Declarations) -> Declarations:

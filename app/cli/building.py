@@ -43,7 +43,7 @@ def build(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if options.dry_run:
         from app.cli import commands
 
-        return commands.show_plan(engine, plan, terminal)
+        return commands.show_plan(engine, commands.as_allowed(engine, plan), terminal)
     return carry_out(engine, plan, options, terminal)
 
 

@@ -30,7 +30,7 @@ def reap(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     going, result = plan.reapable, None
     # What was named and stays is a no; what stays of the whole cache is as it should be.
     refused = bool(options.keys) and bool(plan.kept)
-    if not options.dry_run:
+    if not (options.dry_run or plan.problem):
         question = f"Delete {len(going)} with {size(plan.bytes)}?"
         if going and not confirmed(question, terminal, yes=options.yes):
             return 1
@@ -40,7 +40,9 @@ def reap(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         _tell(result, terminal)
     if terminal.json:
         terminal.document(json_cache.reap(plan, result))
-    return 1 if refused or (result and _incomplete(result, named=bool(options.keys))) else 0
+    elif plan.problem:
+        terminal.complain(plan.problem)
+    return 1 if plan.problem or refused or (result and _incomplete(result, named=bool(options.keys))) else 0
 
 
 def _incomplete(result: ReapResult, *, named: bool) -> bool:
@@ -72,7 +74,7 @@ def delete(engine: Engine, options: Namespace, terminal: Terminal) -> int:
 
         terminal.show(render_cache.cache_plan(plan))
     result = None
-    if not options.dry_run:
+    if not (options.dry_run or plan.problem):
         question = f"Delete {len(plan.deletable)} with {size(plan.bytes)}?"
         if plan.deletable and not confirmed(question, terminal, yes=options.yes):
             return 1
@@ -81,7 +83,9 @@ def delete(engine: Engine, options: Namespace, terminal: Terminal) -> int:
         _tell(result, terminal)
     if terminal.json:
         terminal.document(json_cache.deleted(plan, result))
-    return 1 if plan.kept or (result and _incomplete(result, named=True)) else 0
+    elif plan.problem:
+        terminal.complain(plan.problem)
+    return 1 if plan.problem or plan.kept or (result and _incomplete(result, named=True)) else 0
 
 
 _ITEMS = """\
@@ -103,10 +107,11 @@ def add_commands(children: Commands) -> None:
         "deletes, and judges each again right before.",
         "  envdeck reap --dry-run\n  envdeck reap --if-due --yes\n  envdeck reap q3Zk --grace 0",
         "  0  done, or nothing to do\n"
-        "  1  a KEY stays, something could not be deleted, or nobody confirmed it\n"
+        "  1  a KEY stays, something could not be deleted, or it was refused, as where\n"
+        "     nobody confirmed it\n"
         "  2  bad usage, or no such environment",
         f"{{due, complete, grace, planned_at, unreadable_processes, {_ITEMS},\n"
-        f"  reapable, kept (counts), bytes, {_RESULT}}}",
+        f"  reapable, kept (counts), bytes, {_RESULT}, error}}",
     )
     command.add_argument("keys", metavar="KEY", nargs="*", help="only these environments: keys or beginnings of keys")
     command.add_argument(
@@ -139,10 +144,10 @@ def add_commands(children: Commands) -> None:
         "is built again when it runs next. What is running, pinned or being built stays.",
         "  envdeck caches delete --language Python --version 3.11.9 --dry-run",
         "  0  deleted\n"
-        "  1  some of it stays, could not be deleted, or nobody confirmed it\n"
+        "  1  refused, some of it stays or could not be deleted, or nobody confirmed it\n"
         "  2  bad usage, or no such cache",
         f"{{cache, unreadable_processes, {_ITEMS},\n"
-        f"  deletable, kept (counts), bytes, contents (names), rebuild_seconds,\n  {_RESULT}}}",
+        f"  deletable, kept (counts), bytes, contents (names), rebuild_seconds,\n  {_RESULT}, error}}",
     )
     command.add_argument("--language", metavar="LANGUAGE", required=True, help="Python")
     command.add_argument("--version", metavar="X.Y.Z", dest="python_version", required=True, help="of the interpreter")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_commands",
+    "as_allowed",
     "builds",
     "bundles",
     "installations",
@@ -87,6 +88,11 @@ def plan(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     item = engine.try_request(asked, bundle).outcome(rule).plan
     assert item is not None, "a trial for a bundle has its plan"
     return show_plan(engine, item, terminal, told=asked is None)
+
+
+def as_allowed(engine: Engine, plan: BuildPlan) -> BuildPlan:
+    """`plan` with what keeps this account from carrying it out. What is there already is for everybody."""
+    return plan if plan.problem or plan.hit else plan.having(problem=engine.refusal)
 
 
 def show_plan(engine: Engine, item: BuildPlan, terminal: Terminal, *, told: bool = True) -> int:
@@ -200,7 +206,8 @@ def add_commands(children: Commands) -> None:
         "Shows where the version request comes from, the match, whether the environment\n"
         "is managed and by which level, what happens to each requirement line and why,\n"
         "the key, and whether the environment is there already. On a miss it names the\n"
-        "nearest environment and the lines that differ.",
+        "nearest environment and the lines that differ. Whether this account may build\n"
+        "is what `envdeck build --dry-run` says.",
         "  envdeck plan ./my-app\n"
         "  envdeck plan ./my-app --python 3.12.1\n"
         "  envdeck plan bundle.tar.gz --json | jq .hit",

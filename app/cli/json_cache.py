@@ -152,7 +152,7 @@ def _result(result: ReapResult | None) -> Document | None:
 def reap(plan: ReapPlan | None, result: ReapResult | None = None) -> Document:
     """The plan of a reaping and what came of it. Without a plan it was not due."""
     if plan is None:
-        return {"due": False, "items": [], "reapable": 0, "kept": 0, "bytes": 0, "result": None}
+        return {"due": False, "items": [], "reapable": 0, "kept": 0, "bytes": 0, "result": None, "error": None}
     return {
         "due": True,
         "complete": plan.complete,
@@ -164,6 +164,7 @@ def reap(plan: ReapPlan | None, result: ReapResult | None = None) -> Document:
         "kept": len(plan.kept),
         "bytes": plan.bytes,
         "result": _result(result),
+        "error": problem(plan.problem),
     }
 
 
@@ -191,6 +192,7 @@ def deleted(plan: CachePlan, result: ReapResult | None = None) -> Document:
         "contents": list(plan.contents),
         "rebuild_seconds": number(plan.rebuild_seconds),
         "result": _result(result),
+        "error": problem(plan.problem),
     }
 
 

@@ -8,7 +8,7 @@ from argparse import Namespace
 
 from app.cli import json_cache
 from app.cli.building import carry_out, goes_on, tell_end
-from app.cli.commands import show_plan
+from app.cli.commands import as_allowed, show_plan
 from app.cli.following import follow, reporter
 from app.cli.grammar import BUILD, Commands, add_dry_run, count
 from app.cli.interrupting import STOPS, check, stopped
@@ -62,7 +62,7 @@ def retry(engine: Engine, options: Namespace, terminal: Terminal) -> int:
     if isinstance(plan, RebuildPlan):
         return _carry_out(engine, plan, options, terminal)
     if options.dry_run:
-        return show_plan(engine, plan, terminal)
+        return show_plan(engine, as_allowed(engine, plan), terminal)
     return carry_out(engine, plan, options, terminal)
 
 

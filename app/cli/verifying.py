@@ -42,11 +42,9 @@ def _why_not(engine: Engine, plan: VerifyPlan, options: Namespace) -> str:
     """Why nothing is marked; empty when what is damaged is."""
     if options.foreign:
         return "what the server made is only looked at"
-    if options.dry_run:
-        return "--dry-run"
     if not plan.verifications:
         return "there is no environment"
-    return engine.snapshot().read_only
+    return engine.snapshot().read_only or ("--dry-run" if options.dry_run else "")
 
 
 @contextmanager

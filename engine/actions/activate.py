@@ -75,7 +75,8 @@ def plan_activate(world: World, reference: str, number: int | None = None) -> Ac
         problem=_active_already(content, bundle)
         or app_mode_problem(content, build.bundle.manifest.app_mode)
         or build.problem
-        or build.match.problem,
+        or build.match.problem
+        or world.refusal,
     )
 
 

@@ -50,7 +50,8 @@ def find_build(world: World, build_id: str) -> Build:
 def start(world: World, plan: BuildPlan) -> Outcome:
     """Start the build that `plan` describes, unless its environment is there or being built already.
 
-    Raises `Refused` when it cannot be built or the plan no longer holds, `StorageError` when the disk fails.
+    An environment that is there is for everybody, also for who cannot change anything. Raises `Refused` when it cannot
+    be built or the plan no longer holds, `StorageError` when the disk fails.
     """
     # An interpreter may have been replaced since it was probed; where nothing changed this costs a few looks.
     world.probe()
@@ -78,6 +79,7 @@ def start(world: World, plan: BuildPlan) -> Outcome:
         )
     if now.environment is not None:
         return Outcome(environment=now.environment)
+    world.require_writable()
     return Outcome(build=join_or_start(world, now.key, lambda: _launch(world, now)))
 
 
@@ -222,7 +224,7 @@ def plan_cancel(world: World, build_id: str) -> CancelPlan:
     """What cancelling would do now. Raises `InputError` (`build-unknown`, `build-ambiguous`)."""
     build = find_build(world, build_id)
     if not build.state.final:
-        return CancelPlan(build)
+        return CancelPlan(build, world.refusal)
     return CancelPlan(build, Problem("build-ended", f"the build has ended already: it is {build.state.value}"))
 
 

@@ -66,6 +66,8 @@ class CachePlan(Struct, frozen=True):
     items: tuple[ReapItem, ...]
     unreadable: int
     """How many processes could not be seen into, so that a use by one of them may have gone unnoticed."""
+    problem: Problem | None = None
+    """Why nothing can be deleted here, if so."""
 
     @property
     def deletable(self) -> tuple[ReapItem, ...]:
@@ -127,7 +129,7 @@ def plan_delete_cache(
     survey = Survey(world.store, world.builds, grace=0.0, now=time.time())
     items, unreadable = survey.environments(_ours(world).get(wanted, ()), {})
     items = tuple(replace(item, used_by=used_by.get(item.key, ())) for item in items)
-    return CachePlan(cache, items, unreadable)
+    return CachePlan(cache, items, unreadable, world.refusal)
 
 
 def delete_cache(world: World, plan: CachePlan, *, stop: Callable[[], bool] = lambda: False) -> ReapResult:

@@ -89,7 +89,7 @@ def plan_set(
             decision = world.plan(bundle, replace(defaults_of(content), manage_environment=level)).management
         except InputError:
             pass  # the plan is about the settings, and says that it does not know
-    problem = content.problem or name_taken(store.contents(), name, content)
+    problem = content.problem or name_taken(store.contents(), name, content) or world.refusal
     image = content.default_image if default_image is None else default_image
     return SetPlan(content, name, level, image, decision, problem)
 
@@ -126,8 +126,8 @@ def plan_remove(world: World, reference: str) -> RemovePlan:
     """What removing the content would do. Raises `InputError` (`content-unknown`, `content-ambiguous`)."""
     store = content_store(world)
     content = store.find(reference)
-    running = in_use(store.use_path(content.guid))
-    return RemovePlan(content, sum(b.size for b in content.bundles), _running(content) if running else None)
+    problem = _running(content) if in_use(store.use_path(content.guid)) else world.refusal
+    return RemovePlan(content, sum(b.size for b in content.bundles), problem)
 
 
 def remove(world: World, plan: RemovePlan) -> None:

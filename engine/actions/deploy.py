@@ -95,6 +95,7 @@ def plan_deploy(world: World, bundle: Bundle, *, name: str | None = None, guid: 
     number, drops = _next_bundle(world, content)
     if content is not None:
         problem = content.problem or app_mode_problem(content, bundle.manifest.app_mode) or taken or problem
+    problem = problem or world.refusal
     return DeployPlan(
         bundle,
         build,

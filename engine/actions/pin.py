@@ -57,13 +57,15 @@ def plan_pin(world: World, reference: str, *, note: str = "") -> PinPlan:
     Raises `InputError` (`environment-unknown`, `environment-ambiguous`).
     """
     environment = find_environment(world.environments(), reference)
-    return PinPlan(environment, Pin(world.user, time.time(), one_line(note)), read_pin(environment))
+    return PinPlan(environment, Pin(world.user, time.time(), one_line(note)), read_pin(environment), world.refusal)
 
 
 def plan_unpin(world: World, reference: str) -> PinPlan:
     """What taking the pin off would do. Raises `InputError` (`environment-unknown`, `environment-ambiguous`)."""
     environment = find_environment(world.environments(), reference)
-    problem = None if environment.pinned else Problem("not-pinned", f"environment {environment.key} is not pinned")
+    problem = world.refusal
+    if not environment.pinned:
+        problem = Problem("not-pinned", f"environment {environment.key} is not pinned")
     return PinPlan(environment, None, read_pin(environment), problem)
 
 

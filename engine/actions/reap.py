@@ -58,7 +58,7 @@ def plan_reap(
     items, unreadable = survey.environments(environments, used_by)
     if keys is None:
         items += (*survey.orphans(), *survey.trash(), *survey.wheels(environments))
-    return ReapPlan(items, keys is None, grace, unreadable, now)
+    return ReapPlan(items, keys is None, grace, unreadable, now, world.refusal)
 
 
 def reap(

@@ -194,7 +194,7 @@ def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> 
     who = world.builder
     index = index_configuration(who.home, account=who.account)
     active = {build.key: build for build in world.joinable()}
-    general = tuple(problem for problem in (who.problem, world.space_problem) if problem)
+    general = tuple(problem for problem in (who.problem, world.space_problem, world.refusal) if problem)
     items = []
     for environment in {each.key: each for each in environments}.values():
         identity = environment.ingredients.get("interpreter")
@@ -364,7 +364,7 @@ def plan_bulk(
         retry,
         everything,
         force,
-        running_problem(rebuilds) if rebuilds.alive and not force else None,
+        running_problem(rebuilds) if rebuilds.alive and not force else world.refusal,
     )
 
 

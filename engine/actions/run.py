@@ -106,7 +106,7 @@ def prepare_run(world: World, content: Content) -> RunPlan:
     cwd = ContentStore(world.config.settings.data_dir).bundle_dir(content.guid, content.active)
     who = build_account(world.config.settings.run_as, world.environ)
     account = who.account.name if who.account else ""
-    problem = resolution.problem or who.problem
+    problem = resolution.problem or who.problem or world.refusal
     installation = resolution.installation
     if problem is None and not cwd.is_dir():
         problem = Problem(

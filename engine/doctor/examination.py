@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from engine.doctor.jobs import examine_jobs, orphaned_jobs
 from engine.doctor.layout import examine_layout
 from engine.doctor.leftovers import examine_leftovers, find_leftovers
-from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairPlan, counted
+from engine.doctor.model import Diagnosis, Health, HealthCheck, RepairPlan, RepairStep, counted
 from engine.doctor.place import examine_account, examine_directory, examine_mount, examine_space, examine_way
 from engine.doctor.records import broken_records, examine_records, repairs_of
 from engine.doctor.session import examine_session
@@ -33,7 +35,7 @@ def examine(world: World) -> Diagnosis:
         broken = tuple(broken_records(world, now))
         leftovers = find_leftovers(world, now)
         jobs, silent = orphaned_jobs(world, now)
-        plan = RepairPlan((*repairs_of(broken), *jobs, *leftovers))
+        plan = _plan(world, (*repairs_of(broken), *jobs, *leftovers))
         checks += [
             examine_records(broken, data_dir),
             _environments(world),
@@ -51,7 +53,15 @@ def plan_repairs(world: World) -> RepairPlan:
     world.require_readable()
     now = time.time()
     jobs, _ = orphaned_jobs(world, now)
-    return RepairPlan((*repairs_of(tuple(broken_records(world, now))), *jobs, *find_leftovers(world, now)))
+    return _plan(world, (*repairs_of(tuple(broken_records(world, now))), *jobs, *find_leftovers(world, now)))
+
+
+def _plan(world: World, steps: Iterable[RepairStep]) -> RepairPlan:
+    """The repair that takes these steps, of which none can be done where nothing may be changed."""
+    refusal = world.refusal
+    if refusal is None:
+        return RepairPlan(tuple(steps))
+    return RepairPlan(tuple(replace(step, refusals=(*step.refusals, refusal.message)) for step in steps))
 
 
 def _place(world: World) -> Iterator[HealthCheck]:

@@ -71,6 +71,8 @@ class ReapPlan(Struct, frozen=True):
     """How many processes could not be seen into, so that a use by one of them may have gone unnoticed."""
     planned_at: float
     """Seconds since the epoch."""
+    problem: Problem | None = None
+    """Why nothing can be deleted here, if so."""
 
     @property
     def reapable(self) -> tuple[ReapItem, ...]:

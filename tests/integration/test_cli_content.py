@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from app.cli.main import main
+from app.cli.parser import own_words
 from engine.environments.store import EnvironmentStore
 from tests.locks import holding
 
@@ -146,6 +147,43 @@ def test_pins_rebuilds_and_caches(cli: Cli, server) -> None:
     assert cli("unpin", keys[0]) == 0
     assert cli("caches", "delete", *which, "-y") == 0, cli.err
     assert cli.json("environments") == []
+
+
+def test_where_nothing_may_be_changed_a_dry_run_says_so_as_the_command_does(cli: Cli, server) -> None:
+    bundle, other = str(server.bundle("alpha==1.0")), str(server.bundle("beta==1.0", name="other"))
+    for _ in range(2):
+        assert cli("deploy", bundle, "--name", "app") == 0, cli.err
+    (environment,) = cli.json("environments")
+    key, version = environment["key"], environment["python_version"]
+    commands = [
+        ["build", other],
+        ["deploy", bundle, "--name", "app"],
+        ["content", "activate", "app", "1"],
+        ["content", "set", "app", "--management", "off"],
+        ["content", "remove", "app", "--yes"],
+        ["pin", key],
+        ["rebuild", key],
+        ["rebuild", "--list", "some", key],
+        ["reap", "--yes"],
+        ["caches", "delete", "--language", "Python", "--version", version, "--yes"],
+        ["run", "app", "--", "true"],
+    ]
+    dry = [[*own_words(argv), "--dry-run", *argv[len(own_words(argv)) :]] for argv in commands]
+    # The option is about one process, which asks what would happen without it.
+    assert [cli("--read-only", *argv) for argv in dry] == [0] * len(dry)
+    assert [cli("--read-only", *argv) for argv in commands] == [1] * len(commands)
+    server.configure("[Envdeck]", "ReadOnly = true")
+    for argv in dry:
+        error = cli.json(*argv, code=1)["error"]
+        assert (error["code"], "Envdeck.ReadOnly is on" in error["message"]) == ("read-only", True), argv
+        assert cli(*argv) == 1
+        assert "error[read-only]" in cli.err, argv
+    for argv in commands:
+        assert cli(*argv) == 1
+        assert "error[read-only]" in cli.err, argv
+    assert cli.json("plan", other)["error"] is None, "a look tells of the bundle, not of who looks"
+    assert cli.json("build", bundle)["path"] == environment["path"], "what is there is for everybody"
+    assert cli("build", bundle, "--dry-run") == 0
 
 
 def test_a_project_becomes_a_bundle_that_can_be_planned(cli: Cli, server, tmp_path: Path) -> None:

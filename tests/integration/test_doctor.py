@@ -18,7 +18,7 @@ import pytest
 from engine import Health, Refused, RepairKind, RepairPlan
 from engine.builds.vitals import this_machine
 from engine.doctor import place, trials
-from engine.doctor.examination import examine
+from engine.doctor.examination import examine, plan_repairs
 from engine.doctor.layout import BROKEN_RECORDS, strangers
 from engine.doctor.leftovers import find_leftovers
 from engine.doctor.records import broken_records, repairs_of
@@ -304,6 +304,16 @@ def test_a_record_that_parses_and_says_nothing_is_broken_too(world) -> None:
     key_dir = publish(world)
     (key_dir / "current.json").write_text('{"attempt": "../../etc", "ingredients": {}}')
     assert [fault for fault, _ in broken(world).values()] == ["is not what envdeck writes"]
+
+
+def test_where_nothing_may_be_changed_no_step_of_a_repair_is_called_feasible(server, world, aged) -> None:
+    (publish(world) / "current.json").write_text("{ half")
+    aged()
+    assert plan_repairs(world).feasible
+    server.configure("[Envdeck]", "ReadOnly = true")
+    plan = plan_repairs(World([server.config], server.environ, read_only=False))
+    assert (len(plan.steps), plan.feasible) == (1, ())
+    assert "Envdeck.ReadOnly is on" in plan.steps[0].refusals[-1]
 
 
 def test_a_broken_record_is_moved_away_and_kept(world) -> None:

@@ -109,6 +109,7 @@ class FakeEngine:
     retry_error: Exception | None = None
     bulk_problem: Problem | None = None
     data_dir_problem: Problem | None = None
+    refusal: Problem | None = None
     bulk_end: ItemState = ItemState.COMPLETE
     settings_problem: Problem | None = None
     pip_problem: Problem | None = None

@@ -131,6 +131,8 @@ def refusing() -> FakeEngine:
         (["--read-only", "bundle", "create", "dir"], FakeEngine(), 1),
         (["bundle"], FakeEngine(), 2),
         (["build", "app", "--dry-run"], FakeEngine(), 0),
+        (["build", "app", "--dry-run"], FakeEngine(refusal=NO), 1),
+        (["plan", "app"], FakeEngine(refusal=NO), 0),
         (["cancel", "last", "--dry-run"], FakeEngine(), 0),
         (["cancel", "last", "--dry-run"], FakeEngine(cancel_problem=NO), 1),
         (["config", "pip"], FakeEngine(), 0),
