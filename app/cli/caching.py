@@ -146,7 +146,7 @@ def add_commands(children: Commands) -> None:
         "  0  deleted\n"
         "  1  refused, some of it stays or could not be deleted, or nobody confirmed it\n"
         "  2  bad usage, or no such cache",
-        f"{{cache, unreadable_processes, {_ITEMS},\n"
+        f"{{cache (as of `envdeck caches`), unreadable_processes, {_ITEMS},\n"
         f"  deletable, kept (counts), bytes, contents (names), rebuild_seconds,\n  {_RESULT}, error}}",
     )
     command.add_argument("--language", metavar="LANGUAGE", required=True, help="Python")

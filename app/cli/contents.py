@@ -11,7 +11,7 @@ from app.cli import json_content
 from app.cli.asking import confirmed
 from app.cli.building import goes_on
 from app.cli.following import follow, reporter
-from app.cli.grammar import BUNDLE, LOOKING, Commands, add_dry_run, add_yes, count
+from app.cli.grammar import BUNDLE, LOOKING, UNTOLD, Commands, add_dry_run, add_yes, count
 from app.cli.interrupting import STOPS, stopped
 from app.cli.terminal import Terminal
 from engine import UNCHANGED, Build, Content, DeployPlan, Engine, EnvdeckError, InputError, Problem, clean
@@ -238,8 +238,8 @@ guid, name, app_mode, created_at, created_by, active (number of the
   last_used_at, bundles [{number, name, deployed_at, deployed_by, key,
   python_version, size}], error"""
 _RESOLUTION = """\
-resolution {installation, environment, key, builds_first,
-  reasons [{code, text}], match, error}"""
+resolution {installation (null or {version, path, target}), environment,
+  key, builds_first, reasons [{code, text}], match, error}"""
 
 
 def add_commands(children: Commands) -> None:
@@ -282,7 +282,7 @@ def add_commands(children: Commands) -> None:
         "  126  the command cannot be run\n"
         "  127  there is no such command",
         "(with --dry-run only) {guid, name, command, cwd, python, environment,\n"
-        f"  variables, account, {_RESOLUTION}, error}}",
+        f"  image (null on this machine), variables, account, {_RESOLUTION}, error}}",
     )
     command.add_argument("content", metavar="CONTENT", help=_REF)
     command.usage = "envdeck run [options] CONTENT -- COMMAND [ARGUMENT ...]"
@@ -305,7 +305,7 @@ def add_commands(children: Commands) -> None:
         "Shows one content item: its settings, its bundles, and on which installation and\n"
         "in which environment it would run now, with every reason.",
         "  envdeck content show dashboard",
-        "  0  shown\n  2  bad usage, or no such content",
+        f"  0  shown\n{UNTOLD}\n  2  bad usage, or no such content",
         f"{{{_FIELDS},\n  {_RESOLUTION}}}",
     )
     command.add_argument("content", metavar="CONTENT", help=_REF)

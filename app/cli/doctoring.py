@@ -56,7 +56,7 @@ def add_commands(children: Commands) -> None:
         "space, how it is mounted, whether locks, new names, clocks and links do what\n"
         "envdeck relies on; records that do not parse, damaged environments, and what\n"
         "killed processes left behind. With --repair it shows what it would do, asks, and\n"
-        "does each step only if it is still right. It deletes nothing that it did not make.",
+        "does each step only if it is still right. It deletes nothing that envdeck did\nnot make.",
         "  envdeck doctor\n  envdeck doctor --repair --dry-run\n"
         "  envdeck doctor --json | jq '.checks[] | select(.health != \"ok\")'",
         "  0  all is well, or notes only\n"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app.cli import json_cache, json_output, verifying
-from app.cli.grammar import LOOKING, Commands, add_dry_run
+from app.cli.grammar import LOOKING, UNTOLD, Commands, add_dry_run
 from engine import clean, read_pin
 
 if TYPE_CHECKING:
@@ -148,8 +148,10 @@ def add_commands(children: Commands) -> None:
         "content that uses it, the processes that run in it now, every build of its key,\n"
         "and what its last verification came to.",
         "  envdeck environments show q3Zk",
-        "  0  shown\n  2  bad usage, or no such environment",
-        f"{{{_FIELDS},\n  processes [{{pid, user, command, how}}], unreadable_processes}}",
+        f"  0  shown\n{UNTOLD}\n  2  bad usage, or no such environment",
+        f"{{{_FIELDS},\n  processes [{{pid, user, command, how}}], unreadable_processes,\n"
+        "  builds (a list as of `envdeck builds`), verification (null, or {at, by, ok,\n"
+        "  count (of findings), findings}: the last one)}",
     )
     command.add_argument("key", metavar="KEY", help=_KEY)
     command = children_of.add(

@@ -27,6 +27,7 @@ __all__ = [
     "BUILD_FIELDS",
     "BUNDLE",
     "LOOKING",
+    "UNTOLD",
     "Command",
     "Commands",
     "Formatter",
@@ -47,7 +48,8 @@ Command = Callable[["Engine", Namespace, "Terminal"], int]
 
 BUNDLE = "a directory or .tar.gz with a manifest.json, or the name of a shipped sample (see `envdeck bundles`)"
 BUILD = "a build's id, a part of it that no other build's id has, or `last` for the newest"
-LOOKING = "  0  shown\n  2  bad usage, or a configuration file that cannot be read"
+UNTOLD = "  1  not shown: the configuration has errors, or the data directory is closed"
+LOOKING = f"  0  shown\n{UNTOLD}\n  2  bad usage, or a configuration file that cannot be read"
 BUILD_FIELDS = """\
 id, key, state (queued, running, done, failed, cancelled or
   lost), phase, bundle, content (null or the guid whose settings count),

@@ -210,7 +210,8 @@ def add_commands(children: Commands) -> None:
         "  way (replayed, seeded or installed), reason, packages, stored (in the wheel\n"
         "  store), seconds, basis, bytes}], unseen (how many more, taken to be like\n"
         "  these), seconds, at_once, bytes, bytes_kept (by what is there now),\n"
-        "  bytes_free, fits}), builds (null when none was started), error}. With --list\n"
+        "  bytes_free, fits}), builds (as of `envdeck builds`, null when none was started),\n"
+        "  error}. With --list\n"
         "  {name, added, keys, gone, plan, interrupted, result (null, or {items, success,\n"
         "  error, aborted, total, seconds}), error}; with --show {name, items [{key,\n"
         "  state, build, changed_at, message}], runner}",
