@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from app.cli.grammar import Commands, Formatter, Parser, globals_parser
+from engine import InputError, Problem
 
 _ROOMS = {
     "commands": "installations match plan bundles targets builds",
@@ -96,6 +97,16 @@ def parse_command(arguments: Sequence[str], namespace: Namespace) -> Namespace:
     ``--help``.
     """
     words = list(arguments)
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
+        # argparse would say first that there is no command.
+        raise InputError(
+            Problem(
+                "usage",
+                f"unrecognized arguments: {words[0]}",
+                expected="a COMMAND, or nothing but options of the terminal UI",
+                hint="See `envdeck --help`",
+            )
+        )
     if words[:1] == ["run"]:
         words = own_words(arguments)
         namespace.argv = list(arguments[len(words) + 1 :])

@@ -260,6 +260,12 @@ def test_the_help_of_every_command_has_an_example_and_its_exit_codes(cli: Cli, c
     assert max(map(len, cli.out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("argv", ["--bogus", "-x", "--theme", "--bogus plan app", "--mouse --bogus"])
+def test_an_option_that_is_not_there_is_named_also_without_a_command(cli: Cli, argv: str) -> None:
+    assert cli(*argv.split()) == 2
+    assert f"unrecognized arguments: {argv.split()[0]}" in cli.err
+
+
 FREE = {"variables", "phases", "ingredients", "manifest", "what", "facts", "where"}
 """What is under these has names that envdeck does not choose, or is told in another place."""
 ELSEWHERE = re.compile(r"envdeck ([a-z]+(?: [a-z]+)?)`")
