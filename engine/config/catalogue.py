@@ -42,6 +42,8 @@ class Setting(Struct, frozen=True):
     """The smallest value of an integer; None for no bound."""
     deprecated: str = ""
     """Why it should no longer be set; empty when it may."""
+    package: bool = False
+    """True where a value is the name of a package."""
 
     @property
     def section(self) -> str:
@@ -98,6 +100,7 @@ CATALOGUE = (
         "A package that is dropped from what bundles ask for, besides the built-in ones; !name takes one of those off.",
         f"{_PACKAGES}, Excluding Python Packages",
         multi=True,
+        package=True,
     ),
     Setting(
         "Python.EnvironmentManagement",
@@ -113,6 +116,7 @@ CATALOGUE = (
         "A package that is taken from the installation instead of being installed.",
         f"{_PACKAGES}, External package installation",
         multi=True,
+        package=True,
     ),
     Setting(
         "Python.ExternalVersionMatching",

@@ -4,6 +4,7 @@ where it comes from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +32,8 @@ from engine.text import clean
 __all__ = ["Resolved", "resolve"]
 
 _T = TypeVar("_T")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+"""The name of a package (PEP 508)."""
 
 
 class Resolved(Struct, frozen=True):
@@ -150,6 +153,7 @@ def _apply(entry: Entry, source: str, held: dict[str, _Held], environ: Mapping[s
     except BadValue as bad:
         yield _bad_value(setting, entry.value, bad, place)
         return
+    yield from _doubt(setting, given)
     before = held[setting.name]
     earlier = before.given if setting.multi and not before.is_default else ()
     held[setting.name] = _Held((*earlier, given), origin)
@@ -168,6 +172,8 @@ def _override(setting: Setting, held: dict[str, _Held], environ: Mapping[str, st
         except BadValue as bad:
             good = False
             yield _bad_value(setting, part, bad, Where(origin))
+        else:
+            yield from _doubt(setting, given[-1])
     if good:
         held[setting.name] = _Held(tuple(given), origin)
 
@@ -200,6 +206,22 @@ def _bad_value(setting: Setting, text: str | None, bad: BadValue, where: Where) 
     found = text or "nothing"
     message = f"{setting.name} has a value that cannot be used"
     return Problem("setting-bad-value", message, expected=bad.expected, found=found, where=where, hint=bad.hint)
+
+
+def _doubt(setting: Setting, given: _Given) -> Iterator[Problem]:
+    """A warning where nothing that bundles ask for can have the name that is given."""
+    name = given.text.removeprefix("!").strip()
+    if not setting.package or _NAME.fullmatch(name):
+        return
+    yield Problem(
+        "setting-no-package",
+        f"{setting.name} has a value that is the name of no package",
+        expected="the name of one package, without a version",
+        found=given.text,
+        where=given.where,
+        hint="Write a line for each package",
+        severity=Severity.WARNING,
+    )
 
 
 def _effective(setting: Setting, held: _Held) -> EffectiveValue:

@@ -83,7 +83,7 @@ def _integer(text: str) -> int:
         number = int(text, 16 if "x" in text.casefold() else 10)
         if -_INT64 <= number < _INT64:
             return number
-    raise BadValue("a whole number such as 42 or 0x2a")
+    raise BadValue("a whole number such as 42 or 0x2a, of at most 64 bits")
 
 
 def _duration(text: str) -> float:

@@ -211,6 +211,29 @@ def test_a_blank_key_empties_a_list() -> None:
     assert (emptied.values, emptied.origins, emptied.is_default) == ((), ("/etc/a.gcfg:3",), False)
 
 
+@pytest.mark.parametrize(
+    ("line", "names_one"),
+    [
+        ("External = numpy", True),
+        ("External = ruamel.yaml-clib_2", True),
+        ("ProhibitedPackage = !some-package", True),
+        ("ProhibitedPackage = x", True),
+        ("External = numpy==1.26", False),
+        ("External = numpy, pandas", False),
+        ("ProhibitedPackage = a b", False),
+        ("ProhibitedPackage = !", False),
+        ("External = \x1b[31m", False),
+        ("SupportPackage = x", True),
+    ],
+)
+def test_a_value_that_is_the_name_of_no_package_is_warned_of(line: str, names_one: bool) -> None:
+    section = "[Envdeck]" if line.startswith("Support") else "[Python]"
+    warned = [p for p in settings_of(f"{section}\n{line}\n").problems if p.code == "setting-no-package"]
+    assert [(str(p.where), p.severity) for p in warned] == (
+        [] if names_one else [(f"/etc/a.gcfg:2:{line.index('=') + 3}", Severity.WARNING)]
+    )
+
+
 def test_an_empty_item_of_a_list_is_ignored_and_warned_of() -> None:
     resolved = settings_of("[Python]\nExternal = numpy\nExternal =\n")
     (problem,) = resolved.problems
