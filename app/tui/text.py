@@ -9,7 +9,7 @@ from rich.text import Text
 
 from engine import clean
 
-__all__ = ["age", "ago", "clock", "count", "cut", "cut_path", "duration", "safe", "size"]
+__all__ = ["age", "ago", "clock", "count", "cut", "cut_path", "duration", "named", "safe", "since", "size"]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -54,9 +54,9 @@ def cut_path(text: Text, width: int) -> Text:
     return cut(Text.assemble(head, "…", tail, end="", style=text.style), width)
 
 
-def count(number: int, noun: str) -> str:
-    """``1 line``, ``2 lines``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """``1 line``, ``2 lines``; `nouns` where that is not the noun and an s."""
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def size(number: int) -> str:
@@ -79,6 +79,16 @@ def age(seconds: float) -> str:
         if seconds < limit:
             return f"{int(seconds // unit)}{letter}"
     return f"{int(seconds // _DAY)}d"
+
+
+def since(at: float, now: float) -> str:
+    """The `age` of what was at `at`; ``?`` where a record does not tell when that was."""
+    return age(now - at) if at else "?"
+
+
+def named(key: str, bundle: str) -> str:
+    """An environment in a few words: ``9f3ac1d2 (dash-sales)``, without the bundle where that is not known."""
+    return f"{key[:8]} ({bundle})" if bundle else key[:8]
 
 
 def ago(seconds: float) -> str:

@@ -7,7 +7,7 @@ from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import NOW, content, environment, foreign
 
-from engine import Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
+from engine import EnvironmentState, Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
 from engine.reaping.rules import KeepCode, KeepReason
 from tests.records import replace
 
@@ -325,7 +325,7 @@ async def test_the_description_tells_who_uses_it_and_whether_it_can_go(desk) -> 
         await d.until(lambda: "Can be reaped   no" in d.text, "the examination")
         for words in (
             "Content         sales",
-            "could not see into 2 of this machine",
+            "2 processes of this machine could not be seen into",
             "it is pinned",
             "20250101-000000-abcdef",
         ):
@@ -349,3 +349,37 @@ async def test_a_read_only_session_verifies_and_marks_nothing(desk) -> None:
         await d.press("2", "t")
         await d.until(lambda: "intact" in d.status, "what was found")
         assert d.engine.executed == []
+
+
+async def test_nothing_is_claimed_of_an_environment_whose_record_tells_nothing(desk) -> None:
+    """Not that it is from 1970, nor that it takes no space."""
+    lost = environment(
+        FIRST,
+        "",
+        attempt="",
+        state=EnvironmentState.DAMAGED,
+        reason="its record current.json does not parse",
+        lines=(),
+        packages=(),
+        size=0,
+        files=0,
+        built_at=0.0,
+        built_by="",
+        seconds=0.0,
+        python_path="",
+        ingredients={},
+    )
+    async with desk(FakeEngine(snapshot(environments=(lost,))), size=(120, 40)) as d:
+        await d.press("2")
+        assert d.lines[3].split()[:7] == [FIRST[:8], "3.11.7", "✗", "damaged", "?", "?", "?"]
+        await d.press("p")
+        await d.until(lambda: f"{FIRST[:8]} is pinned" in d.status, "the pin")
+        await d.press("slash", *"built>1d", "enter")
+        assert d.app.page.table.count == 0, "it is not older than a day, as far as anybody knows"
+        await d.press("escape", "d")
+        await d.until(lambda: "Can be reaped" in d.text, "the examination")
+        assert "its record current.json does not parse" in d.text
+        assert f"Path            {lost.key_dir}" in d.text
+        assert "Not known       which attempt counts, its size, lines and packages, when it was built" in d.text
+        for untrue in ("1970", "0B in", "0 packages", "0 lines", "the log of  are"):
+            assert untrue not in d.text

@@ -11,7 +11,7 @@ from app.tui.describe.decisions import management, packages, request_source, tar
 from app.tui.describe.ingredients import ingredients
 from app.tui.document import Document, Line
 from app.tui.symbols import ENVIRONMENT, LIFE, VERDICT, plan_mark
-from app.tui.text import ago, count, safe, size
+from app.tui.text import ago, count, named, safe, size
 from engine import (
     LOCAL,
     Action,
@@ -190,8 +190,9 @@ def _why_no_hit(document: Document, plan: BuildPlan) -> None:
         if plan.key and plan.unusable is None:
             document.field("Nearest", "no other environment of this installation")
         return
-    name = f"{near.environment.key[:8]} ({near.environment.bundle}, Python {near.environment.python_version})"
-    document.field("Nearest", f"{name} differs least")
+    env = near.environment
+    about = ", ".join(filter(None, (env.bundle, f"Python {env.python_version}")))
+    document.field("Nearest", f"{named(env.key, about)} differs least")
     rows = [(safe(f"+ {line}", "green"), safe("only asked for here", "dim")) for line in near.only_here]
     rows += [(safe(f"- {line}", "red"), safe("only in that environment", "dim")) for line in near.only_there]
     document.table(rows, indent=4)

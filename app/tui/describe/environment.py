@@ -59,22 +59,20 @@ def describe_environment(
     if env.reason:
         document.add("  ", safe(env.reason, mark.style), hang=2)
     document.blank()
-    document.field("Path", str(env.path))
-    document.field("Python", f"{env.python_version}  {env.python_path}")
+    document.field("Path", str(env.path if env.attempt else env.key_dir))
+    document.field("Python", f"{env.python_version}  {env.python_path}".rstrip())
     if env.target != LOCAL:
         document.field("Target", env.target)
-    document.field("Size", f"{size(env.size)} in {count(env.files, 'file')}")
-    if env.shared:
-        others = "uv's cache" if env.installer == "uv" else "other environments"
-        document.field("", f"{size(env.own)} its own, {size(env.shared)} shared with {others}")
-    built = f"{clock(env.built_at, now)}, {ago(now - env.built_at)}, in {duration(env.seconds)}"
-    document.field("Built", built + (f", by {env.built_by}" if env.built_by else ""))
-    document.field("First for", env.bundle or "unknown")
-    document.field("Attempt", env.attempt)
-    document.field("Verified", *_verification(env, examined, now))
+    if env.attempt:
+        _made(document, env, now)
+        document.field("Verified", *_verification(env, examined, now))
+    else:
+        document.field("Not known", "which attempt counts, its size, lines and packages, when it was built, for what")
     _use(document, env, contents, examined, now)
 
     _history(document, env, builds, now)
+    if not env.attempt:
+        return document.lines
     document.heading("Lines", f"{count(len(env.lines), 'line')} given to {env.installer}")
     for line in env.lines:
         document.add("  ", line, hang=4)
@@ -102,6 +100,19 @@ def describe_foreign(env: ForeignEnvironment, now: float) -> list[Line]:
     return document.lines
 
 
+def _made(document: Document, env: Environment, now: float) -> None:
+    """What its record tells."""
+    document.field("Size", f"{size(env.size)} in {count(env.files, 'file')}")
+    if env.shared:
+        others = "uv's cache" if env.installer == "uv" else "other environments"
+        document.field("", f"{size(env.own)} its own, {size(env.shared)} shared with {others}")
+    when = f"{clock(env.built_at, now)}, {ago(now - env.built_at)}" if env.built_at else "at a time that is not known"
+    built = f"{when}, in {duration(env.seconds)}"
+    document.field("Built", built + (f", by {env.built_by}" if env.built_by else ""))
+    document.field("First for", env.bundle or "unknown")
+    document.field("Attempt", env.attempt)
+
+
 def _packages(document: Document, packages: Sequence[LockedPackage]) -> None:
     document.heading("Packages", count(len(packages), "package"))
     document.table([(package.name, safe(package.version, "dim")) for package in packages])
@@ -127,7 +138,8 @@ def _use(
     if not processes:
         processes.append(safe("none uses it", "dim"))
     if plan.unreadable:
-        processes.append(safe(f"could not see into {plan.unreadable} of this machine", "dim"))
+        unseen = count(plan.unreadable, "process", "processes")
+        processes.append(safe(f"{unseen} of this machine could not be seen into", "dim"))
     document.field("Processes", *processes)
     if item is not None:
         kept = [safe(reason, "yellow") for reason in kept_reasons(item)]
@@ -171,7 +183,7 @@ def _history(document: Document, env: Environment, builds: Sequence[Build], now:
             told.append(safe(one.fault, "red"))
         notes.append([*told, safe(one.log, "dim")])
     document.table(rows, notes=notes)
-    if all(one.id != env.attempt for one in builds):
+    if env.attempt and all(one.id != env.attempt for one in builds):
         document.add("  ", safe(f"the record and the log of {env.attempt} are not there any more", "dim"), hang=4)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.tui.document import Document, Line
-from app.tui.text import count, safe, size
+from app.tui.text import count, named, safe, size
 from engine import ReapItem, ReapKind, ReapPlan, ReapResult
 
 __all__ = ["blind", "kept_reasons", "reap_lines", "reap_name", "reap_question", "reap_summary", "reaped"]
@@ -13,8 +13,7 @@ def reap_name(item: ReapItem) -> str:
     """What an item is, in a few words."""
     match item.kind:
         case ReapKind.ENVIRONMENT:
-            bundle = item.environment.bundle if item.environment else ""
-            return f"{item.key[:8]} ({bundle})" if bundle else item.key[:8]
+            return named(item.key, item.environment.bundle if item.environment else "")
         case ReapKind.ATTEMPT:
             return f"old attempt {item.path.name} of {item.key[:8]}"
         case ReapKind.TRASH:
@@ -43,9 +42,7 @@ def reap_summary(plan: ReapPlan) -> str:
 
 def blind(plan: ReapPlan) -> str:
     """Through what a use may have gone unnoticed, as a remark; "" when nothing was hidden."""
-    if not plan.unreadable:
-        return ""
-    return f" ({plan.unreadable} {'process' if plan.unreadable == 1 else 'processes'} could not be seen into)"
+    return f" ({count(plan.unreadable, 'process', 'processes')} could not be seen into)" if plan.unreadable else ""
 
 
 def reap_lines(plan: ReapPlan) -> list[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.tui.document import Document, Line
-from app.tui.text import count, duration, safe, size
+from app.tui.text import count, duration, named, safe, size
 from engine import PlannedRebuild, RebuildForecast, RebuildPlan
 
 __all__ = ["rebuild_lines", "rebuild_name", "rebuild_question"]
@@ -14,7 +14,7 @@ __all__ = ["rebuild_lines", "rebuild_name", "rebuild_question"]
 def rebuild_name(item: PlannedRebuild) -> str:
     """Which environment it is, in a few words."""
     env = item.environment
-    return f"{env.key[:8]} ({env.bundle})" if env.bundle else env.key[:8]
+    return named(env.key, env.bundle)
 
 
 def rebuild_question(plan: RebuildPlan, forecast: RebuildForecast) -> str:

@@ -19,7 +19,7 @@ from app.tui.screens.reaping import ask_to_reap
 from app.tui.screens.table_page import TablePage
 from app.tui.screens.text_page import TextPage
 from app.tui.symbols import ENVIRONMENT, FOREIGN, Mark
-from app.tui.text import age, ago, safe, size
+from app.tui.text import age, ago, named, safe, since, size
 from app.tui.usage import users_by_key
 from app.tui.widgets.columns import Column, Facet
 from engine import (
@@ -58,6 +58,11 @@ class EnvironmentRow(Struct, frozen=True):
     @property
     def state(self) -> Mark:
         return ENVIRONMENT[self.environment.state] if self.ours else FOREIGN
+
+    @property
+    def recorded(self) -> bool:
+        """False for one of ours whose record tells nothing."""
+        return self.ours is None or bool(self.ours.attempt)
 
     @property
     def since(self) -> float:
@@ -130,36 +135,36 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
         ),
         Column[EnvironmentRow](
             "size",
-            lambda row, _now: safe(size(_size(row)) if row.ours else "-"),
+            lambda row, _now: safe((size(_size(row)) if row.recorded else "?") if row.ours else "-"),
             5,
             "z",
             _size,
             right=True,
-            text=lambda row: size(_size(row)) if row.ours else "",
+            text=lambda row: size(_size(row)) if row.ours and row.recorded else "",
             unit=Unit.SIZE,
-            amount=lambda row, _now: _size(row) if row.ours else None,
+            amount=lambda row, _now: _size(row) if row.ours and row.recorded else None,
         ),
         Column[EnvironmentRow](
             "pkgs",
-            lambda row, _now: safe(len(row.environment.packages)),
+            lambda row, _now: safe(len(row.environment.packages) if row.recorded else "?"),
             4,
             "n",
             lambda row: len(row.environment.packages),
             priority=4,
             right=True,
-            text=lambda row: str(len(row.environment.packages)),
+            text=lambda row: str(len(row.environment.packages)) if row.recorded else "",
             unit=Unit.NUMBER,
-            amount=lambda row, _now: len(row.environment.packages),
+            amount=lambda row, _now: len(row.environment.packages) if row.recorded else None,
         ),
         Column[EnvironmentRow](
             "built",
-            lambda row, now: safe(age(now - row.since)),
+            lambda row, now: safe(since(row.since, now)),
             5,
             "t",
             lambda row: -row.since,
             right=True,
             unit=Unit.AGE,
-            amount=lambda row, now: now - row.since,
+            amount=lambda row, now: now - row.since if row.since else None,
         ),
         Column[EnvironmentRow](
             "used",
@@ -374,7 +379,7 @@ class EnvironmentsPage(TablePage[EnvironmentRow]):
 
     def _pinned(self, env: Environment) -> None:
         what = "pinned: it stays, whether or not content uses it" if env.pinned else "not pinned any more"
-        self.deck.say(f"{env.key[:8]} ({env.bundle}) is {what}")
+        self.deck.say(f"{named(env.key, env.bundle)} is {what}")
 
 
 def _examine(engine: Engine, env: Environment) -> Examined:
