@@ -195,6 +195,7 @@ async def test_a_miss_tells_what_is_there_and_what_keeps_it_from_serving(desk) -
     async with desk(FakeEngine(snapshot(bundles=(one,))), size=(100, 70)) as d:
         await d.press("3", "enter")
         for words in (
+            "◌ MISS  Python 3.11.7  its environment is damaged: a.py is changed; b builds it again",
             "it is there, but ✗ damaged",
             "a.py is changed",
             "77ab20c4 (flask-api, Python 3.11.4) differs least",
@@ -235,3 +236,11 @@ async def test_an_installation_tells_how_much_would_have_to_move(desk) -> None:
         assert "security fixes until 2027-10-31; 3 environments and 0 of content on it" in d.text
         await d.press("k")
         assert "until 2027-10-31; nothing on it" in d.text
+
+
+async def test_without_a_choice_no_candidate_is_said_to_be_the_chosen_one(desk) -> None:
+    async with desk(size=(100, 60)) as d:
+        await d.press("3", "slash", *"flask-api", "enter", "enter")
+        assert "5 installations, the chosen one first" in d.text
+        await d.press("q", "escape", "slash", *"legacy", "enter", "enter")
+        assert "Candidates  5 installations\n" in d.text

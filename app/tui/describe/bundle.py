@@ -114,6 +114,10 @@ def _headline(document: Document, entry: BundleEntry, now: float) -> None:
             what = f"reuses an environment built {ago(now - plan.environment.built_at)}"
         elif plan.running is not None:
             what = f"is being built by {plan.running.by}"
+        elif plan.unusable is not None:
+            what = (
+                f"its environment is {ENVIRONMENT[plan.unusable.state].word}: {plan.unusable.reason}; b builds it again"
+            )
         else:
             what = "no environment yet; b builds it"
         text.append_text(safe(f"  {what}", "default not bold"))
@@ -134,7 +138,8 @@ def _match(document: Document, plan: BuildPlan, now: float) -> None:
                 document.field("Mind", safe(f"{LIFE[life.state].symbol} {life.reason}", LIFE[life.state].style))
     if plan.target_match is not None:
         targets(document, plan.target_match)
-    document.heading("Candidates", f"{count(len(match.judgements), 'installation')}, the chosen one first")
+    first = ", the chosen one first" if match.chosen is not None else ""
+    document.heading("Candidates", count(len(match.judgements), "installation") + first)
     ordered = sorted(match.judgements, key=lambda judgement: judgement.verdict is not Verdict.CHOSEN)
     versions = Counter(judgement.candidate.version for judgement in ordered)
     document.table([_candidate(one, versions[one.candidate.version] > 1) for one in ordered])
