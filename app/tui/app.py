@@ -337,15 +337,24 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         self.call_after_refresh(self.catch_up)
 
     def open_log(self, build_id: str) -> None:
-        """Show the live log of a build, above the Builds view. Keys that are typed meanwhile are for the log."""
+        """Show the live log of a build above the page that is there, or instead of another log.
+
+        Keys that are typed meanwhile are for the log.
+        """
         # A frozen picture would not know the build.
         self.thaw()
         from app.tui.screens.log_page import LogPage
 
-        page = LogPage(build_id)
+        below = self.page
+        if below.prompt.busy:
+            below.prompt.cancel()
+        page = LogPage(build_id, below.view)
         self.steering.wait_for(page)
-        self.go(View.BUILDS)
-        self.call_after_refresh(self.push_screen, page)
+        if isinstance(below, LogPage):
+            self.switch_screen(page)
+        else:
+            self.push_screen(page)
+        self.call_after_refresh(self.catch_up)
 
     def path_completion(self, suffixes: tuple[str, ...] = ("",)) -> PathCompletion:
         """Completes paths on the prompt line that is shown now, to directories and files with these endings."""

@@ -25,8 +25,8 @@ async def test_building_asks_what_would_happen_and_starts_on_y(desk) -> None:
         assert "↻ running  flask-api" in d.text
         assert "following" in d.lines[1]
         await d.press("q")
-        assert d.app.current_mode == "builds"
-        assert "flask-api" in d.text
+        assert d.app.current_mode == "match", "back where it was begun"
+        assert d.app.page.table.current.name == "flask-api"
 
 
 @pytest.mark.parametrize("key", ["enter", "b", "n", "escape", "q", "space", "Y", "x", "1", "ctrl+c", "colon"])

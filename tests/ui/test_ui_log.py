@@ -298,3 +298,5 @@ async def test_a_build_that_failed_is_retried_from_its_log(desk) -> None:
         await d.press("y")
         await d.until(lambda: "↻ running  flask-api" in d.text, "the new log")
         assert len(d.engine.executed) == 1
+        await d.press("q")
+        assert d.app.page.table.total == 5, "the list: the log of the failed build has given way to the new one"

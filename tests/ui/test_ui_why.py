@@ -107,8 +107,10 @@ async def test_an_environment_tells_its_history_and_its_log_is_a_key_away(desk) 
         ):
             assert words in d.text, d.text
         await d.press("escape", "l")
-        await d.until(lambda: "dash-sales" in d.lines[2] and d.app.current_mode == "builds", "the log")
+        await d.until(lambda: "dash-sales" in d.lines[2], "the log")
         assert d.app.page.build_id == made.id
+        await d.press("q")
+        assert d.app.page.table.current.environment == env, "back in the list it was opened from"
 
 
 async def test_the_log_of_an_environment_that_has_none_is_said_to_be_gone(desk) -> None:

@@ -37,12 +37,12 @@ _AGES = 1.0
 class LogPage(Page):
     """Where the build stands, for a failed one what to do, and the log below."""
 
-    view = View.BUILDS
     scopes = (Scope.LOG, Scope.TEXT)
     top = False
 
-    def __init__(self, build_id: str) -> None:
+    def __init__(self, build_id: str, view: View) -> None:
         super().__init__()
+        self.view = view
         self.build_id = build_id
         self.filter = Filter()
 
