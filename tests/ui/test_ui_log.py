@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fake_engine import FakeEngine
+from fake_server import snapshot
+
 from engine import LogLine
 from tests.records import replace
 
@@ -300,3 +303,28 @@ async def test_a_build_that_failed_is_retried_from_its_log(desk) -> None:
         assert len(d.engine.executed) == 1
         await d.press("q")
         assert d.app.page.table.total == 5, "the list: the log of the failed build has given way to the new one"
+
+
+async def test_a_log_whose_build_goes_away_says_so_and_stays(desk) -> None:
+    async with desk() as d:
+        await open_log(d)
+        d.engine.publish(builds=())
+        await d.until(lambda: "no longer there" in d.lines[2], "the news")
+        assert "etl-nightly" in d.lines[2]
+        assert "its record and its log were deleted; this is what was read before" in d.lines[3]
+        assert "line 199 of pip" in d.text
+
+
+async def test_cancelling_and_retrying_are_in_sight_beneath_a_log_of_80_columns(desk) -> None:
+    async with desk() as d:
+        await open_log(d)
+        assert "c cancel" in d.lines[-1]
+        assert "r retry" in d.lines[-1]
+
+
+async def test_without_anything_to_say_the_line_above_a_log_has_no_gap(desk) -> None:
+    base = snapshot()
+    silent = replace(base.builds[0], message="")
+    async with desk(FakeEngine(replace(base, builds=(silent, *base.builds[1:])))) as d:
+        await open_log(d)
+        assert set(d.lines[3].strip()) == {"╌"}

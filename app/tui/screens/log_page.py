@@ -44,6 +44,8 @@ class LogPage(Page):
         super().__init__()
         self.view = view
         self.build_id = build_id
+        self._known: Build | None = None
+        """The build as it was seen last."""
         self.filter = Filter()
 
     def body(self) -> ComposeResult:
@@ -91,11 +93,15 @@ class LogPage(Page):
         self.refresh_chrome()
 
     def _draw_title(self) -> None:
-        build = self.build
+        there = self.build
+        build = self._known = there or self._known
         title, subtitle, hint = safe(f" Log of {self.build_id}", "bold"), safe(""), safe("")
         if build is not None:
             title = Text.assemble(" ", build_headline(build, self.deck.clock()), end="")
             subtitle, hint = remark(build), advice(build)
+        if build is not None and there is None:
+            title.append("  no longer there", "yellow not bold")
+            subtitle = safe("its record and its log were deleted; this is what was read before", "yellow")
         # The last of these lines sets the log apart.
         last = not hint.plain
         self.query_one("#title", OneLine).show(title)

@@ -23,8 +23,8 @@ _SHORT = {View.INSTALLATIONS: "Inst", View.ENVIRONMENTS: "Envs", View.CONFIG: "C
 
 def rule(text: Text, width: int) -> Text:
     """`text` as a heading that sets what is below apart from what is above."""
-    line = Text.assemble(("╌╌ ", "dim"), text, end="")
-    line.append(" " + "╌" * max(0, width - line.cell_len - 2), "dim")
+    line = Text.assemble(("╌╌ ", "dim"), text, " ", end="") if text.plain else Text("", end="")
+    line.append("╌" * max(0, width - line.cell_len - 1), "dim")
     return line
 
 
