@@ -228,8 +228,6 @@ def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
     was rebuilt by somebody else after this is seen by the build itself, under the key's lock: it then reuses that one.
     """
     now = plan_rebuild(world, [item.environment.key for item in plan.items], fresh=plan.fresh)
-    if now.problem is not None:
-        raise Refused(now.problem)
     for planned, item in zip(plan.items, now.items, strict=True):
         if planned.environment.attempt != item.environment.attempt:
             raise Refused(
@@ -241,9 +239,16 @@ def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
                     hint="Look at the new plan and decide again",
                 )
             )
+    return _start(world, now)
+
+
+def _start(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
+    """Start what `plan` says, which was made just now. Errors as with `rebuild`."""
+    if plan.problem is not None:
+        raise Refused(plan.problem)
     return tuple(
         join_or_start(world, item.environment.key, partial(_launch, world, item, fresh=plan.fresh))
-        for item in now.items
+        for item in plan.items
     )
 
 
@@ -387,7 +392,7 @@ def run_bulk(
         _lists(world),
         plan.name,
         lambda rebuilds: _choose(world, rebuilds, plan.added, retry=plan.retry, everything=plan.everything),
-        start=lambda key: rebuild(world, plan_rebuild(world, key, fresh=plan.plan.fresh))[0],
+        start=lambda key: _start(world, plan_rebuild(world, key, fresh=plan.plan.fresh))[0],
         look=partial(_look, world),
         by=world.user,
         parallelism=max(1, parallelism),

@@ -6,6 +6,7 @@ locks/rebuilds.<name>   held for the length of a run: how others see that it is 
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from msgspec.structs import asdict, replace
 
 from engine.environments.locks import acquire, held_elsewhere
 from engine.errors import InputError, Problem, Refused, Where
-from engine.files import StorageError, read_json, write_json
+from engine.files import StorageError, read_json, write_atomic
 from engine.rebuilds.model import ItemState, RebuildItem, RebuildList, Runner
 from engine.text import one_line
 
@@ -49,6 +50,13 @@ class RebuildLists:
 
         Raises `InputError` (`rebuild-list-name`, `rebuild-list-damaged`).
         """
+        return _parse(name, self._record(name), alive=held_elsewhere(self.lock_path(name)))
+
+    def runner(self, name: str) -> Runner | None:
+        """The run that the list of that name speaks of. Raises as `read` does."""
+        return _runner(self._record(name).get("runner"))
+
+    def _record(self, name: str) -> dict[str, object]:
         path = self._path(name)
         # Asked before it is read: a list that is written for the first time meanwhile is no damaged one.
         there = path.exists()
@@ -62,7 +70,7 @@ class RebuildLists:
                     hint="Delete the file to begin a new list",
                 )
             )
-        return _parse(name, record or {}, alive=held_elsewhere(self.lock_path(name)))
+        return record or {}
 
     def write(self, rebuilds: RebuildList) -> None:
         """Replace the list on disk. Raises `StorageError`."""
@@ -73,13 +81,12 @@ class RebuildLists:
             raise StorageError(
                 Problem("storage-write", f"cannot make {path.parent.name}: {error.strerror}", where=Where(str(path)))
             ) from error
-        write_json(
-            path,
-            {
-                "items": [asdict(item) for item in rebuilds.items],
-                "runner": asdict(rebuilds.runner) if rebuilds.runner else None,
-            },
-        )
+        record = {
+            "items": [asdict(item) for item in rebuilds.items],
+            "runner": asdict(rebuilds.runner) if rebuilds.runner else None,
+        }
+        # In one line: to indent hundreds of items at every change takes longer than to write them.
+        write_atomic(path, json.dumps(record).encode())
 
     @contextmanager
     def hold(self, name: str, claim: Runner | None = None) -> Iterator[None]:
@@ -129,13 +136,7 @@ def running_problem(rebuilds: RebuildList) -> Problem:
 def _parse(name: str, record: dict[str, object], *, alive: bool) -> RebuildList:
     items = record.get("items")
     parsed = [_item(value) for value in items] if isinstance(items, list) else []
-    runner = record.get("runner")
-    return RebuildList(
-        name,
-        tuple(item for item in parsed if item),
-        _runner(runner) if isinstance(runner, dict) else None,
-        alive,
-    )
+    return RebuildList(name, tuple(item for item in parsed if item), _runner(record.get("runner")), alive)
 
 
 def _item(value: object) -> RebuildItem | None:
@@ -151,7 +152,9 @@ def _item(value: object) -> RebuildItem | None:
     )
 
 
-def _runner(value: dict[str, object]) -> Runner:
+def _runner(value: object) -> Runner | None:
+    if not isinstance(value, dict):
+        return None
     return Runner(
         str(value.get("token", "")),
         one_line(str(value.get("by", ""))),

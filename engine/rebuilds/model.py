@@ -64,18 +64,18 @@ class RebuildList(Struct, frozen=True):
 
     def with_item(self, item: RebuildItem) -> RebuildList:
         """The list with `item` in the place of the one of its key, or at the end."""
-        if all(other.key != item.key for other in self.items):
-            return replace(self, items=(*self.items, item))
-        return replace(self, items=tuple(item if other.key == item.key else other for other in self.items))
+        return replace(self, items=tuple((self._by_key() | {item.key: item}).values()))
 
     def with_keys(self, keys: Iterable[str]) -> RebuildList:
         """The list with `keys` to be built: new ones at the end, those on it already where they are."""
-        result = self
+        items = self._by_key()
         for key in keys:
-            known = next((item for item in result.items if item.key == key), None)
-            if known is None or known.state is not ItemState.RUNNING:
-                result = result.with_item(RebuildItem(key))
-        return result
+            if key not in items or items[key].state is not ItemState.RUNNING:
+                items[key] = RebuildItem(key)
+        return replace(self, items=tuple(items.values()))
+
+    def _by_key(self) -> dict[str, RebuildItem]:
+        return {item.key: item for item in self.items}
 
 
 class RunProgress(Struct, frozen=True):
