@@ -142,7 +142,7 @@ def _once(scratch: Scratch, contender: Contender, result: Measured, count: bool)
         contender.before(run)
         began = time.perf_counter()
         made = contender.make(run)
-        seconds = time.perf_counter() - began
+        seconds = (time.perf_counter() - began) / contender.makes
         contender.after(run)
         _inspect(made.path, run.requirements, result)
         if count:

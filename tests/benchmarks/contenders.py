@@ -19,6 +19,7 @@ from tests.benchmarks.scratch import ROOT, Scratch
 __all__ = ["CONTENDERS", "Contender", "Failed", "Made", "Run"]
 
 _QUIET_SECONDS = 900.0
+_ON_LIST, _AT_ONCE = 4, 2
 
 
 class Failed(Exception):
@@ -83,6 +84,8 @@ class Contender:
     """Whether it fills caches that others use too, so that it runs once before anybody is timed."""
     on_disk: bool = False
     """Whether its files have surely been written to the disk when it ends."""
+    makes: int = 1
+    """How many environments a run makes, among which its time is divided."""
     available: Callable[[], bool] = lambda: True
 
 
@@ -136,22 +139,17 @@ def _serve(run: Run, data_dir: Path, *settings: str) -> None:
     (run.work / "server.gcfg").write_text("\n".join(lines) + "\n")
 
 
+def _envdeck(run: Run, *argv: object) -> dict[str, object]:
+    """Run the command line from its start to its end; its answer."""
+    command = (sys.executable, "-P", "-m", "app", "--config", run.work / "server.gcfg", *argv, "--json")
+    document = json.loads(run.call(*command, PYTHONPATH=str(ROOT)))
+    assert isinstance(document, dict)
+    return document
+
+
 def _build(run: Run) -> Made:
-    """The command line, from its start to the published environment."""
-    said = run.call(
-        sys.executable,
-        "-P",
-        "-m",
-        "app",
-        "--config",
-        run.work / "server.gcfg",
-        "build",
-        run.work / "bundle",
-        "--json",
-        PYTHONPATH=str(ROOT),
-    )
-    document = json.loads(said)
-    return Made(Path(document["path"]), document["seconds"])
+    document = _envdeck(run, "build", run.work / "bundle")
+    return Made(Path(str(document["path"])), float(str(document["seconds"])))
 
 
 def _build_with_uv(run: Run) -> Made:
@@ -194,6 +192,40 @@ def _partly_known(*settings: str) -> Callable[[Run], None]:
         shutil.copy(run.changed, run.work / "bundle" / "requirements.txt")
 
     return before
+
+
+def _all_there(run: Run) -> None:
+    """Several plans that differ in nothing but their keys were built before, and their environments are there."""
+    data_dir = run.kept / "listed"
+    known = data_dir.exists()
+    _serve(run, data_dir, "Replay = exact")
+    for number in range(0 if known else _ON_LIST):
+        lines = run.requirements.read_text().splitlines()
+        lines[-1 - number] += " ; python_version >= '3'"
+        (run.work / "bundle" / "requirements.txt").write_text("\n".join(lines) + "\n")
+        _build(run)
+        _wait_for_quiet(data_dir)
+
+
+def _keys(run: Run) -> list[Path]:
+    return sorted((run.kept / "listed" / "python-environments").glob("*/*/*"))
+
+
+def _rebuild(run: Run) -> Made:
+    """All of them at one go, so many at a time: what an admin does after an upgrade."""
+    keys = _keys(run)
+    document = _envdeck(
+        run, "rebuild", "--list", run.work.name, *(key.name for key in keys), "--all", "--parallelism", _AT_ONCE
+    )
+    if document["error"] or len(keys) != _ON_LIST:
+        raise Failed(f"{len(keys)} environments were rebuilt: {document['error']}")
+    return Made(max(path for path in keys[0].iterdir() if path.is_dir()))
+
+
+def _put_replaced_aside(run: Run) -> None:
+    for key in _keys(run):
+        for number, path in enumerate(sorted(path for path in key.iterdir() if path.is_dir())[:-1]):
+            path.rename(run.work / f"{key.name}-{number}")
 
 
 def _wait_for_quiet(data_dir: Path) -> None:
@@ -258,6 +290,16 @@ CONTENDERS: Sequence[Contender] = (
         _known("Replay = exact"),
         cold=False,
         on_disk=True,
+        available=_has("Envdeck.Replay"),
+    ),
+    Contender(
+        f"envdeck, replayed, each of {_ON_LIST} on a list",
+        _rebuild,
+        _all_there,
+        _put_replaced_aside,
+        cold=False,
+        on_disk=True,
+        makes=_ON_LIST,
         available=_has("Envdeck.Replay"),
     ),
 )
