@@ -109,9 +109,8 @@ def _planned(engine: Engine, plan: RebuildPlan, terminal: Terminal) -> int:
         from app.cli import render_cache
 
         terminal.show(render_cache.rebuild_plan(plan, forecast))
-        for item in plan.items:
-            for problem in item.problems:
-                terminal.complain(problem)
+        for problem in plan.problems:
+            terminal.complain(problem)
     return 1 if plan.problem else 0
 
 
@@ -193,7 +192,8 @@ def add_commands(children: Commands) -> None:
         "Builds environments again under the keys they have; what is running keeps what\n"
         "it runs in. One is followed like `envdeck build`, several are only started.\n\n"
         "With --list the KEYs are put on a named list, which is worked off, so many at a\n"
-        "time. The list is kept: after an interruption the same command goes on with it.\n\n"
+        "time: more than eight go no other way. The list is kept: after an interruption\n"
+        "the same command goes on with it.\n\n"
         "What an earlier build of the same list ended with is made again from the wheel\n"
         "store ([Envdeck] Replay). With --fresh pip fetches and resolves everything anew.",
         "  envdeck rebuild q3Zk\n"

@@ -53,6 +53,10 @@ __all__ = [
 ]
 
 
+_MOST_AT_ONCE = 8
+"""Rebuilds that are started together: each keeps a process for as long as it waits for its turn."""
+
+
 class PlannedRebuild(Struct, frozen=True):
     """What rebuilding one environment would do now; every reason why it cannot be done."""
 
@@ -70,11 +74,31 @@ class RebuildPlan(Struct, frozen=True):
     items: tuple[PlannedRebuild, ...]
     fresh: bool = False
     """True when nothing is taken from the wheel store: pip fetches everything, and looks for what is newer."""
+    listed: bool = False
+    """True when they are worked off by a list, which starts each at its turn."""
+
+    @property
+    def too_many(self) -> Problem | None:
+        """Why so many are not started together."""
+        if self.listed or len(self.items) <= _MOST_AT_ONCE:
+            return None
+        return Problem(
+            "rebuild-too-many",
+            f"{len(self.items)} environments are too many to be rebuilt at once",
+            expected=f"at most {_MOST_AT_ONCE}, since each takes up memory while it waits for its turn",
+            hint="Put them on a list, which starts each at its turn: envdeck rebuild --list NAME KEY…",
+        )
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every reason why this cannot be done, each once."""
+        first = [self.too_many] if self.too_many else []
+        return tuple(dict.fromkeys([*first, *(problem for item in self.items for problem in item.problems)]))
 
     @property
     def problem(self) -> Problem | None:
-        """The first reason why one of them cannot be rebuilt."""
-        return next((problem for item in self.items for problem in item.problems), None)
+        """The first reason why this cannot be done."""
+        return next(iter(self.problems), None)
 
     @property
     def seconds(self) -> float:
@@ -186,7 +210,7 @@ def plan_rebuild(world: World, keys: str | Sequence[str], *, fresh: bool = False
     return _plan(world, (find_environment(environments, reference) for reference in references), fresh=fresh)
 
 
-def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> RebuildPlan:
+def _plan(world: World, environments: Iterable[Environment], *, fresh: bool, listed: bool = False) -> RebuildPlan:
     if not world.probed:
         world.probe()
     installations = world.installations()
@@ -218,7 +242,7 @@ def _plan(world: World, environments: Iterable[Environment], *, fresh: bool) -> 
                 (*general, *problems),
             )
         )
-    return RebuildPlan(tuple(items), fresh)
+    return RebuildPlan(tuple(items), fresh, listed)
 
 
 def rebuild(world: World, plan: RebuildPlan) -> tuple[Build, ...]:
@@ -364,7 +388,7 @@ def plan_bulk(
         name,
         added,
         chosen,
-        _plan(world, (environments[key] for key in chosen if key in environments), fresh=fresh),
+        _plan(world, (environments[key] for key in chosen if key in environments), fresh=fresh, listed=True),
         tuple(key for key in chosen if key not in environments),
         retry,
         everything,

@@ -15,6 +15,8 @@ from engine import (
     ActivatePlan,
     Build,
     BuildPlan,
+    BulkPlan,
+    BulkResult,
     Bundle,
     CancelPlan,
     Candidate,
@@ -28,6 +30,7 @@ from engine import (
     Impact,
     InputError,
     ItemForecast,
+    ItemState,
     Judgement,
     LogLine,
     LogRing,
@@ -47,12 +50,14 @@ from engine import (
     ReapVerdict,
     Reason,
     RebuildForecast,
+    RebuildItem,
     RebuildPlan,
     Refused,
     Request,
     Resolution,
     Rule,
     RuleOutcome,
+    RunProgress,
     Snapshot,
     Trial,
     UvTool,
@@ -79,6 +84,9 @@ class FakeEngine(Engine):
         self.differences: tuple[Finding, ...] = ()
         """What a verification finds."""
         self.cannot_rebuild: dict[str, tuple[Problem, ...]] = {}
+        self.lists: list[tuple[str, list[str], int]] = []
+        """Name, keys and parallelism of each that is worked off, which ends with `list_ended`."""
+        self.list_ended = threading.Event()
         self.cannot_activate: Problem | None = None
         self.free = 10**10
         self.runs = False
@@ -271,6 +279,20 @@ class FakeEngine(Engine):
             at_once=2,
             free=self.free,
         )  # fmt: skip
+
+    def plan_bulk(self, name: str, keys: Sequence[str], *, fresh: bool = False) -> BulkPlan:  # type: ignore[override]
+        return BulkPlan(name, tuple(keys), tuple(keys), replace(self.plan_rebuild(keys), fresh=fresh, listed=True), ())
+
+    def run_bulk(self, plan: BulkPlan, *, parallelism: int, on_progress: Any, stop: Any) -> BulkResult:  # type: ignore[override]
+        self.lists.append((plan.name, list(plan.keys), parallelism))
+        total = len(plan.keys)
+        on_progress(RunProgress(0, total, 0, 0))
+        while not self.list_ended.wait(0.01) and not stop():
+            pass
+        failed = RebuildItem(plan.keys[0], ItemState.ERROR, "", NOW, "pip failed")
+        end = RunProgress(0, 0, total - 1, 1, item=failed)
+        on_progress(end)
+        return BulkResult((failed,), end, 3.0)
 
     def execute(self, plan: Any) -> Any:  # type: ignore[override]  # one answer for every kind of plan
         if self.refuse is not None:

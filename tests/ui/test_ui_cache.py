@@ -232,12 +232,23 @@ async def test_of_several_those_that_can_be_are_rebuilt(desk) -> None:
         assert [item.environment.key for item in plan.items] == [FIRST, THIRD]
 
 
-async def test_too_many_rebuilds_at_once_are_left_to_the_list(desk) -> None:
-    many = tuple(environment(f"{i:08d}Kq7rT5yUa7bXc9", f"bundle-{i}") for i in range(6))
-    async with desk(FakeEngine(snapshot(environments=many))) as d:
-        await d.press("2", *["space"] * 6, "r")
-        await d.until(lambda: "envdeck rebuild --list" in d.status, "the advice")
-        assert not d.app.page.prompt.busy
+async def test_many_rebuilds_are_worked_off_as_a_list_while_envdeck_is_open(desk) -> None:
+    many = tuple(environment(f"{i:08d}Kq7rT5yUa7bXc9", f"bundle-{i}") for i in range(9))
+    engine = FakeEngine(snapshot(environments=many))
+    async with desk(engine, size=(120, 40)) as d:
+        await d.press("2", *["space"] * 9, "r")
+        await d.until(lambda: "Rebuild 9 environments 2 at a time, while envdeck is open?" in d.status, "the question")
+        await d.press(*"rebuild")
+        await d.press_and_go_on("enter")
+        await d.until(lambda: d.app.current_mode == "builds", "the builds")
+        await d.until(lambda: "Pending = 9" in d.status, "how far it is")
+        ((name, keys, parallelism),) = engine.lists
+        assert (keys, parallelism) == ([each.key for each in many], 2)
+        assert d.app.owed == [f"the list {name} is not done: envdeck rebuild --list {name} --retry goes on with it"]
+        engine.list_ended.set()
+        await d.until(lambda: f"list {name}: 8/9 environment builds completed" in d.status, "the end")
+        assert any("00000000 is not rebuilt: pip failed" in str(event.text) for event in d.app.events)
+        assert not d.app.owed
 
 
 async def test_pinning_and_unpinning(desk) -> None:

@@ -20,6 +20,7 @@ from engine import (
     ItemState,
     Problem,
     ReapResult,
+    RebuildPlan,
     Refused,
     RunResult,
     Severity,
@@ -341,6 +342,16 @@ def test_a_length_of_time(text: str, value: float) -> None:
 def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(InputError, match="no length of time"):
         seconds(text)
+
+
+def test_too_many_rebuilds_at_once_are_refused_and_sent_to_a_list(cli: Cli) -> None:
+    (one,) = fakes.rebuild_plan().items
+    engine = FakeEngine(rebuilding=RebuildPlan((one,) * 9))
+    for more in ((), ("--dry-run",)):
+        assert cli("rebuild", "k", *more, engine=engine) == 1
+        assert cli.err.count("rebuild-too-many") == 1
+        assert "envdeck rebuild --list NAME KEY…" in cli.err
+    assert cli.json("rebuild", "k", engine=engine, code=1)["error"]["code"] == "rebuild-too-many"
 
 
 def test_a_run_over_a_list_tells_its_progress_and_its_summary(cli: Cli) -> None:

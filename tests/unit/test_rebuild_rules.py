@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.actions.rebuild import judge_rebuild
+from engine.actions.rebuild import PlannedRebuild, RebuildPlan, judge_rebuild
 from engine.builds.launch import build_environment
 from engine.builds.model import Build, BuildState, Fault, Phase
 from engine.environments.model import Environment, EnvironmentState
@@ -172,6 +172,21 @@ def test_the_progress_and_the_last_line_read_as_admins_know_them() -> None:
     assert summary(reached, 3725.9) == "3/7 environment builds completed in 1:02:05"
     assert summary(reached, 59) == "3/7 environment builds completed in 0:00:59"
     assert summary(reached, 360_000) == "3/7 environment builds completed in 100:00:00"
+
+
+@pytest.mark.parametrize(
+    ("count", "listed", "codes"), [(8, False, []), (9, False, ["rebuild-too-many"]), (900, True, [])]
+)
+def test_so_many_that_each_would_wait_in_a_process_are_for_a_list(count: int, listed: bool, codes: list[str]) -> None:
+    plan = RebuildPlan((PlannedRebuild(environment(), None),) * count, listed=listed)
+    assert [problem.code for problem in plan.problems] == codes
+    assert [problem.code for problem in (plan.problem, plan.too_many) if problem] == 2 * codes
+
+
+def test_what_keeps_several_from_being_rebuilt_is_said_once() -> None:
+    gone, moved = Problem("a", "it is gone"), Problem("b", "it moved")
+    items = [PlannedRebuild(environment(), None, problems=problems) for problems in ((gone,), (gone, moved), (moved,))]
+    assert RebuildPlan(tuple(items)).problems == (gone, moved)
 
 
 def test_a_key_that_is_put_on_the_list_again_is_to_be_built_again_but_not_torn_from_a_run() -> None:

@@ -23,7 +23,8 @@ def rebuild_question(plan: RebuildPlan, forecast: RebuildForecast) -> str:
     if len(plan.items) == 1:
         item = plan.items[0]
         return f"Rebuild {rebuild_name(item)}? {forecast.ways.partition(' ')[2].capitalize()}, {takes}."
-    return f"Rebuild {count(len(plan.items), 'environment')} at once? {takes}: {forecast.ways}."
+    together = f"{forecast.at_once} at a time, while envdeck is open" if plan.too_many else "at once"
+    return f"Rebuild {count(len(plan.items), 'environment')} {together}? {takes}: {forecast.ways}."
 
 
 def rebuild_lines(plan: RebuildPlan, forecast: RebuildForecast, fresh: RebuildForecast) -> list[Line]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -13,12 +15,12 @@ from app.tui.events import Level
 from app.tui.screens.page import Page
 from app.tui.screens.planning import Answer, Proposal, propose, show_plan
 from app.tui.text import count
-from engine import Build, RebuildForecast, RebuildPlan
+from engine import Build, BulkResult, ItemState, RebuildForecast, RebuildPlan, RunProgress
+
+if TYPE_CHECKING:
+    from app.tui.app import EnvdeckApp
 
 __all__ = ["ask_about_rebuild", "ask_to_rebuild"]
-
-_AT_ONCE = 4
-"""Builds that are started together here; for more there is a list, which bounds how many run."""
 
 
 def ask_to_rebuild(page: Page, keys: Sequence[str]) -> None:
@@ -34,7 +36,7 @@ def ask_about_rebuild(page: Page, plan: RebuildPlan) -> None:
     engine = page.deck.engine
 
     def look() -> tuple[RebuildForecast, RebuildForecast]:
-        fresh = replace(plan, items=plan.items if len(plan.items) <= _AT_ONCE else (), fresh=True)
+        fresh = replace(plan, items=() if plan.too_many else plan.items, fresh=True)
         return engine.forecast_rebuild(plan), engine.forecast_rebuild(fresh)
 
     page.deck.perform(look, lambda forecasts: _ask(page, plan, *forecasts))
@@ -69,12 +71,15 @@ def _ask(page: Page, plan: RebuildPlan, forecast: RebuildForecast, anew: Rebuild
                 answers,
                 lines=lambda: rebuild_lines(plan, forecast, anew),
                 much=len(good.items) > 1,
-                command=deck.engine.command_line(good),
+                command="" if good.too_many else deck.engine.command_line(good),
             ),
         )
 
     def execute(plan: RebuildPlan) -> None:
-        deck.perform(lambda: deck.engine.execute(plan), started)
+        if plan.too_many:
+            _work_off(deck, plan, forecast.at_once)
+        else:
+            deck.perform(lambda: deck.engine.execute(plan), started)
 
     def started(builds: tuple[Build, ...]) -> None:
         if len(builds) == 1:
@@ -90,8 +95,40 @@ def _ask(page: Page, plan: RebuildPlan, forecast: RebuildForecast, anew: Rebuild
     elif not good.items:
         deck.say("none of them can be rebuilt", Level.ERROR)
         show_plan(page, "Rebuilding", rebuild_lines(plan, forecast, anew))
-    elif len(good.items) > _AT_ONCE:
-        deck.say(f"more than {_AT_ONCE} at once are for `envdeck rebuild --list`, which takes turns", Level.WARNING)
-        show_plan(page, "Rebuilding", rebuild_lines(plan, forecast, anew))
     else:
         offer(good)
+
+
+def _work_off(deck: EnvdeckApp, plan: RebuildPlan, at_once: int) -> None:
+    """Rebuild what `plan` says as a list, `at_once` at a time, for as long as envdeck is open."""
+    name = time.strftime("marked-%Y%m%d-%H%M%S", time.localtime(deck.clock()))
+    owed = f"the list {name} is not done: envdeck rebuild --list {name} --retry goes on with it"
+    tenth = max(1, len(plan.items) // 10)
+
+    def changed(progress: RunProgress) -> None:
+        item = progress.item
+        if item is not None and item.state is ItemState.ERROR:
+            deck.say(f"{item.key[:8]} is not rebuilt: {item.message}", Level.ERROR)
+        elif item is None or (item.state is ItemState.COMPLETE and progress.success % tenth == 0):
+            deck.say(f"list {name}: {progress}; leaving envdeck stops it behind what runs")
+
+    def on_progress(progress: RunProgress) -> None:
+        # In a thread of its own.
+        deck.call_later(changed, progress)
+
+    def carry_out() -> BulkResult:
+        engine = deck.engine
+        try:
+            keys = [item.environment.key for item in plan.items]
+            return engine.run_bulk(
+                engine.plan_bulk(name, keys, fresh=plan.fresh),
+                parallelism=at_once,
+                on_progress=on_progress,
+                stop=lambda: not deck.is_running,
+            )
+        finally:
+            deck.owed.remove(owed)
+
+    deck.owed.append(owed)
+    deck.go(View.BUILDS)
+    deck.perform(carry_out, lambda result: deck.say(f"list {name}: {result}", Level.GOOD if result.ok else Level.ERROR))
