@@ -238,6 +238,7 @@ async def test_many_rebuilds_are_worked_off_as_a_list_while_envdeck_is_open(desk
     async with desk(engine, size=(120, 40)) as d:
         await d.press("2", *["space"] * 9, "r")
         await d.until(lambda: "Rebuild 9 environments 2 at a time, while envdeck is open?" in d.status, "the question")
+        assert "worked off while envdeck is open" in d.text
         await d.press(*"rebuild")
         await d.press_and_go_on("enter")
         await d.until(lambda: d.app.current_mode == "builds", "the builds")
