@@ -6,8 +6,8 @@ from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import NOW, build
 
-from app.tui.describe.build import cancel_question
-from engine import BuildState, CancelPlan, Phase, RebuildPlan
+from app.tui.describe.build import build_headline, cancel_question, remaining
+from engine import BuildState, CancelPlan, Expectation, Phase, RebuildPlan
 from tests.records import replace
 
 WAITING = "waits for a free slot: 2 of 2 builds run on this machine"
@@ -92,6 +92,14 @@ async def test_a_hit_needs_no_retry(desk) -> None:
 
 def test_the_question_before_cancelling_counts_what_is_installed_and_not_what_was_collected() -> None:
     collected = build("20250615-120000-aaaa", "slow", packages_done=3, packages_total=0)
-    assert "nothing installed yet" in cancel_question(CancelPlan(collected), NOW)
+    assert "installed" not in cancel_question(CancelPlan(collected), NOW)
     installing = replace(collected, packages_total=12)
-    assert "3 packages installed so far" in cancel_question(CancelPlan(installing), NOW)
+    assert "3 packages installed)?" in cancel_question(CancelPlan(installing), NOW)
+
+
+def test_a_build_that_takes_longer_than_expected_is_said_to() -> None:
+    slow = build("20250615-120000-aaaa", "slow", phase=Phase.RESOLVE, packages_done=0, packages_total=0)
+    slow = replace(slow, expected=Expectation({Phase.RESOLVE: 60.0, Phase.VERIFY: 1.0}, 0, "the last build"))
+    assert "about 1:01 left" in build_headline(slow, NOW).plain
+    assert "longer than the 1:01 expected" in build_headline(slow, NOW + 60).plain
+    assert remaining(slow, NOW + 60) == "late"

@@ -7,7 +7,21 @@ from fake_engine import FakeEngine
 from fake_server import snapshot
 from fake_values import NOW, content, environment, foreign
 
-from engine import EnvironmentState, Finding, FindingKind, PinPlan, Problem, ReapPlan, RebuildPlan, Where
+from app.tui.describe.reaping import reaped
+from engine import (
+    EnvironmentState,
+    Finding,
+    FindingKind,
+    PinPlan,
+    Problem,
+    ReapItem,
+    ReapKind,
+    ReapPlan,
+    ReapResult,
+    ReapVerdict,
+    RebuildPlan,
+    Where,
+)
 from engine.reaping.rules import KeepCode, KeepReason
 from tests.records import replace
 
@@ -395,3 +409,10 @@ async def test_nothing_is_claimed_of_an_environment_whose_record_tells_nothing(d
         assert "Not known       which attempt counts, its size, lines and packages, when it was built" in d.text
         for untrue in ("1970", "0B in", "0 packages", "0 lines", "the log of  are"):
             assert untrue not in d.text
+
+
+def test_what_was_deleted_by_somebody_else_is_not_said_to_stay() -> None:
+    env = environment(FIRST, "dash-sales")
+    gone = ReapVerdict((KeepReason(KeepCode.CHANGED, "it is gone already"),))
+    item = ReapItem(ReapKind.ENVIRONMENT, FIRST, env.key_dir, 1000, gone, env)
+    assert reaped(ReapResult((), (item,), ())) == "nothing deleted; 9f3ac1d2 (dash-sales): it is gone already"

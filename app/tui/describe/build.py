@@ -10,7 +10,7 @@ from rich.text import Text
 from app.tui.document import Document, Line
 from app.tui.symbols import BUILD
 from app.tui.text import clock, count, duration, safe, size
-from engine import Build, BuildState, CancelPlan, LogLevel, LogLine, Problem, log_level
+from engine import Build, BuildState, CancelPlan, LogLevel, LogLine, Phase, Problem, log_level
 
 __all__ = [
     "LogErrors",
@@ -62,9 +62,18 @@ def fetched(build: Build) -> str:
 
 
 def remaining(build: Build, now: float) -> str:
-    """How long it will still take, by earlier builds and its own pace; nothing where neither tells."""
+    """How long it will still take, by earlier builds and its own pace; nothing where neither tells.
+
+    ``late`` once they were done by now and it has no pace of its own: nobody knows how long it takes.
+    """
     left = build.left(now)
-    return "" if left is None else duration(round(left))
+    return "" if left is None else "late" if _late(build, now) else duration(round(left))
+
+
+def _late(build: Build, now: float) -> bool:
+    """Whether it takes longer than earlier builds tell, while its own pace tells nothing yet."""
+    installs = build.phase is Phase.INSTALL and build.packages_done > build.packages_supplied
+    return build.expected is not None and not installs and build.seconds(now) > build.expected.total
 
 
 def remark(build: Build) -> Text:
@@ -108,8 +117,11 @@ def build_headline(build: Build, now: float) -> Text:
         details.append(f"waiting {duration(now - build.submitted_at)}")
     else:
         details.append(duration(build.seconds(now)))
-    if remaining(build, now):
-        details.append(f"about {remaining(build, now)} left")
+    left = remaining(build, now)
+    if left == "late" and build.expected is not None:
+        details.append(f"longer than the {duration(build.expected.total)} expected")
+    elif left:
+        details.append(f"about {left} left")
     if build.state is not BuildState.RUNNING:
         # While it runs there is more to say than 80 cells hold.
         details.append(f"Python {build.python_version}")
@@ -230,5 +242,5 @@ def cancel_question(plan: CancelPlan, now: float) -> str:
     build = plan.build
     # Before the installer says how many it will install, it counts those that it has collected.
     installed = build.packages_done if build.packages_total else 0
-    lost = count(installed, "package") + " installed so far" if installed else "nothing installed yet"
-    return f"Cancel the build of {build.bundle} ({duration(build.seconds(now))}, {lost})?"
+    lost = f", {count(installed, 'package')} installed" if installed else ""
+    return f"Cancel the build of {build.bundle} ({duration(build.seconds(now))}{lost})?"

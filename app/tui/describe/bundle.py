@@ -62,7 +62,7 @@ def build_question(plan: BuildPlan) -> str:
     dropped = len(plan.packages.of(Action.PROHIBITED, Action.REFUSED))
     version = plan.match.chosen.version if plan.match.chosen else None
     left_out = f", {dropped} left out" if dropped else ""
-    return f"Build {plan.bundle.name} on {version}: {count(lines, 'line')} to pip{left_out}, new environment."
+    return f"Build {plan.bundle.name} on {version}: {count(lines, 'line')} to pip{left_out}?"
 
 
 def explain(entry: BundleEntry, now: float, steps: Sequence[ProvenanceStep] | Problem | None = None) -> list[Line]:

@@ -64,7 +64,9 @@ def reap_lines(plan: ReapPlan) -> list[Line]:
 
 def reaped(result: ReapResult) -> str:
     """What came of it, in one line."""
-    parts = [f"deleted {count(len(result.removed), 'item')}, {size(result.bytes)}"]
-    parts += [f"{reap_name(item)} stays: {'; '.join(kept_reasons(item))}" for item in result.refused]
+    done = (
+        f"deleted {count(len(result.removed), 'item')}, {size(result.bytes)}" if result.removed else "nothing deleted"
+    )
+    parts = [done, *(f"{reap_name(item)}: {'; '.join(kept_reasons(item))}" for item in result.refused)]
     parts += [f"{reap_name(item)}: {problem}" for item, problem in result.failed]
     return "; ".join(parts)
