@@ -336,7 +336,7 @@ def environment(item: Environment, used_by: Sequence[str] = (), pinned: Pin | No
         "size": item.size,
         "shared": item.shared,
         "files": item.files,
-        "built_at": iso(item.built_at),
+        "built_at": iso(item.built_at or None),
         "built_by": item.built_by,
         "seconds": number(item.seconds),
         "bundle": item.bundle,

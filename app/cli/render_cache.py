@@ -64,11 +64,14 @@ def environments(items: Sequence[Environment], used_by: Mapping[str, Sequence[st
         table.add_row(
             mark(item.state),
             safe(item.python_version),
-            safe(size(item.size)),
-            safe(moment(item.built_at)),
+            # Of one whose record cannot be read, nothing is known of what that says.
+            safe(size(item.size) if item.attempt else "-"),
+            safe(moment(item.built_at or None)),
             stack(
                 safe(item.key),
-                safe(f"{count(len(item.packages), 'package')}, built for {item.bundle} by {item.built_by}", "dim"),
+                safe(f"{count(len(item.packages), 'package')}, built for {item.bundle} by {item.built_by}", "dim")
+                if item.attempt
+                else None,
                 safe(_use(item, used_by), "dim"),
                 safe(item.reason, "dim"),
             ),
@@ -76,6 +79,14 @@ def environments(items: Sequence[Environment], used_by: Mapping[str, Sequence[st
     total, own = sum(item.size for item in items), sum(item.own for item in items)
     freed = f", of which {size(own)} are theirs alone" if own != total else ""
     return Group(table, safe(f"{count(len(items), 'environment')}, {size(total)}{freed}", "dim"))
+
+
+def _made(item: Environment) -> list[tuple[str, RenderableType]]:
+    """What the record of an environment says of its making."""
+    return [
+        ("size", safe(f"{size(item.size)} in {count(item.files, 'file')}{_shared(item)}")),
+        ("built", safe(f"{moment(item.built_at)} in {duration(item.seconds)}, for {item.bundle} by {item.built_by}")),
+    ]
 
 
 def _use(item: Environment, used_by: Mapping[str, Sequence[str]]) -> str:
@@ -124,10 +135,9 @@ def environment(
     facts: list[tuple[str, RenderableType]] = [
         ("key", safe(item.key)),
         ("state", stack(mark(item.state), safe(item.reason, "dim"))),
-        ("path", safe(item.path)),
+        ("path", safe(item.path if item.attempt else item.key_dir)),
         ("python", safe(f"{item.python_version}  {item.python_path}{target}")),
-        ("size", safe(f"{size(item.size)} in {count(item.files, 'file')}{_shared(item)}")),
-        ("built", safe(f"{moment(item.built_at)} in {duration(item.seconds)}, for {item.bundle} by {item.built_by}")),
+        *(_made(item) if item.attempt else ()),
         ("installer", safe(item.installer)),
         ("verified", _verification(verification)),
         ("history", stack(*(_build(build, item, now) for build in builds)) or safe("no record of a build is there")),

@@ -17,7 +17,7 @@ from packaging.version import Version
 from rich.cells import cell_len
 from rich.console import RenderableType
 
-from app.cli import blocks, render, render_audit, render_cache, render_content, render_plan
+from app.cli import blocks, json_output, render, render_audit, render_cache, render_content, render_plan
 from app.cli.blocks import SafeConsole
 from app.cli.following import stamped
 from engine import (
@@ -226,6 +226,17 @@ def test_a_long_path_is_folded_and_not_cut() -> None:
     path = "/opt/" + "x" * 150
     output = shown(render.installations([replace(fakes.installation(), declared=path)], fakes.AT))
     assert "".join(output.split()).find(path) >= 0
+
+
+def test_nothing_is_told_of_an_environment_whose_record_cannot_be_read() -> None:
+    unread = replace(
+        fakes.environment(EnvironmentState.DAMAGED, "its record cannot be read"),
+        attempt="", bundle="", built_by="", built_at=0.0, size=0, packages=(),
+    )  # fmt: skip
+    output = shown(render_cache.environments([unread], {}))
+    assert "its record cannot be read" in output
+    assert not [claim for claim in ("1970", "built for", "0 package", " 0 B ") if claim in output.partition("1 env")[0]]
+    assert json_output.environment(unread, ())["built_at"] is None
 
 
 @pytest.mark.parametrize(
