@@ -253,13 +253,13 @@ async def test_many_rebuilds_are_worked_off_as_a_list_while_envdeck_is_open(desk
         await d.press("2", *["space"] * 9, "r")
         await d.until(lambda: "Rebuild 9 environments 2 at a time, while envdeck is open?" in d.status, "the question")
         assert "worked off while envdeck is open" in d.text
-        await d.press(*"rebuild")
+        await d.press(*"fresh")
         await d.press_and_go_on("enter")
         await d.until(lambda: d.app.current_mode == "builds", "the builds")
         await d.until(lambda: "Pending = 9" in d.status, "how far it is")
         ((name, keys, parallelism),) = engine.lists
         assert (keys, parallelism) == ([each.key for each in many], 2)
-        assert d.app.owed == [f"the list {name} is not done: envdeck rebuild --list {name} --retry goes on with it"]
+        assert d.app.owed == [f"the list {name} is not done: envdeck rebuild --list {name} --fresh goes on with it"]
         engine.list_ended.set()
         await d.until(lambda: f"list {name}: 8/9 environment builds completed" in d.status, "the end")
         assert any("00000000 is not rebuilt: pip failed" in str(event.text) for event in d.app.events)

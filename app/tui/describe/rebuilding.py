@@ -57,7 +57,7 @@ def rebuild_lines(plan: RebuildPlan, forecast: RebuildForecast, fresh: RebuildFo
             document.problem(problem)
     if forecast.items:
         _taking(document, good, forecast, fresh)
-    if plan.too_many:
+    if RebuildPlan(tuple(good)).too_many:
         document.field("List", "worked off while envdeck is open; `envdeck rebuild --list` goes on with what is left")
     return document.lines
 

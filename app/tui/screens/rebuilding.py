@@ -15,7 +15,7 @@ from app.tui.events import Level
 from app.tui.screens.page import Page
 from app.tui.screens.planning import Answer, Proposal, propose, show_plan
 from app.tui.text import count
-from engine import Build, BulkResult, ItemState, RebuildForecast, RebuildPlan, RunProgress
+from engine import Build, BulkPlan, BulkResult, ItemState, RebuildForecast, RebuildPlan, RunProgress
 
 if TYPE_CHECKING:
     from app.tui.app import EnvdeckApp
@@ -102,7 +102,6 @@ def _ask(page: Page, plan: RebuildPlan, forecast: RebuildForecast, anew: Rebuild
 def _work_off(deck: EnvdeckApp, plan: RebuildPlan, at_once: int) -> None:
     """Rebuild what `plan` says as a list, `at_once` at a time, for as long as envdeck is open."""
     name = time.strftime("marked-%Y%m%d-%H%M%S", time.localtime(deck.clock()))
-    owed = f"the list {name} is not done: envdeck rebuild --list {name} --retry goes on with it"
     tenth = max(1, len(plan.items) // 10)
 
     def changed(progress: RunProgress) -> None:
@@ -116,19 +115,23 @@ def _work_off(deck: EnvdeckApp, plan: RebuildPlan, at_once: int) -> None:
         # In a thread of its own.
         deck.call_later(changed, progress)
 
-    def carry_out() -> BulkResult:
-        engine = deck.engine
-        try:
-            keys = [item.environment.key for item in plan.items]
-            return engine.run_bulk(
-                engine.plan_bulk(name, keys, fresh=plan.fresh),
-                parallelism=at_once,
-                on_progress=on_progress,
-                stop=lambda: not deck.is_running,
-            )
-        finally:
-            deck.owed.remove(owed)
+    def begin(bulk: BulkPlan) -> None:
+        owed = f"the list {name} is not done: {deck.engine.command_line(bulk)} goes on with it"
+        deck.owed.append(owed)
+        deck.go(View.BUILDS)
 
-    deck.owed.append(owed)
-    deck.go(View.BUILDS)
-    deck.perform(carry_out, lambda result: deck.say(f"list {name}: {result}", Level.GOOD if result.ok else Level.ERROR))
+        def carry_out() -> BulkResult:
+            try:
+                return deck.engine.run_bulk(
+                    bulk, parallelism=at_once, on_progress=on_progress, stop=lambda: not deck.is_running
+                )
+            finally:
+                deck.owed.remove(owed)
+
+        deck.perform(carry_out, ended)
+
+    def ended(result: BulkResult) -> None:
+        deck.say(f"list {name}: {result}", Level.GOOD if result.ok else Level.ERROR)
+
+    keys = [item.environment.key for item in plan.items]
+    deck.perform(lambda: deck.engine.plan_bulk(name, keys, fresh=plan.fresh), begin)
