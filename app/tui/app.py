@@ -290,7 +290,8 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         self.status = event.line()
-        if not self.screen_stack:
+        # A page that is just being opened shows it when it is there.
+        if not self.screen_stack or not self.page.is_mounted:
             return
         self.page.prompt.say(self.status)
         if self.page.shows_events:
