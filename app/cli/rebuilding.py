@@ -192,8 +192,8 @@ def add_commands(children: Commands) -> None:
         "Builds environments again under the keys they have; what is running keeps what\n"
         "it runs in. One is followed like `envdeck build`, several are only started.\n\n"
         "With --list the KEYs are put on a named list, which is worked off, so many at a\n"
-        "time: more than eight go no other way. The list is kept: after an interruption\n"
-        "the same command goes on with it.\n\n"
+        "time; more than eight are refused without one. The list is kept: after an\n"
+        "interruption the same command goes on with it.\n\n"
         "What an earlier build of the same list ended with is made again from the wheel\n"
         "store ([Envdeck] Replay). With --fresh pip fetches and resolves everything anew.",
         "  envdeck rebuild q3Zk\n"

@@ -285,17 +285,19 @@ class EnvdeckApp(App[None], inherit_bindings=False):
     def be_quiet(self) -> None:
         """Take what was said off the status line."""
         self.status = Text("")
-        self.page.prompt.say(self.status)
+        self._show_status()
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         self.status = event.line()
-        # A page that is just being opened shows it when it is there.
-        if not self.screen_stack or not self.page.is_mounted:
-            return
-        self.page.prompt.say(self.status)
-        if self.page.shows_events:
+        self._show_status()
+        if self.screen_stack and self.page.shows_events:
             self.redraw()
+
+    def _show_status(self) -> None:
+        # A page that is just being opened shows it when it is there.
+        if self.screen_stack and self.page.is_mounted:
+            self.page.prompt.say(self.status)
 
     def perform(self, work: Callable[[], T], then: Callable[[T], object]) -> None:
         """Run `work` away from the UI loop, then `then` with its result; what goes wrong is said."""
@@ -347,7 +349,7 @@ class EnvdeckApp(App[None], inherit_bindings=False):
         from app.tui.screens.log_page import LogPage
 
         below = self.page
-        if below.prompt.busy:
+        if below.is_mounted and below.prompt.busy:
             below.prompt.cancel()
         page = LogPage(build_id, below.view)
         self.steering.wait_for(page)

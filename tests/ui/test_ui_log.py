@@ -328,3 +328,26 @@ async def test_without_anything_to_say_the_line_above_a_log_has_no_gap(desk) -> 
     async with desk(FakeEngine(replace(base, builds=(silent, *base.builds[1:])))) as d:
         await open_log(d)
         assert set(d.lines[3].strip()) == {"╌"}
+
+
+async def test_what_is_said_while_a_log_is_being_opened_is_there_with_it(desk) -> None:
+    async with desk() as d:
+        d.app.open_log(RUNNING)
+        d.app.say("bundle 2 is active")
+        await d.settle()
+        assert "bundle 2 is active" in d.status
+        d.app.open_log(RUNNING)
+        d.app.be_quiet()
+        await d.settle()
+        assert "bundle 2 is active" not in d.text
+
+
+async def test_two_logs_that_are_opened_at_once_leave_the_later_one(desk) -> None:
+    async with desk() as d:
+        other = next(build.id for build in d.engine.current.builds if build.id != RUNNING)
+        d.app.open_log(other)
+        d.app.open_log(RUNNING)
+        await d.settle()
+        assert d.app.page.build_id == RUNNING
+        await d.press("q")
+        assert d.app.page.view.value == "installations", "the other log is not beneath it"
