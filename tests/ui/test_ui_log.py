@@ -351,3 +351,9 @@ async def test_two_logs_that_are_opened_at_once_leave_the_later_one(desk) -> Non
         assert d.app.page.build_id == RUNNING
         await d.press("q")
         assert d.app.page.view.value == "installations", "the other log is not beneath it"
+
+
+async def test_leaving_while_a_log_is_being_opened_is_no_defect(desk) -> None:
+    async with desk() as d:
+        d.app.open_log(RUNNING)
+        d.app.actions.do_quit("")

@@ -125,8 +125,8 @@ class Page(Screen[None], inherit_bindings=False):
         self.mover.focus()
 
     def on_screen_resume(self) -> None:
-        if not self.is_current:
-            return  # left again before it was shown
+        if not self.is_current or not self.children:
+            return  # left again before it was shown, or envdeck is being left, which makes no widgets any more
         self.show()
         self.prompt.say(self.deck.status)
         self.prompt.hold()
